@@ -1,0 +1,9 @@
+DROP TABLE audit_events;
+DROP TABLE form_tokens;
+DROP TABLE key_secrets;
+DROP TABLE api_keys;
+DROP TABLE sessions;
+DROP TABLE memberships;
+DROP TABLE users;
+DROP TABLE organizations;
+DROP TABLE installation;

@@ -1,0 +1,122 @@
+//! Create an admin from the command line, of a new organization or of one that exists.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    clock::Clock,
+    domain::{
+        actor::Client,
+        audit_event::{AuditAction, AuditActor, AuditEvent},
+        email::Email,
+        ids::{OrgId, UserId},
+        name::Name,
+        organization::Organization,
+        password::NewPassword,
+        user::{Role, User},
+    },
+    passwords::{PasswordFault, Passwords},
+    store::{Conn, Db, StoreError, audit_events, installation, organizations, users},
+};
+
+/// A person about to become an admin.
+#[derive(Debug)]
+pub struct NewAdmin {
+    /// What others see.
+    pub name: Name,
+    /// What they sign in with.
+    pub email: Email,
+    /// Kept only as a hash.
+    pub password: NewPassword,
+}
+
+/// Where the admin will work.
+#[derive(Debug)]
+pub enum Workplace {
+    /// A new organization of this name.
+    New(Name),
+    /// One that exists.
+    Existing(OrgId),
+}
+
+/// Why there is no new admin.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateAdminError {
+    /// No organization has this id.
+    #[error("there is no organization {0}")]
+    NoOrganization(OrgId),
+    /// One account an address.
+    #[error("there is already an account with this e-mail address")]
+    EmailTaken,
+    /// Hashing.
+    #[error(transparent)]
+    Password(#[from] PasswordFault),
+    /// The database; nothing was changed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for CreateAdminError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unique => Self::EmailTaken,
+            fault @ StoreError::Fault(..) => Self::Store(fault),
+        }
+    }
+}
+
+/// Creates an admin; returns their organization's id.
+///
+/// # Errors
+/// See [`CreateAdminError`].
+pub async fn create_admin(
+    db: &Db,
+    clock: &dyn Clock,
+    passwords: &Passwords,
+    workplace: Workplace,
+    admin: NewAdmin,
+) -> Result<OrgId, CreateAdminError> {
+    let hash = passwords.hash(admin.password).await?;
+    let now = clock.now();
+    db.write(move |conn| {
+        if let Workplace::Existing(id) = &workplace
+            && organizations::find_name(conn, id)?.is_none()
+        {
+            return Err(CreateAdminError::NoOrganization(id.clone()));
+        }
+        // From here on the set-up link is closed.
+        installation::insert_once(conn, installation::SET_UP, &now.to_rfc3339())?;
+        let (_, organization_id) = insert_admin(conn, workplace, (admin.name, admin.email), &hash, now, |_| {
+            (AuditAction::AdminCreated, AuditActor::CommandLine, Client::default())
+        })?;
+        Ok(organization_id)
+    })
+    .await
+}
+
+/// Inserts everything a new admin needs, and the event that tells of it.
+pub(super) fn insert_admin(
+    conn: &mut Conn,
+    workplace: Workplace,
+    (name, email): (Name, Email),
+    password_hash: &str,
+    now: DateTime<Utc>,
+    told_as: impl FnOnce(&(UserId, Name)) -> (AuditAction, AuditActor, Client),
+) -> Result<((UserId, Name), OrgId), StoreError> {
+    let organization_id = match workplace {
+        Workplace::Existing(id) => id,
+        Workplace::New(name) => {
+            let organization = Organization { id: OrgId::generate(now), name, created_at: now };
+            organizations::insert(conn, &organization)?;
+            organization.id
+        }
+    };
+    let user = User { id: UserId::generate(now), email, name, created_at: now };
+    users::insert(conn, &user, password_hash)?;
+    users::insert_membership(conn, &organization_id, &user.id, Role::Admin, now)?;
+    let who = (user.id, user.name);
+    let (action, actor, client) = told_as(&who);
+    let event =
+        AuditEvent { organization_id: Some(organization_id.clone()), actor, action, key: None, at: now, client };
+    audit_events::insert(conn, &event)?;
+    Ok((who, organization_id))
+}

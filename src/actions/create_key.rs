@@ -1,0 +1,100 @@
+//! Create a key: a new name among the organization's living keys gets a new secret, shown in this answer alone.
+//!
+//! A form is carried out once: sent again (refresh, double click, a retry after a lost answer) it makes no second key.
+
+use crate::{
+    app::App,
+    domain::{
+        actor::Admin,
+        api_key::ApiKey,
+        audit_event::{AuditAction, AuditEvent},
+        form_token::FormToken,
+        ids::KeyId,
+        name::Name,
+        secret::{EntropyError, Secret},
+    },
+    store::{StoreError, api_keys, audit_events, form_tokens, key_secrets},
+};
+
+/// What the form says.
+pub struct CreateKey {
+    /// A name no living key of the organization has.
+    pub name: Name,
+    /// By which the form is known when it comes again.
+    pub form_token: FormToken,
+}
+
+/// A key with its secret, which is nowhere else.
+#[derive(Debug)]
+pub struct NewKey {
+    /// As it now stands in the list.
+    pub key: ApiKey,
+    /// To be shown once.
+    pub secret: Secret,
+}
+
+/// Why no key was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateKeyError {
+    /// A living key has this name, perhaps in another case.
+    #[error("a key with this name already exists")]
+    NameTaken,
+    /// This form was carried out already; its secret was shown then.
+    #[error("this form was already carried out")]
+    Repeated,
+    /// No random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The database; nothing was changed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for CreateKeyError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // The one unique value here that can be had twice: of two forms with one name at once, the second.
+            StoreError::Unique => Self::NameTaken,
+            fault @ StoreError::Fault(..) => Self::Store(fault),
+        }
+    }
+}
+
+/// Creates a key.
+///
+/// # Errors
+/// See [`CreateKeyError`].
+pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<NewKey, CreateKeyError> {
+    let now = app.clock.now();
+    let secret = Secret::generate(&app.config.key_prefix)?;
+    let digest = app.pepper.digest(&secret);
+    let key = ApiKey {
+        id: KeyId::generate(now),
+        organization_id: admin.organization_id().clone(),
+        name: input.name,
+        prefix: app.config.key_prefix.clone(),
+        hint: secret.hint(),
+        creator: admin.user_name().clone(),
+        created_at: now,
+        revoked_at: None,
+        version: 1,
+    };
+    let event = AuditEvent::of_key(admin, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), now);
+    let (organization_id, user_id) = (admin.organization_id().clone(), admin.user_id().clone());
+    let key = app
+        .db
+        .write(move |conn| {
+            if !form_tokens::claim(conn, &organization_id, input.form_token.as_str(), now)? {
+                return Err(CreateKeyError::Repeated);
+            }
+            if api_keys::name_is_taken(conn, &organization_id, &key.name)? {
+                return Err(CreateKeyError::NameTaken);
+            }
+            api_keys::insert(conn, &key, &user_id)?;
+            key_secrets::insert(conn, digest, &key.id, now)?;
+            audit_events::insert(conn, &event)?;
+            Ok(key)
+        })
+        .await?;
+    Ok(NewKey { key, secret })
+}

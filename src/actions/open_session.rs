@@ -1,0 +1,55 @@
+//! Open a session: its row and its audit event are one transaction.
+
+use crate::{
+    app::App,
+    domain::{
+        actor::Client,
+        audit_event::{AuditAction, AuditActor, AuditEvent},
+        ids::{OrgId, SessionId, UserId},
+        name::Name,
+    },
+    store::{
+        StoreError, audit_events,
+        sessions::{self, SessionDigest},
+    },
+};
+
+/// Somebody who proved who they are.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Of the session to be opened.
+    pub session_id: SessionId,
+    /// Who.
+    pub user: (UserId, Name),
+    /// Where they work.
+    pub organization_id: OrgId,
+    /// From where.
+    pub client: Client,
+}
+
+/// Opens a session that is found by `digest` of what its cookie holds and carries `state`.
+///
+/// # Errors
+/// [`StoreError`]; then there is neither a session nor an event.
+pub async fn open_session(
+    app: &App,
+    digest: SessionDigest,
+    signed_in: SignedIn,
+    state: String,
+) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    app.db
+        .write(move |conn| {
+            sessions::insert(conn, digest, &signed_in.session_id, &signed_in.user.0, &state, now)?;
+            let event = AuditEvent {
+                organization_id: Some(signed_in.organization_id),
+                actor: AuditActor::User(signed_in.user.0, signed_in.user.1),
+                action: AuditAction::SignedIn,
+                key: None,
+                at: now,
+                client: signed_in.client,
+            };
+            audit_events::insert(conn, &event)
+        })
+        .await
+}

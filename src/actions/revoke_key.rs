@@ -1,0 +1,63 @@
+//! Revoke a key: none of its secrets works from the moment this returns, and nothing brings it back.
+//!
+//! A revocation wins over a rotation that came between (`docs/decisions/0005-revoke-wins.md`).
+
+use crate::{
+    app::App,
+    domain::{
+        actor::Admin,
+        api_key::{ApiKey, MoveRefused},
+        audit_event::{AuditAction, AuditEvent},
+        ids::KeyId,
+    },
+    store::{StoreError, api_keys, audit_events, key_secrets},
+};
+
+/// What the form says.
+pub struct RevokeKey {
+    /// Which key.
+    pub key_id: KeyId,
+    /// The version its reader saw.
+    pub version: i64,
+}
+
+/// Why the key was not revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeKeyError {
+    /// The organization has no such living key.
+    #[error("no such key")]
+    NotFound,
+    /// The form carries a version the key never had.
+    #[error("the key never had this version")]
+    Changed(Box<ApiKey>),
+    /// The database; nothing was changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Revokes a key and returns it as it was.
+///
+/// # Errors
+/// See [`RevokeKeyError`].
+pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<ApiKey, RevokeKeyError> {
+    let now = app.clock.now();
+    let admin = admin.clone();
+    app.db
+        .write(move |conn| {
+            let organization_id = admin.organization_id();
+            let key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RevokeKeyError::NotFound)?;
+            match key.may_revoke(input.version) {
+                Ok(()) => {}
+                Err(MoveRefused::Revoked) => return Err(RevokeKeyError::NotFound),
+                Err(MoveRefused::Changed) => return Err(RevokeKeyError::Changed(Box::new(key))),
+            }
+            if !api_keys::revoke(conn, organization_id, &key.id, now)? {
+                return Err(RevokeKeyError::NotFound);
+            }
+            key_secrets::end_all(conn, &key.id, now)?;
+            let named = (key.id.clone(), key.name.clone());
+            audit_events::insert(conn, &AuditEvent::of_key(&admin, AuditAction::KeyRevoked, named, now))?;
+            Ok(key)
+        })
+        .await
+}

@@ -1,0 +1,88 @@
+//! Rotate a key: it gets a new secret, and the old one is refused from the moment this returns.
+//!
+//! Whoever rotates must have seen the newest version: of many who rotate one version at once, one succeeds.
+
+use super::create_key::NewKey;
+use crate::{
+    app::App,
+    domain::{
+        actor::Admin,
+        api_key::{ApiKey, MoveRefused},
+        audit_event::{AuditAction, AuditEvent},
+        form_token::FormToken,
+        ids::KeyId,
+        secret::{EntropyError, Secret},
+    },
+    store::{StoreError, api_keys, audit_events, form_tokens, key_secrets},
+};
+
+/// What the form says.
+pub struct RotateKey {
+    /// Which key.
+    pub key_id: KeyId,
+    /// The version its reader saw.
+    pub version: i64,
+    /// By which the form is known when it comes again.
+    pub form_token: FormToken,
+}
+
+/// Why the key was not rotated.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateKeyError {
+    /// The organization has no such living key.
+    #[error("no such key")]
+    NotFound,
+    /// Somebody changed the key since the form was shown.
+    #[error("the key changed in the meantime")]
+    Changed(Box<ApiKey>),
+    /// This form was carried out already; its secret was shown then.
+    #[error("this form was already carried out")]
+    Repeated,
+    /// No random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The database; nothing was changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Rotates a key.
+///
+/// # Errors
+/// See [`RotateKeyError`].
+pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<NewKey, RotateKeyError> {
+    let now = app.clock.now();
+    let prefix = app.config.key_prefix.clone();
+    let secret = Secret::generate(&prefix)?;
+    let (digest, hint) = (app.pepper.digest(&secret), secret.hint());
+    let admin = admin.clone();
+    let key = app
+        .db
+        .write(move |conn| {
+            let organization_id = admin.organization_id();
+            let mut key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RotateKeyError::NotFound)?;
+            if !form_tokens::claim(conn, organization_id, input.form_token.as_str(), now)? {
+                return Err(RotateKeyError::Repeated);
+            }
+            match key.may_rotate(input.version) {
+                Ok(()) => {}
+                Err(MoveRefused::Revoked) => return Err(RotateKeyError::NotFound),
+                Err(MoveRefused::Changed) => return Err(RotateKeyError::Changed(Box::new(key))),
+            }
+            if !api_keys::rotate(conn, organization_id, &key.id, input.version, &prefix, &hint)? {
+                // Another transaction was faster than our reading.
+                return match api_keys::find(conn, organization_id, &key.id)? {
+                    Some(now) if now.revoked_at.is_none() => Err(RotateKeyError::Changed(Box::new(now))),
+                    _ => Err(RotateKeyError::NotFound),
+                };
+            }
+            key_secrets::end_all(conn, &key.id, now)?;
+            key_secrets::insert(conn, digest, &key.id, now)?;
+            let named = (key.id.clone(), key.name.clone());
+            audit_events::insert(conn, &AuditEvent::of_key(&admin, AuditAction::KeyRotated, named, now))?;
+            (key.prefix, key.hint, key.version) = (prefix, hint, input.version + 1);
+            Ok(key)
+        })
+        .await?;
+    Ok(NewKey { key, secret })
+}

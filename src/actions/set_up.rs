@@ -1,0 +1,85 @@
+//! Set up: while no account exists, whoever holds the link the server printed names the organization and becomes its
+//! first admin. The link works once.
+
+use subtle::ConstantTimeEq;
+
+use super::{
+    create_admin::{NewAdmin, Workplace, insert_admin},
+    open_session::SignedIn,
+};
+use crate::{
+    app::App,
+    domain::{
+        actor::Client,
+        audit_event::{AuditAction, AuditActor},
+        ids::SessionId,
+        name::Name,
+    },
+    passwords::PasswordFault,
+    store::{StoreError, installation, users},
+};
+
+/// Why nothing was set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// The token is not the one of the link, or an account exists.
+    #[error("this set-up link is not valid any more")]
+    BadLink,
+    /// Hashing.
+    #[error(transparent)]
+    Password(#[from] PasswordFault),
+    /// The database; nothing was changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The token of the set-up link; `None` once an account exists.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read.
+pub async fn set_up_token(app: &App) -> Result<Option<String>, StoreError> {
+    let any = app.db.read(users::any).await?;
+    Ok((!any).then(|| app.pepper.set_up_token(&app.installation_id)))
+}
+
+/// Whether this is the token of a link that still works.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read.
+pub async fn is_open(app: &App, token: &str) -> Result<bool, StoreError> {
+    let expected = set_up_token(app).await?;
+    Ok(expected.is_some_and(|expected| expected.as_bytes().ct_eq(token.as_bytes()).into()))
+}
+
+/// Makes the first organization and its admin, who is then signed in.
+///
+/// # Errors
+/// See [`SetUpError`].
+pub async fn set_up(
+    app: &App,
+    client: &Client,
+    token: &str,
+    organization: Name,
+    admin: NewAdmin,
+) -> Result<SignedIn, SetUpError> {
+    if !is_open(app, token).await? {
+        return Err(SetUpError::BadLink);
+    }
+    let hash = app.passwords.hash(admin.password).await?;
+    let now = app.clock.now();
+    let (by, from) = (AuditAction::SetUp, client.clone());
+    let (user, organization_id) = app
+        .db
+        .write(move |conn| {
+            // Two people may open the link at once: the row that both must insert lets one of them through.
+            if !installation::insert_once(conn, installation::SET_UP, &now.to_rfc3339())? || users::any(conn)? {
+                return Err(SetUpError::BadLink);
+            }
+            let person = (admin.name, admin.email);
+            Ok(insert_admin(conn, Workplace::New(organization), person, &hash, now, |user| {
+                (by, AuditActor::User(user.0.clone(), user.1.clone()), from)
+            })?)
+        })
+        .await?;
+    Ok(SignedIn { session_id: SessionId::generate(now), user, organization_id, client: client.clone() })
+}

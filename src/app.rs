@@ -1,0 +1,195 @@
+//! What every request may use, and how it is brought up.
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    clock::Clock,
+    config::{Config, PublicUrl},
+    domain::{ids::OrgId, pepper::Pepper},
+    passwords::Passwords,
+    pepper_file::{self, PepperError},
+    store::{
+        Db, StoreError,
+        connection::DatabaseUrl,
+        installation,
+        migrations::{self, MigrationError},
+    },
+    throttle::SignInThrottle,
+};
+
+/// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
+const SQLITE_CONNECTIONS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 8;
+
+/// What every request may use; cheap to clone.
+pub type App = Arc<AppState>;
+
+/// The state behind [`App`].
+pub struct AppState {
+    /// As checked at start.
+    pub config: Config,
+    /// Where people open the site.
+    pub public_url: PublicUrl,
+    /// The database.
+    pub db: Db,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Digests keys and signs cookies.
+    pub pepper: Pepper,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// Slows down guessing.
+    pub throttle: SignInThrottle,
+    /// Random id of this installation.
+    pub installation_id: String,
+    draining: AtomicBool,
+    /// Held until the process ends.
+    _lock: Option<File>,
+}
+
+/// Why the application cannot start. Each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum StartError {
+    #[error("cannot make the data directory {0}: {1}")]
+    DataDir(PathBuf, std::io::Error),
+    #[error("another keystead server is running on {0}; stop it first, or use Postgres for several nodes")]
+    Locked(PathBuf),
+    #[error("cannot lock {0}: {1}")]
+    Lock(PathBuf, std::io::Error),
+    #[error("cannot open the database {0:?}: {1}")]
+    Database(DatabaseUrl, StoreError),
+    #[error("the database {0:?} cannot be used: {1}")]
+    Migration(DatabaseUrl, MigrationError),
+    #[error(transparent)]
+    Pepper(#[from] PepperError),
+    #[error("the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)")]
+    PepperMissing(PathBuf),
+    #[error("the pepper in {0} is not the one this database was made with; use the right file")]
+    WrongPepper(PathBuf),
+}
+
+impl AppState {
+    /// Takes the lock, opens and migrates the database and checks the pepper against it.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<App, StartError> {
+        let lock = lock_database(&config)?;
+        let db = open_database(&config).await?;
+        let pepper = open_pepper(&config, &db).await?;
+        let now = clock.now();
+        let installation_id = db
+            .write(move |conn| {
+                installation::insert_once(conn, installation::ID, OrgId::generate(now).as_str())?;
+                installation::find(conn, installation::ID)
+            })
+            .await
+            .map_err(|error| StartError::Database(config.database.clone(), error))?
+            .unwrap_or_default();
+        Ok(Arc::new(Self {
+            config,
+            public_url,
+            db,
+            clock,
+            pepper,
+            passwords: Passwords::default(),
+            throttle: SignInThrottle::default(),
+            installation_id,
+            draining: AtomicBool::new(false),
+            _lock: lock,
+        }))
+    }
+
+    /// From now on `/readyz` says no and every answer closes its connection.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Opens the database and brings its schema up to date.
+///
+/// # Errors
+/// [`StartError`] when it cannot be opened or migrated.
+pub async fn open_database(config: &Config) -> Result<Db, StartError> {
+    make_data_dir(&config.data_dir)?;
+    let url = config.database.clone();
+    let size = match url {
+        DatabaseUrl::Sqlite(_) => SQLITE_CONNECTIONS,
+        DatabaseUrl::Postgres(_) => POSTGRES_CONNECTIONS,
+    };
+    let opening = tokio::task::spawn_blocking(move || {
+        let mut conn = url.connect().map_err(|error| StartError::Database(url.clone(), error))?;
+        let ran = migrations::run(&mut conn).map_err(|error| StartError::Migration(url.clone(), error))?;
+        if ran > 0 {
+            tracing::info!(migrations = ran, database = ?url, "schema brought up to date");
+        }
+        Db::open(&url, size).map_err(|error| StartError::Database(url, error))
+    });
+    match opening.await {
+        Ok(result) => result,
+        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+    }
+}
+
+fn make_data_dir(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StartError::DataDir(path.to_owned(), error))
+}
+
+/// Two servers on one SQLite file would each believe to be the only one.
+fn lock_database(config: &Config) -> Result<Option<File>, StartError> {
+    let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(None) };
+    make_data_dir(&config.data_dir)?;
+    let mut name = path.clone().into_os_string();
+    name.push(".lock");
+    let lock = PathBuf::from(name);
+    let file = File::create(&lock).map_err(|error| StartError::Lock(lock.clone(), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked(path.clone())),
+        Err(TryLockError::Error(error)) => Err(StartError::Lock(lock, error)),
+    }
+}
+
+/// Reads the pepper, or makes one for a database that has never had one, and holds it against the database.
+async fn open_pepper(config: &Config, db: &Db) -> Result<Pepper, StartError> {
+    let store = |error| StartError::Database(config.database.clone(), error);
+    let check = db.read(|conn| installation::find(conn, installation::PEPPER_CHECK)).await.map_err(store)?;
+    let path = &config.pepper_file;
+    let pepper = match (pepper_file::read(path)?, &check) {
+        (Some(pepper), _) => pepper,
+        (None, None) => pepper_file::create(path)?,
+        (None, Some(_)) => return Err(StartError::PepperMissing(path.clone())),
+    };
+    let own: String = pepper.check_value().iter().map(|byte| format!("{byte:02x}")).collect();
+    let check = match check {
+        Some(check) => check,
+        // Two nodes may start at once: whoever wrote first decides.
+        None => db
+            .write({
+                let own = own.clone();
+                move |conn| {
+                    installation::insert_once(conn, installation::PEPPER_CHECK, &own)?;
+                    Ok(installation::find(conn, installation::PEPPER_CHECK)?.unwrap_or_default())
+                }
+            })
+            .await
+            .map_err(store)?,
+    };
+    if check == own { Ok(pepper) } else { Err(StartError::WrongPepper(path.clone())) }
+}
+

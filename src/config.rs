@@ -1,0 +1,259 @@
+//! Configuration: flags and their variables, read once, checked, and refused with one clear line.
+
+use std::{
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+};
+
+use ipnet::IpNet;
+use url::Url;
+
+use crate::{
+    domain::{
+        name::Name,
+        secret::{KeyPrefix, PrefixError},
+    },
+    store::connection::DatabaseUrl,
+};
+
+/// Flags and variables as they were given. `--help` shows these texts.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Settings {
+    /// Address and port to listen on
+    #[arg(long, env = "KEYSTEAD_LISTEN", default_value = "127.0.0.1:8080", global = true, value_name = "ADDRESS:PORT")]
+    pub listen: String,
+
+    /// Where people open the site, such as https://keys.example.com; decides links, cookie security and which posts are
+    /// accepted [default: http://localhost:PORT, and every loopback name of that port]
+    #[arg(long, env = "KEYSTEAD_PUBLIC_URL", global = true, value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// sqlite:PATH or postgres://… [default: sqlite:DATA_DIR/keystead.db]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+
+    /// Folder of the database and the pepper
+    #[arg(long, env = "KEYSTEAD_DATA_DIR", default_value = "./keystead-data", global = true, value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// File of 32 secret bytes, the same on every node [default: DATA_DIR/pepper, made on first start]
+    #[arg(long, env = "KEYSTEAD_PEPPER_FILE", global = true, value_name = "FILE")]
+    pub pepper_file: Option<PathBuf>,
+
+    /// Name of your product, as the page shows it
+    #[arg(long, env = "KEYSTEAD_BRAND", default_value = "Talvin AI", global = true, value_name = "NAME")]
+    pub brand: String,
+
+    /// What new keys begin with
+    #[arg(long, env = "KEYSTEAD_KEY_PREFIX", default_value = "talvin_live", global = true, value_name = "PREFIX")]
+    pub key_prefix: String,
+
+    /// Proxies whose X-Forwarded-For is believed, as CIDRs separated by commas
+    #[arg(long, env = "KEYSTEAD_TRUSTED_PROXIES", default_value = "", global = true, value_name = "CIDRS")]
+    pub trusted_proxies: String,
+
+    /// error, warn, info, debug, trace, or a tracing filter
+    #[arg(long, env = "KEYSTEAD_LOG", default_value = "info", global = true, value_name = "LEVEL")]
+    pub log: String,
+
+    /// text, or json for machines
+    #[arg(long, env = "KEYSTEAD_LOG_FORMAT", default_value = "text", global = true, value_name = "FORMAT")]
+    pub log_format: String,
+}
+
+/// Every variable of ours; another one that begins with `KEYSTEAD_` is a typing error and refused.
+const VARIABLES: [&str; 9] = [
+    "KEYSTEAD_LISTEN",
+    "KEYSTEAD_PUBLIC_URL",
+    "KEYSTEAD_DATA_DIR",
+    "KEYSTEAD_PEPPER_FILE",
+    "KEYSTEAD_BRAND",
+    "KEYSTEAD_KEY_PREFIX",
+    "KEYSTEAD_TRUSTED_PROXIES",
+    "KEYSTEAD_LOG",
+    "KEYSTEAD_LOG_FORMAT",
+];
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// What was given for the public URL.
+    pub public_url: Option<PublicUrl>,
+    /// Where the database is.
+    pub database: DatabaseUrl,
+    /// Folder of the database and the pepper.
+    pub data_dir: PathBuf,
+    /// Where the pepper is.
+    pub pepper_file: PathBuf,
+    /// Name of the product.
+    pub brand: Name,
+    /// What new keys begin with.
+    pub key_prefix: KeyPrefix,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// A setting that cannot be used. Each message names the variable and says what it should be.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ConfigError {
+    #[error("unknown variable {0}; known are {known}", known = VARIABLES.join(", "))]
+    UnknownVariable(String),
+    #[error("KEYSTEAD_LISTEN: {0:?} is not an address and port such as 127.0.0.1:8080 ({1})")]
+    Listen(String, String),
+    #[error("KEYSTEAD_PUBLIC_URL: {0:?} is not an address such as https://keys.example.com, without a path")]
+    PublicUrl(String),
+    #[error("DATABASE_URL must begin with sqlite: or postgres://")]
+    Database,
+    #[error("KEYSTEAD_BRAND: {0}")]
+    Brand(crate::domain::name::NameError),
+    #[error("KEYSTEAD_KEY_PREFIX: {0}")]
+    KeyPrefix(PrefixError),
+    #[error("KEYSTEAD_TRUSTED_PROXIES: {0:?} is not an address or network such as 10.0.0.0/8")]
+    TrustedProxies(String),
+}
+
+impl Settings {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<Config, ConfigError> {
+        refuse_unknown_variables()?;
+        let listen = self.listen.to_socket_addrs().map_err(|e| ConfigError::Listen(self.listen.clone(), e.to_string()))?;
+        let public_url = self.public_url.as_deref().map(PublicUrl::parse).transpose()?;
+        let database = match &self.database_url {
+            None => DatabaseUrl::Sqlite(self.data_dir.join("keystead.db")),
+            Some(url) => parse_database_url(url)?,
+        };
+        Ok(Config {
+            listen: listen.collect(),
+            public_url,
+            database,
+            data_dir: self.data_dir.clone(),
+            pepper_file: self.pepper_file.clone().unwrap_or_else(|| self.data_dir.join("pepper")),
+            brand: Name::parse(&self.brand).map_err(ConfigError::Brand)?,
+            key_prefix: KeyPrefix::parse(&self.key_prefix).map_err(ConfigError::KeyPrefix)?,
+            trusted_proxies: parse_networks(&self.trusted_proxies)?,
+        })
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // this is the one room
+fn refuse_unknown_variables() -> Result<(), ConfigError> {
+    let given = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let unknown = given.filter(|name| name.starts_with("KEYSTEAD_") && !VARIABLES.contains(&name.as_str())).min();
+    unknown.map_or(Ok(()), |name| Err(ConfigError::UnknownVariable(name)))
+}
+
+fn parse_database_url(url: &str) -> Result<DatabaseUrl, ConfigError> {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path.starts_with(":memory:") {
+            return Err(ConfigError::Database);
+        }
+        return Ok(DatabaseUrl::Sqlite(path.into()));
+    }
+    let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    postgres.then(|| DatabaseUrl::Postgres(url.to_owned())).ok_or(ConfigError::Database)
+}
+
+fn parse_networks(text: &str) -> Result<Vec<IpNet>, ConfigError> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| {
+            let address = || entry.parse::<IpAddr>().map(IpNet::from);
+            entry.parse::<IpNet>().or_else(|_| address()).map_err(|_| ConfigError::TrustedProxies(entry.to_owned()))
+        })
+        .collect()
+}
+
+/// Where people open the site: the base of links, and the only origins whose posts are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// Scheme, host and port, as a browser's `Origin` header writes them.
+    origin: String,
+    /// Further origins that are this site.
+    aliases: Vec<String>,
+    secure: bool,
+}
+
+impl PublicUrl {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let refused = || ConfigError::PublicUrl(text.to_owned());
+        let url = Url::parse(text).map_err(|_| refused())?;
+        let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let anonymous = url.username().is_empty() && url.password().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !bare || !anonymous {
+            return Err(refused());
+        }
+        Ok(Self { origin: url.origin().ascii_serialization(), aliases: Vec::new(), secure: url.scheme() == "https" })
+    }
+
+    /// What holds while `KEYSTEAD_PUBLIC_URL` is unset: every loopback name of the port is the site.
+    pub fn of_loopback(port: u16) -> Self {
+        let origin = |host: &str| match port {
+            80 => format!("http://{host}"),
+            _ => format!("http://{host}:{port}"),
+        };
+        Self { origin: origin("localhost"), aliases: vec![origin("127.0.0.1"), origin("[::1]")], secure: false }
+    }
+
+    /// Without a slash at the end.
+    pub fn as_str(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether it is https: decides cookie security and HSTS.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Whether a browser's `Origin` header names this site.
+    pub fn is_own_origin(&self, origin: &str) -> bool {
+        origin == self.origin || self.aliases.iter().any(|alias| alias == origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_urls() {
+        let origin = |text| PublicUrl::parse(text).map(|url| url.origin).ok();
+        assert_eq!(origin("https://Keys.Example.com/").as_deref(), Some("https://keys.example.com"));
+        assert_eq!(origin("http://192.168.1.5:8080").as_deref(), Some("http://192.168.1.5:8080"));
+        assert_eq!(origin("https://keys.example.com:443").as_deref(), Some("https://keys.example.com"));
+        for bad in ["", "keys.example.com", "ftp://x", "https://x/path", "https://x?q", "https://u:p@x", "file:///x"] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_loopback_name_is_the_site_while_none_is_set() {
+        let url = PublicUrl::of_loopback(8080);
+        for origin in ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"] {
+            assert!(url.is_own_origin(origin), "{origin}");
+        }
+        for origin in ["http://localhost", "http://localhost:8081", "https://localhost:8080", "null", "http://127.0.0.2:8080"] {
+            assert!(!url.is_own_origin(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(parse_networks(" 10.0.0.0/8, ::1 ,").map(|n| n.len()).ok(), Some(2));
+        assert!(parse_networks("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn databases() {
+        assert_eq!(parse_database_url("sqlite:/var/lib/k.db").ok(), Some(DatabaseUrl::Sqlite("/var/lib/k.db".into())));
+        assert_eq!(parse_database_url("sqlite:///var/lib/k.db").ok(), Some(DatabaseUrl::Sqlite("/var/lib/k.db".into())));
+        assert!(parse_database_url("mysql://x").is_err());
+        assert!(parse_database_url("sqlite::memory:").is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! What happened: one event for each create, rotate, revoke, sign-in, failed sign-in, sign-out and set-up.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    actor::{Admin, Client},
+    ids::{KeyId, OrgId, UserId},
+    name::Name,
+};
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditAction {
+    /// The first organization and its admin were made through the set-up link.
+    SetUp,
+    /// An admin was added from the command line.
+    AdminCreated,
+    /// A session began.
+    SignedIn,
+    /// A wrong password, or an address without an account.
+    SignInFailed,
+    /// A session was ended by its owner.
+    SignedOut,
+    /// A key and its first secret were made.
+    KeyCreated,
+    /// A key got a new secret and the old one ended.
+    KeyRotated,
+    /// A key ended.
+    KeyRevoked,
+}
+
+impl AuditAction {
+    /// As stored and, later, exported: `noun.verb`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SetUp => "installation.set_up",
+            Self::AdminCreated => "admin.created",
+            Self::SignedIn => "session.signed_in",
+            Self::SignInFailed => "session.sign_in_failed",
+            Self::SignedOut => "session.signed_out",
+            Self::KeyCreated => "key.created",
+            Self::KeyRotated => "key.rotated",
+            Self::KeyRevoked => "key.revoked",
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditActor {
+    /// A person with an account.
+    User(UserId, Name),
+    /// Whoever can run the binary against the database.
+    CommandLine,
+    /// Nobody we know; the text is the e-mail address they tried, when it could be one.
+    Anonymous(Option<String>),
+}
+
+/// One row of the audit log. It keeps the names of its time: a key renamed or an account removed later changes nothing.
+#[derive(Clone, Debug)]
+pub struct AuditEvent {
+    /// Whose log it belongs to; `None` for a failed sign-in to no known account.
+    pub organization_id: Option<OrgId>,
+    /// Who.
+    pub actor: AuditActor,
+    /// What.
+    pub action: AuditAction,
+    /// Which key.
+    pub key: Option<(KeyId, Name)>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// From where.
+    pub client: Client,
+}
+
+impl AuditEvent {
+    /// Something an admin did to a key of their organization.
+    pub fn of_key(admin: &Admin, action: AuditAction, key: (KeyId, Name), at: DateTime<Utc>) -> Self {
+        Self {
+            organization_id: Some(admin.organization_id().clone()),
+            actor: AuditActor::User(admin.user_id().clone(), admin.user_name().clone()),
+            action,
+            key: Some(key),
+            at,
+            client: admin.client().clone(),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What things are and which moves are legal: pure values, no I/O, no database, no HTTP.
+
+pub mod actor;
+pub mod api_key;
+pub mod audit_event;
+pub mod email;
+pub mod form_token;
+pub mod ids;
+pub mod name;
+pub mod organization;
+pub mod password;
+pub mod pepper;
+pub mod secret;
+pub mod user;
+pub mod verdict;

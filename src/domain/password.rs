@@ -1,0 +1,112 @@
+//! Passwords: 15 to 128 characters, no composition rules, well-known ones refused (NIST SP 800-63B-4, 3.1.1.2).
+
+use zeroize::Zeroizing;
+
+/// The shortest password, in characters.
+pub const MIN_CHARS: usize = 15;
+/// The longest password, in characters.
+pub const MAX_CHARS: usize = 128;
+
+/// Well-known passwords of at least 15 characters, one a line, in lower case.
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// A password that may be chosen for an account.
+pub struct NewPassword(Zeroizing<String>);
+
+/// Why a password may not be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Fewer than [`MIN_CHARS`] characters.
+    #[error("use at least {MIN_CHARS} characters")]
+    TooShort,
+    /// More than [`MAX_CHARS`] characters.
+    #[error("use {MAX_CHARS} characters or fewer")]
+    TooLong,
+    /// Well known, one piece repeated, a row of neighbours, or the account's own name.
+    #[error("this password is too easy to guess")]
+    Guessable,
+}
+
+impl NewPassword {
+    /// Checks a password; `context` are words an attacker would try first: the e-mail address, names.
+    ///
+    /// # Errors
+    /// See [`PasswordError`].
+    pub fn parse(text: String, context: &[&str]) -> Result<Self, PasswordError> {
+        let text = Zeroizing::new(text);
+        match text.chars().count() {
+            0..MIN_CHARS => return Err(PasswordError::TooShort),
+            MIN_CHARS..=MAX_CHARS => {}
+            _ => return Err(PasswordError::TooLong),
+        }
+        let folded = Zeroizing::new(text.to_lowercase());
+        let context_word = context.iter().any(|word| !word.is_empty() && *folded == word.to_lowercase());
+        if context_word || COMMON.lines().any(|line| *line == **folded) || repeats(&folded) || is_row(&folded) {
+            return Err(PasswordError::Guessable);
+        }
+        Ok(Self(text))
+    }
+
+    /// The password itself, for the hash.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl std::fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewPassword(…)")
+    }
+}
+
+/// One piece of at most 8 characters, over and over: `passwordpassword`, `abcabcabcabcabc`.
+fn repeats(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    (1..=8).any(|piece| bytes.len() > piece && bytes.iter().zip(&bytes[piece..]).all(|(a, b)| a == b))
+}
+
+/// Each character the neighbour of the one before: `abcdefghijklmnop`, `987654321098765`.
+fn is_row(text: &str) -> bool {
+    let neighbours = |step: i16| {
+        text.as_bytes().windows(2).all(|pair| {
+            let difference = i16::from(pair[1]) - i16::from(pair[0]);
+            difference == step || (pair[0].is_ascii_digit() && pair[1].is_ascii_digit() && difference == -9 * step)
+        })
+    };
+    neighbours(1) || neighbours(-1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> Option<PasswordError> {
+        NewPassword::parse(text.to_owned(), &["maya.chen@example.com", "Acme Robotics Ltd"]).err()
+    }
+
+    #[test]
+    fn long_ones_are_welcome_whatever_they_are_made_of() {
+        for text in ["correct horse battery", "ключ от квартиры где", "fifteen chars..", &"🔑🗝 x".repeat(32)[..]] {
+            assert_eq!(error(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn others_are_not() {
+        assert_eq!(error("14 characters."), Some(PasswordError::TooShort));
+        assert_eq!(error(&"x y".repeat(43)), Some(PasswordError::TooLong));
+        for text in [
+            "passwordpassword",
+            "abcabcabcabcabcabc",
+            "aaaaaaaaaaaaaaaa",
+            "123456789012345",
+            "abcdefghijklmnop",
+            "Maya.Chen@example.com",
+            "ACME ROBOTICS LTD",
+            "qwertyuiopasdfgh",
+            "CorrectHorseBatteryStaple",
+        ] {
+            assert_eq!(error(text), Some(PasswordError::Guessable), "{text}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The installation's pepper: 32 secret bytes outside the database, and everything derived from them.
+//!
+//! With a plain hash, whoever can write to the database could mint keys; with the pepper they cannot.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::secret::Secret;
+
+/// Length of the pepper, in bytes.
+pub const PEPPER_BYTES: usize = 32;
+
+/// The name of [`Pepper::digest`] in the database, so that another scheme can follow it one day.
+pub const DIGEST_SCHEME: &str = "apikey/v1";
+
+/// 32 secret bytes that never enter the database.
+#[derive(Clone)]
+pub struct Pepper(Zeroizing<[u8; PEPPER_BYTES]>);
+
+/// What is stored of a key: `HMAC-SHA-256(pepper, "apikey/v1" 0x00 key)`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SecretDigest(pub [u8; 32]);
+
+impl Pepper {
+    /// Takes the bytes of the pepper file.
+    pub fn new(bytes: [u8; PEPPER_BYTES]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The digest a key is stored and found by.
+    pub fn digest(&self, secret: &Secret) -> SecretDigest {
+        SecretDigest(self.mac(DIGEST_SCHEME, secret.expose().as_bytes()))
+    }
+
+    /// A value that tells one pepper from another and gives neither away; kept in the database.
+    pub fn check_value(&self) -> [u8; 32] {
+        self.mac("pepper-check/v1", b"")
+    }
+
+    /// The 64 bytes that sign session cookies, the same on every node.
+    pub fn cookie_key(&self) -> Zeroizing<[u8; 64]> {
+        let mut key = Zeroizing::new([0; 64]);
+        key[..32].copy_from_slice(&self.mac("cookie/v1", b"1"));
+        key[32..].copy_from_slice(&self.mac("cookie/v1", b"2"));
+        key
+    }
+
+    /// The token of the set-up link: the same on every node and after a restart, another for another installation.
+    pub fn set_up_token(&self, installation_id: &str) -> String {
+        self.mac("set-up/v1", installation_id.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// One MAC a purpose: the purpose and a zero byte stand before the data, so that no two uses can meet.
+    fn mac(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("HMAC takes a key of any length");
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(data);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper(…)")
+    }
+}
+
+impl fmt::Debug for SecretDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretDigest(…)")
+    }
+}

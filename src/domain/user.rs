@@ -1,0 +1,46 @@
+//! People with an account.
+
+use chrono::{DateTime, Utc};
+
+use super::{email::Email, ids::UserId, name::Name};
+
+/// A person who can sign in.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Never reused.
+    pub id: UserId,
+    /// What they sign in with.
+    pub email: Email,
+    /// What others see ("by Maya Chen").
+    pub name: Name,
+    /// When the account was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What a member may do in an organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Creates, rotates and revokes keys.
+    Admin,
+}
+
+impl Role {
+    /// As stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+        }
+    }
+
+    /// As stored, read back.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == "admin").then_some(Self::Admin)
+    }
+
+    /// As shown.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Admin => "Admin",
+        }
+    }
+}

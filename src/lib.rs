@@ -1,0 +1,23 @@
+//! Keystead: the *Settings → Integrations* page of your product, and the service that tells your API whether a key is
+//! good. `ARCHITECTURE.md` is the map of these rooms; imports only go down this list.
+
+//pub mod cli;
+//pub mod server;
+
+//pub mod api;
+//pub mod middleware;
+//pub mod web;
+//pub mod worker;
+
+pub mod actions;
+pub mod app;
+
+pub mod clock;
+pub mod config;
+pub mod passwords;
+pub mod pepper_file;
+pub mod store;
+pub mod telemetry;
+pub mod throttle;
+
+pub mod domain;

@@ -1,0 +1,66 @@
+//! The pepper's file: read at every start, made once, readable by its owner alone.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rand::{TryRng, rngs::SysRng};
+use zeroize::Zeroizing;
+
+use crate::domain::pepper::{PEPPER_BYTES, Pepper};
+
+/// Why there is no pepper.
+#[derive(Debug, thiserror::Error)]
+pub enum PepperError {
+    /// The file cannot be read.
+    #[error("cannot read the pepper file {0}: {1}")]
+    Unreadable(PathBuf, io::Error),
+    /// The file is no pepper.
+    #[error("the pepper file {0} must hold exactly {PEPPER_BYTES} bytes, but holds {1}")]
+    WrongLength(PathBuf, usize),
+    /// A new one could not be written.
+    #[error("cannot write the pepper file {0}: {1}")]
+    Unwritable(PathBuf, io::Error),
+}
+
+/// Reads the pepper; `None` when there is no such file.
+///
+/// # Errors
+/// See [`PepperError`].
+pub fn read(path: &Path) -> Result<Option<Pepper>, PepperError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(PepperError::Unreadable(path.to_owned(), error)),
+    };
+    match <[u8; PEPPER_BYTES]>::try_from(bytes.as_slice()) {
+        Ok(pepper) => Ok(Some(Pepper::new(pepper))),
+        Err(_) => Err(PepperError::WrongLength(path.to_owned(), bytes.len())),
+    }
+}
+
+/// Makes a new pepper. The file appears whole and with mode 0600, or not at all; a file that is there is never replaced.
+///
+/// # Errors
+/// See [`PepperError`].
+pub fn create(path: &Path) -> Result<Pepper, PepperError> {
+    let failed = |error| PepperError::Unwritable(path.to_owned(), error);
+    let mut bytes = Zeroizing::new([0_u8; PEPPER_BYTES]);
+    SysRng.try_fill_bytes(bytes.as_mut_slice()).map_err(|error| failed(io::Error::other(error)))?;
+    let whole = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&whole).map_err(failed)?;
+    let written = file
+        .write_all(bytes.as_slice())
+        .and_then(|()| file.sync_all())
+        // A link, not a rename: it fails when somebody else made the file in the meantime.
+        .and_then(|()| fs::hard_link(&whole, path));
+    let removed = fs::remove_file(&whole);
+    written.and(removed).map_err(failed)?;
+    // The name must survive a power cut as the content does: a database without its pepper is lost.
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(Pepper::new(*bytes))
+}

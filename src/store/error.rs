@@ -1,0 +1,85 @@
+//! What can go wrong in the database, sorted by what somebody can do about it.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// A statement or transaction that was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A row with this unique value exists already: a race that somebody else won.
+    #[error("a unique value exists already")]
+    Unique,
+    /// The database could not do its work. Nothing was changed.
+    #[error("{0}: {1}")]
+    Fault(Fault, String),
+}
+
+/// Kinds of fault, by their remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Somebody else holds the write lock for longer than we wait.
+    #[error("the database is locked by another process")]
+    Busy,
+    /// No room for the change.
+    #[error("the disk or the database is full")]
+    Full,
+    /// No connection, or one that broke.
+    #[error("the database cannot be reached")]
+    Unreachable,
+    /// A row that cannot be what the code wrote.
+    #[error("the database holds a damaged row")]
+    Damaged,
+    /// Anything else; the log has the database's own words.
+    #[error("the database refused a statement")]
+    Other,
+}
+
+impl StoreError {
+    /// For a column whose content cannot have been written by this program.
+    pub fn damaged(column: &str) -> Self {
+        Self::Fault(Fault::Damaged, format!("unreadable value in column {column}"))
+    }
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        let words = error.to_string();
+        let fault = match &error {
+            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => return Self::Unique,
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | DieselError::BrokenTransactionManager => {
+                Fault::Unreachable
+            }
+            DieselError::DeserializationError(_) => Fault::Damaged,
+            _ => sort_by_words(&words),
+        };
+        Self::Fault(fault, words)
+    }
+}
+
+impl From<diesel::r2d2::PoolError> for StoreError {
+    fn from(error: diesel::r2d2::PoolError) -> Self {
+        Self::Fault(Fault::Unreachable, error.to_string())
+    }
+}
+
+impl From<diesel::ConnectionError> for StoreError {
+    fn from(error: diesel::ConnectionError) -> Self {
+        Self::Fault(Fault::Unreachable, error.to_string())
+    }
+}
+
+/// Diesel keeps no result codes of SQLite, only its fixed English messages (`sqlite3ErrStr`); Postgres' are matched as
+/// far as they concern a full disk or a lost connection.
+fn sort_by_words(words: &str) -> Fault {
+    let any = |needles: &[&str]| needles.iter().any(|needle| words.contains(needle));
+    if any(&["database is locked", "database table is locked", "lock timeout"]) {
+        Fault::Busy
+    } else if any(&["database or disk is full", "No space left"]) {
+        Fault::Full
+    } else if any(&["unable to open", "disk I/O error", "readonly database", "connection closed", "terminating connection", "shutting down", "starting up"]) {
+        Fault::Unreachable
+    } else if any(&["malformed", "not a database"]) {
+        Fault::Damaged
+    } else {
+        Fault::Other
+    }
+}

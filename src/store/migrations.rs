@@ -1,0 +1,71 @@
+//! Migrations: run at every start, in order, by one node at a time.
+
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{Conn, StoreError, dialect, error::Fault};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// The oldest SQLite without the WAL-reset corruption (<https://sqlite.org/wal.html#walresetbug>).
+const SQLITE_FLOOR: [u32; 3] = [3, 51, 3];
+
+/// Why the database cannot be brought to this program's schema.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// A newer program was here.
+    #[error("the database has schema {0}, which this version of keystead does not know; run the newer version")]
+    Newer(String),
+    /// A migration failed and was rolled back.
+    #[error("a migration failed and was rolled back: {0}")]
+    Failed(String),
+    /// The bundled SQLite is older than the program was tested with.
+    #[error("SQLite {0} can corrupt a database; build with the bundled library")]
+    OldSqlite(String),
+    /// The database did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Brings the schema up to date; how many migrations ran.
+///
+/// # Errors
+/// [`MigrationError`]; nothing is half migrated.
+pub fn run(conn: &mut Conn) -> Result<usize, MigrationError> {
+    if let Some(version) = dialect::sqlite_version(conn).map_err(StoreError::from)?
+        && version.split('.').filter_map(|part| part.parse().ok()).collect::<Vec<u32>>().as_slice() < SQLITE_FLOOR.as_slice()
+    {
+        return Err(MigrationError::OldSqlite(version));
+    }
+    dialect::with_migration_lock(conn, |conn| match conn {
+        Conn::Sqlite(_) => run_all(conn, SQLITE),
+        Conn::Postgres(_) => run_all(conn, POSTGRES),
+    })
+    .map_err(StoreError::from)?
+}
+
+fn run_all(conn: &mut Conn, migrations: EmbeddedMigrations) -> Result<usize, MigrationError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| match sort(&*error) {
+        Some(fault) => MigrationError::Store(fault),
+        None => MigrationError::Failed(error.to_string()),
+    };
+    let known: Vec<String> = diesel::migration::MigrationSource::<diesel::pg::Pg>::migrations(&migrations)
+        .map_err(failed)?
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect();
+    let applied = conn.applied_migrations().map_err(failed)?;
+    if let Some(unknown) = applied.iter().find(|version| !known.contains(&version.to_string())) {
+        return Err(MigrationError::Newer(unknown.to_string()));
+    }
+    Ok(conn.run_pending_migrations(migrations).map_err(failed)?.len())
+}
+
+/// A locked or full database is a fault like any other, not a broken migration.
+fn sort(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<StoreError> {
+    let words = error.to_string();
+    match StoreError::from(diesel::result::Error::QueryBuilderError(words.into())) {
+        StoreError::Fault(Fault::Other, _) | StoreError::Unique => None,
+        fault => Some(fault),
+    }
+}

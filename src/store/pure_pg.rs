@@ -1,0 +1,240 @@
+//! A synchronous Diesel connection to Postgres without libpq and OpenSSL: diesel-async's connection, driven by a small
+//! runtime of its own.
+//!
+//! It leans on Diesel's feature for third-party backends, so Diesel is pinned to 2.3 and everything that needs it is in
+//! this file. The way back is one type alias to `diesel::PgConnection`. Never call it from async code: only
+//! [`super::Db`] hands out connections, on threads that may block.
+
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+};
+
+use diesel::{
+    ConnectionError, ConnectionResult, QueryResult,
+    connection::{
+        CacheSize, Connection, Instrumentation, LoadConnection, SimpleConnection, TransactionManager,
+        TransactionManagerStatus,
+    },
+    expression::QueryMetadata,
+    internal::derives::multiconnection::{ConnectionSealed, MultiConnectionHelper},
+    migration::MigrationConnection,
+    pg::{Pg, PgMetadataLookup, PgTypeMetadata},
+    query_builder::{Query, QueryFragment, QueryId},
+    r2d2::R2D2Connection,
+    sql_types::TypeMetadata,
+};
+use diesel_async::{
+    AsyncPgConnection,
+    async_connection_wrapper::{AsyncConnectionWrapper, BlockOn},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::runtime::Runtime;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// The runtime that drives all Postgres sockets, whatever thread asks.
+pub struct PgRuntime;
+
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .thread_name("postgres")
+            .build()
+            .expect("one thread can be started")
+    })
+}
+
+impl BlockOn for PgRuntime {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        runtime().block_on(future)
+    }
+
+    fn get_runtime() -> Self {
+        Self
+    }
+}
+
+type Inner = AsyncConnectionWrapper<AsyncPgConnection, PgRuntime>;
+type InnerTransactions = <Inner as Connection>::TransactionManager;
+
+/// A connection to Postgres.
+pub struct PurePg(Inner);
+
+impl Connection for PurePg {
+    type Backend = Pg;
+    type TransactionManager = Transactions;
+
+    fn establish(url: &str) -> ConnectionResult<Self> {
+        let (url, root_certificate) = split_tls_options(url)?;
+        let tls = tls(root_certificate.as_deref())?;
+        let connect = async {
+            let (client, connection) =
+                tokio_postgres::connect(&url, tls).await.map_err(|error| bad_connection(&error))?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        };
+        runtime().block_on(connect).map(|connection| Self(Inner::from(connection)))
+    }
+
+    fn execute_returning_count<T: QueryFragment<Pg> + QueryId>(&mut self, query: &T) -> QueryResult<usize> {
+        self.0.execute_returning_count(query)
+    }
+
+    fn transaction_state(
+        &mut self,
+    ) -> &mut <Self::TransactionManager as TransactionManager<Self>>::TransactionStateData {
+        self.0.transaction_state()
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        self.0.instrumentation()
+    }
+
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        self.0.set_instrumentation(instrumentation);
+    }
+
+    fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
+        self.0.set_prepared_statement_cache_size(size);
+    }
+}
+
+/// tokio-postgres says "error connecting to server" and keeps the reason in its source.
+fn bad_connection(error: &tokio_postgres::Error) -> ConnectionError {
+    let reason = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    ConnectionError::BadConnection(format!("{error}{reason}"))
+}
+
+/// tokio-postgres refuses `sslmode=verify-full`, `verify-ca` and `sslrootcert`: rustls always verifies in full, so the
+/// modes become `require`, and the certificate's path is taken out.
+fn split_tls_options(url: &str) -> ConnectionResult<(String, Option<String>)> {
+    let mut url = url::Url::parse(url).map_err(|error| ConnectionError::InvalidConnectionUrl(error.to_string()))?;
+    let mut root_certificate = None;
+    let mut kept = Vec::new();
+    for (name, value) in url.query_pairs() {
+        match (&*name, &*value) {
+            ("sslrootcert", path) => root_certificate = Some(path.to_owned()),
+            ("sslmode", "verify-full" | "verify-ca") => kept.push(("sslmode".to_owned(), "require".to_owned())),
+            _ => kept.push((name.into_owned(), value.into_owned())),
+        }
+    }
+    url.set_query(None);
+    if !kept.is_empty() {
+        // Not form encoding: libpq's URLs know %20, but not + for a blank.
+        let query: Vec<_> = kept.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value))).collect();
+        url.set_query(Some(&query.join("&")));
+    }
+    Ok((url.into(), root_certificate))
+}
+
+fn percent(text: &str) -> percent_encoding::PercentEncode<'_> {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+}
+
+fn tls(root_certificate: Option<&str>) -> ConnectionResult<MakeRustlsConnect> {
+    let bad = |words: String| ConnectionError::BadConnection(words);
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = root_certificate {
+        roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|e| bad(format!("sslrootcert {path}: {e}")))?;
+        roots.add_parsable_certificates(certificates.filter_map(Result::ok));
+        if roots.is_empty() {
+            return Err(bad(format!("sslrootcert {path} holds no certificate")));
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+impl SimpleConnection for PurePg {
+    fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        self.0.batch_execute(query)
+    }
+}
+
+impl ConnectionSealed for PurePg {}
+
+/// Hands everything to the transaction manager of the connection inside.
+pub struct Transactions;
+
+impl TransactionManager<PurePg> for Transactions {
+    type TransactionStateData = <InnerTransactions as TransactionManager<Inner>>::TransactionStateData;
+
+    fn begin_transaction(conn: &mut PurePg) -> QueryResult<()> {
+        InnerTransactions::begin_transaction(&mut conn.0)
+    }
+
+    fn rollback_transaction(conn: &mut PurePg) -> QueryResult<()> {
+        InnerTransactions::rollback_transaction(&mut conn.0)
+    }
+
+    fn commit_transaction(conn: &mut PurePg) -> QueryResult<()> {
+        InnerTransactions::commit_transaction(&mut conn.0)
+    }
+
+    fn transaction_manager_status_mut(conn: &mut PurePg) -> &mut TransactionManagerStatus {
+        InnerTransactions::transaction_manager_status_mut(&mut conn.0)
+    }
+
+    fn is_broken_transaction_manager(conn: &mut PurePg) -> bool {
+        InnerTransactions::is_broken_transaction_manager(&mut conn.0)
+    }
+}
+
+impl LoadConnection for PurePg {
+    type Cursor<'conn, 'query> = <Inner as LoadConnection>::Cursor<'conn, 'query>;
+    type Row<'conn, 'query> = <Inner as LoadConnection>::Row<'conn, 'query>;
+
+    fn load<'conn, 'query, T>(&'conn mut self, query: T) -> QueryResult<Self::Cursor<'conn, 'query>>
+    where
+        T: Query + QueryFragment<Pg> + QueryId + 'query,
+        Pg: QueryMetadata<T::SqlType>,
+    {
+        self.0.load(query)
+    }
+}
+
+impl MigrationConnection for PurePg {
+    fn setup(&mut self) -> QueryResult<usize> {
+        self.0.setup()
+    }
+}
+
+impl R2D2Connection for PurePg {
+    fn ping(&mut self) -> QueryResult<()> {
+        R2D2Connection::ping(&mut self.0)
+    }
+
+    fn is_broken(&mut self) -> bool {
+        R2D2Connection::is_broken(&mut self.0)
+    }
+}
+
+/// Only built-in SQL types are used, so no type's OID ever has to be looked up.
+struct NoLookup;
+
+impl PgMetadataLookup for NoLookup {
+    fn lookup_type(&mut self, name: &str, _schema: Option<&str>) -> PgTypeMetadata {
+        unreachable!("custom Postgres type {name}")
+    }
+}
+
+impl MultiConnectionHelper for PurePg {
+    fn to_any<'a>(_lookup: &mut <Pg as TypeMetadata>::MetadataLookup) -> &mut (dyn Any + 'a) {
+        // A value without size: leaking it allocates nothing.
+        Box::leak(Box::new(NoLookup))
+    }
+
+    fn from_any(lookup: &mut dyn Any) -> Option<&mut <Pg as TypeMetadata>::MetadataLookup> {
+        lookup.downcast_mut::<NoLookup>().map(|lookup| lookup as &mut dyn PgMetadataLookup)
+    }
+}

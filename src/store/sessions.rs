@@ -1,0 +1,99 @@
+//! Table `sessions`: who is signed in, found by a digest of what stands in their cookie.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+
+use super::{
+    Conn, StoreError,
+    columns::{Digest32, Millis},
+    schema::sessions,
+};
+use crate::domain::ids::{SessionId, UserId};
+
+/// A session ends after this long without a request.
+pub const IDLE: TimeDelta = TimeDelta::minutes(30);
+/// A session ends after this long in any case.
+pub const ABSOLUTE: TimeDelta = TimeDelta::hours(12);
+/// A request moves the end of its session only if it moves it by this much: not every page costs a write.
+const EXTEND_BY_AT_LEAST: TimeDelta = TimeDelta::minutes(1);
+
+/// SHA-256 of a session key.
+pub type SessionDigest = [u8; 32];
+
+/// Adds a session.
+pub fn insert(
+    conn: &mut Conn,
+    digest: SessionDigest,
+    id: &SessionId,
+    user_id: &UserId,
+    state: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::digest.eq(Digest32(digest)),
+            sessions::id.eq(id.as_str()),
+            sessions::user_id.eq(user_id.as_str()),
+            sessions::state.eq(state),
+            sessions::created_at.eq(Millis::from(now)),
+            sessions::expires_at.eq(Millis::from(now + IDLE)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The state of a session that has not ended.
+pub fn find_state(conn: &mut Conn, digest: SessionDigest, now: DateTime<Utc>) -> Result<Option<String>, StoreError> {
+    Ok(sessions::table
+        .find(Digest32(digest))
+        .filter(sessions::expires_at.gt(Millis::from(now)))
+        .select(sessions::state)
+        .first(conn)
+        .optional()?)
+}
+
+/// Replaces the state of a session. A session that has vanished stays vanished: it is updated, never inserted.
+pub fn update_state(conn: &mut Conn, digest: SessionDigest, state: &str) -> Result<(), StoreError> {
+    diesel::update(sessions::table.find(Digest32(digest))).set(sessions::state.eq(state)).execute(conn)?;
+    Ok(())
+}
+
+/// When the session should end, if that is worth a write; `None` when it is not, or when there is no such session.
+pub fn due_extension(
+    conn: &mut Conn,
+    digest: SessionDigest,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let row: Option<(Millis, Millis)> = sessions::table
+        .find(Digest32(digest))
+        .select((sessions::created_at, sessions::expires_at))
+        .first(conn)
+        .optional()?;
+    let Some((created_at, expires_at)) = row else { return Ok(None) };
+    let (created_at, expires_at) = (DateTime::try_from(created_at)?, DateTime::try_from(expires_at)?);
+    let end = (now + IDLE).min(created_at + ABSOLUTE);
+    Ok((end - expires_at >= EXTEND_BY_AT_LEAST).then_some(end))
+}
+
+/// Moves the end of a session.
+pub fn extend(conn: &mut Conn, digest: SessionDigest, end: DateTime<Utc>) -> Result<(), StoreError> {
+    diesel::update(sessions::table.find(Digest32(digest))).set(sessions::expires_at.eq(Millis::from(end))).execute(conn)?;
+    Ok(())
+}
+
+/// Ends a session by what stands in its cookie.
+pub fn delete(conn: &mut Conn, digest: SessionDigest) -> Result<(), StoreError> {
+    diesel::delete(sessions::table.find(Digest32(digest))).execute(conn)?;
+    Ok(())
+}
+
+/// Ends one of a user's sessions by its id; whether there was one.
+pub fn delete_of_user(conn: &mut Conn, user_id: &UserId, id: &SessionId) -> Result<bool, StoreError> {
+    let session = sessions::table.filter(sessions::id.eq(id.as_str())).filter(sessions::user_id.eq(user_id.as_str()));
+    Ok(diesel::delete(session).execute(conn)? == 1)
+}
+
+/// Forgets sessions that have ended; how many.
+pub fn purge(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
+    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(Millis::from(now)))).execute(conn)?)
+}

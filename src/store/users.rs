@@ -1,0 +1,113 @@
+//! Tables `users` and `memberships`.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use super::{
+    Conn, StoreError,
+    columns::Millis,
+    schema::{memberships, organizations, users},
+};
+use crate::domain::{
+    email::Email,
+    ids::{OrgId, UserId},
+    name::Name,
+    user::{Role, User},
+};
+
+/// A user in one of their organizations.
+pub struct Member {
+    /// Who.
+    pub user: (UserId, Name),
+    /// Where.
+    pub organization: (OrgId, Name),
+    /// As what.
+    pub role: Role,
+}
+
+/// Adds a user; [`StoreError::Unique`] when the address has an account.
+pub fn insert(conn: &mut Conn, user: &User, password_hash: &str) -> Result<(), StoreError> {
+    diesel::insert_into(users::table)
+        .values((
+            users::id.eq(user.id.as_str()),
+            users::email.eq(user.email.as_str()),
+            users::email_folded.eq(user.email.folded()),
+            users::name.eq(user.name.as_str()),
+            users::password_hash.eq(password_hash),
+            users::created_at.eq(Millis::from(user.created_at)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Makes a user a member of an organization.
+pub fn insert_membership(
+    conn: &mut Conn,
+    organization_id: &OrgId,
+    user_id: &UserId,
+    role: Role,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    diesel::insert_into(memberships::table)
+        .values((
+            memberships::organization_id.eq(organization_id.as_str()),
+            memberships::user_id.eq(user_id.as_str()),
+            memberships::role.eq(role.as_str()),
+            memberships::created_at.eq(Millis::from(now)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Whether anybody has an account.
+pub fn any(conn: &mut Conn) -> Result<bool, StoreError> {
+    Ok(diesel::select(diesel::dsl::exists(users::table.select(users::id))).get_result(conn)?)
+}
+
+/// The account of an address: its user, the organization they work in, and the password's hash.
+pub fn find_by_email(conn: &mut Conn, email: &Email) -> Result<Option<(Member, String)>, StoreError> {
+    let row: Option<(MemberRow, String)> = users::table
+        .inner_join(memberships::table.inner_join(organizations::table))
+        .filter(users::email_folded.eq(email.folded()))
+        .order(memberships::created_at)
+        .select((MEMBER_COLUMNS, users::password_hash))
+        .first(conn)
+        .optional()?;
+    row.map(|(member, hash)| Ok((member_from(member)?, hash))).transpose()
+}
+
+/// The user, if they are still a member of the organization.
+pub fn find_member(
+    conn: &mut Conn,
+    organization_id: &OrgId,
+    user_id: &UserId,
+) -> Result<Option<Member>, StoreError> {
+    let row: Option<MemberRow> = users::table
+        .inner_join(memberships::table.inner_join(organizations::table))
+        .filter(memberships::organization_id.eq(organization_id.as_str()))
+        .filter(memberships::user_id.eq(user_id.as_str()))
+        .select(MEMBER_COLUMNS)
+        .first(conn)
+        .optional()?;
+    row.map(member_from).transpose()
+}
+
+type MemberRow = (String, String, String, String, String);
+type MemberColumns = (users::id, users::name, organizations::id, organizations::name, memberships::role);
+const MEMBER_COLUMNS: MemberColumns =
+    (users::id, users::name, organizations::id, organizations::name, memberships::role);
+
+fn member_from((user_id, user_name, org_id, org_name, role): MemberRow) -> Result<Member, StoreError> {
+    let name = |text: &str, column| Name::parse(text).map_err(|_| StoreError::damaged(column));
+    Ok(Member {
+        user: (
+            UserId::parse(&user_id).ok_or_else(|| StoreError::damaged("users.id"))?,
+            name(&user_name, "users.name")?,
+        ),
+        organization: (
+            OrgId::parse(&org_id).ok_or_else(|| StoreError::damaged("organizations.id"))?,
+            name(&org_name, "organizations.name")?,
+        ),
+        role: Role::parse(&role).ok_or_else(|| StoreError::damaged("memberships.role"))?,
+    })
+}

@@ -1,0 +1,29 @@
+//! Logs: structured, to stderr, never with a secret (CONTRIBUTING.md lists what never to log).
+
+use tracing_subscriber::EnvFilter;
+
+/// A log setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter cannot be read.
+    #[error("KEYSTEAD_LOG: {0:?} is not a level such as info")]
+    Filter(String),
+    /// No such format.
+    #[error("KEYSTEAD_LOG_FORMAT: {0:?} is neither text nor json")]
+    Format(String),
+}
+
+/// Starts logging for this process.
+///
+/// # Errors
+/// [`TelemetryError`] when a setting cannot be used.
+pub fn start(filter: &str, format: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter(filter.to_owned()))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        "text" => logs.with_target(false).init(),
+        "json" => logs.json().flatten_event(true).init(),
+        _ => return Err(TelemetryError::Format(format.to_owned())),
+    }
+    Ok(())
+}
