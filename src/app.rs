@@ -70,7 +70,9 @@ pub enum StartError {
     Migration(DatabaseUrl, MigrationError),
     #[error(transparent)]
     Pepper(#[from] PepperError),
-    #[error("the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)")]
+    #[error(
+        "the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)"
+    )]
     PepperMissing(PathBuf),
     #[error("the pepper in {0} is not the one this database was made with; use the right file")]
     WrongPepper(PathBuf),
@@ -192,4 +194,3 @@ async fn open_pepper(config: &Config, db: &Db) -> Result<Pepper, StartError> {
     };
     if check == own { Ok(pepper) } else { Err(StartError::WrongPepper(path.clone())) }
 }
-

@@ -122,7 +122,8 @@ impl Settings {
     /// The first setting that cannot be used.
     pub fn check(&self) -> Result<Config, ConfigError> {
         refuse_unknown_variables()?;
-        let listen = self.listen.to_socket_addrs().map_err(|e| ConfigError::Listen(self.listen.clone(), e.to_string()))?;
+        let listen =
+            self.listen.to_socket_addrs().map_err(|e| ConfigError::Listen(self.listen.clone(), e.to_string()))?;
         let public_url = self.public_url.as_deref().map(PublicUrl::parse).transpose()?;
         let database = match &self.database_url {
             None => DatabaseUrl::Sqlite(self.data_dir.join("keystead.db")),
@@ -238,7 +239,9 @@ mod tests {
         for origin in ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"] {
             assert!(url.is_own_origin(origin), "{origin}");
         }
-        for origin in ["http://localhost", "http://localhost:8081", "https://localhost:8080", "null", "http://127.0.0.2:8080"] {
+        for origin in
+            ["http://localhost", "http://localhost:8081", "https://localhost:8080", "null", "http://127.0.0.2:8080"]
+        {
             assert!(!url.is_own_origin(origin), "{origin}");
         }
     }
@@ -252,7 +255,10 @@ mod tests {
     #[test]
     fn databases() {
         assert_eq!(parse_database_url("sqlite:/var/lib/k.db").ok(), Some(DatabaseUrl::Sqlite("/var/lib/k.db".into())));
-        assert_eq!(parse_database_url("sqlite:///var/lib/k.db").ok(), Some(DatabaseUrl::Sqlite("/var/lib/k.db".into())));
+        assert_eq!(
+            parse_database_url("sqlite:///var/lib/k.db").ok(),
+            Some(DatabaseUrl::Sqlite("/var/lib/k.db".into()))
+        );
         assert!(parse_database_url("mysql://x").is_err());
         assert!(parse_database_url("sqlite::memory:").is_err());
     }

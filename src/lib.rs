@@ -1,13 +1,13 @@
 //! Keystead: the *Settings → Integrations* page of your product, and the service that tells your API whether a key is
 //! good. `ARCHITECTURE.md` is the map of these rooms; imports only go down this list.
 
-//pub mod cli;
-//pub mod server;
+pub mod cli;
+pub mod server;
 
-//pub mod api;
-//pub mod middleware;
-//pub mod web;
-//pub mod worker;
+pub mod api;
+pub mod middleware;
+pub mod web;
+pub mod worker;
 
 pub mod actions;
 pub mod app;

@@ -1,1 +1,5 @@
-fn main(){}
+//! Arguments into one call.
+
+fn main() -> std::process::ExitCode {
+    keystead::cli::main()
+}

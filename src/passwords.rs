@@ -25,8 +25,7 @@ const AT_ONCE: usize = 2;
 const QUEUE: usize = 16;
 
 /// A hash of no password at all, so that an unknown account costs what a known one costs.
-const NOBODY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$a2V5c3RlYWQtbm9ib2R5$Yg0n0DsKM5SGLVMBeCMvYOsRTXQ0iMQnRfbJjv8XKBo";
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$a2V5c3RlYWQtbm9ib2R5$Yg0n0DsKM5SGLVMBeCMvYOsRTXQ0iMQnRfbJjv8XKBo";
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,8 @@
     createScript: () => '',
   });
   window.htmx?.registerExtension('tt', { init: (api) => policy && api.initSecurity(policy) });
+  // htmx would get round to it a moment after the page has loaded; who is quicker would be sent to a page of its own.
+  window.htmx?.process(document.body);
 
   // ---- Telling people things ----
 

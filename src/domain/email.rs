@@ -44,7 +44,8 @@ mod tests {
     #[test]
     fn addresses() {
         assert_eq!(Email::parse(" Maya@Example.com ").map(|e| e.folded()), Ok("maya@example.com".to_owned()));
-        for text in ["", "maya", "@example.com", "maya@", "a b@c", "a@b@c", "a\0@b", &format!("{}@b", "a".repeat(253))] {
+        for text in ["", "maya", "@example.com", "maya@", "a b@c", "a@b@c", "a\0@b", &format!("{}@b", "a".repeat(253))]
+        {
             assert_eq!(Email::parse(text), Err(EmailError), "{text}");
         }
     }

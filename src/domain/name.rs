@@ -110,7 +110,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_refused() {
-        for c in ['\0', '\u{1b}', '\n', '\u{202E}', '\u{2066}', '\u{200B}', '\u{200D}', '\u{FEFF}', '\u{FFFD}', '\u{E0041}', '\u{FE0F}', '\u{FFFF}'] {
+        for c in [
+            '\0',
+            '\u{1b}',
+            '\n',
+            '\u{202E}',
+            '\u{2066}',
+            '\u{200B}',
+            '\u{200D}',
+            '\u{FEFF}',
+            '\u{FFFD}',
+            '\u{E0041}',
+            '\u{FE0F}',
+            '\u{FFFF}',
+        ] {
             assert_eq!(Name::parse(&format!("a{c}b")), Err(NameError::Invisible), "{:04X}", c as u32);
         }
     }

@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn long_ones_are_welcome_whatever_they_are_made_of() {
-        for text in ["correct horse battery", "ключ от квартиры где", "fifteen chars..", &"🔑🗝 x".repeat(32)[..]] {
+        for text in ["correct horse battery", "ключ от квартиры где", "fifteen chars..", &"🔑🗝 x".repeat(32)[..]]
+        {
             assert_eq!(error(text), None, "{text}");
         }
     }

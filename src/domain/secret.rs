@@ -247,7 +247,8 @@ mod tests {
         for good in ["ab", "a1", "talvin_live", "sk9_live_eu", "acme0123456789ab"] {
             assert!(KeyPrefix::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "a", "1a", "Ab", "a-b", "ab_", "_ab", "ab__c", "ab_c_d_e", "ab_123456789", "acme0123456789abc"] {
+        for bad in ["", "a", "1a", "Ab", "a-b", "ab_", "_ab", "ab__c", "ab_c_d_e", "ab_123456789", "acme0123456789abc"]
+        {
             assert_eq!(KeyPrefix::parse(bad), Err(PrefixError), "{bad}");
         }
     }

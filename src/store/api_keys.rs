@@ -109,12 +109,7 @@ pub fn rotate(
 }
 
 /// Ends a living key, whatever its version; whether there was one.
-pub fn revoke(
-    conn: &mut Conn,
-    organization_id: &OrgId,
-    id: &KeyId,
-    now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+pub fn revoke(conn: &mut Conn, organization_id: &OrgId, id: &KeyId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let key = api_keys::table
         .filter(api_keys::organization_id.eq(organization_id.as_str()))
         .filter(api_keys::id.eq(id.as_str()))

@@ -46,7 +46,9 @@ impl DatabaseUrl {
     pub fn connect(&self) -> Result<Conn, StoreError> {
         match self {
             Self::Sqlite(path) => {
-                let path = path.to_str().ok_or_else(|| StoreError::Fault(Fault::Unreachable, "the path is not UTF-8".into()))?;
+                let path = path
+                    .to_str()
+                    .ok_or_else(|| StoreError::Fault(Fault::Unreachable, "the path is not UTF-8".into()))?;
                 let mut conn = SqliteConnection::establish(path)?;
                 conn.batch_execute(SQLITE_SETTINGS)?;
                 Ok(Conn::Sqlite(conn))

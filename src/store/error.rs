@@ -45,9 +45,8 @@ impl From<DieselError> for StoreError {
         let words = error.to_string();
         let fault = match &error {
             DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => return Self::Unique,
-            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | DieselError::BrokenTransactionManager => {
-                Fault::Unreachable
-            }
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
+            | DieselError::BrokenTransactionManager => Fault::Unreachable,
             DieselError::DeserializationError(_) => Fault::Damaged,
             _ => sort_by_words(&words),
         };
@@ -75,7 +74,15 @@ fn sort_by_words(words: &str) -> Fault {
         Fault::Busy
     } else if any(&["database or disk is full", "No space left"]) {
         Fault::Full
-    } else if any(&["unable to open", "disk I/O error", "readonly database", "connection closed", "terminating connection", "shutting down", "starting up"]) {
+    } else if any(&[
+        "unable to open",
+        "disk I/O error",
+        "readonly database",
+        "connection closed",
+        "terminating connection",
+        "shutting down",
+        "starting up",
+    ]) {
         Fault::Unreachable
     } else if any(&["malformed", "not a database"]) {
         Fault::Damaged

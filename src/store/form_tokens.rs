@@ -14,7 +14,8 @@ pub fn claim(conn: &mut Conn, organization_id: &OrgId, token: &str, now: DateTim
         form_tokens::token.eq(token),
         form_tokens::created_at.eq(Millis::from(now)),
     );
-    let inserted = on!(conn, c => diesel::insert_into(form_tokens::table).values(row).on_conflict_do_nothing().execute(c))?;
+    let inserted =
+        on!(conn, c => diesel::insert_into(form_tokens::table).values(row).on_conflict_do_nothing().execute(c))?;
     Ok(inserted == 1)
 }
 

@@ -19,6 +19,7 @@ pub fn find(conn: &mut Conn, name: &str) -> Result<Option<String>, StoreError> {
 /// Writes a value unless there is one; whether it was written. Waits for a transaction that writes the same name.
 pub fn insert_once(conn: &mut Conn, name: &str, value: &str) -> Result<bool, StoreError> {
     let row = (installation::name.eq(name), installation::value.eq(value));
-    let inserted = on!(conn, c => diesel::insert_into(installation::table).values(row).on_conflict_do_nothing().execute(c))?;
+    let inserted =
+        on!(conn, c => diesel::insert_into(installation::table).values(row).on_conflict_do_nothing().execute(c))?;
     Ok(inserted == 1)
 }

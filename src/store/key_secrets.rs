@@ -41,9 +41,8 @@ pub fn insert(conn: &mut Conn, digest: SecretDigest, key_id: &KeyId, now: DateTi
 
 /// Ends every secret of a key that has no end yet.
 pub fn end_all(conn: &mut Conn, key_id: &KeyId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let open = key_secrets::table
-        .filter(key_secrets::key_id.eq(key_id.as_str()))
-        .filter(key_secrets::expires_at.is_null());
+    let open =
+        key_secrets::table.filter(key_secrets::key_id.eq(key_id.as_str())).filter(key_secrets::expires_at.is_null());
     diesel::update(open).set(key_secrets::expires_at.eq(Some(Millis::from(now)))).execute(conn)?;
     Ok(())
 }
@@ -54,13 +53,20 @@ pub fn find(conn: &mut Conn, digest: SecretDigest) -> Result<Option<FoundSecret>
     let row: Option<Row> = key_secrets::table
         .inner_join(api_keys::table)
         .filter(key_secrets::digest.eq(Digest32(digest.0)))
-        .select((api_keys::id, api_keys::organization_id, api_keys::name, api_keys::revoked_at, key_secrets::expires_at))
+        .select((
+            api_keys::id,
+            api_keys::organization_id,
+            api_keys::name,
+            api_keys::revoked_at,
+            key_secrets::expires_at,
+        ))
         .first(conn)
         .optional()?;
     let Some((id, organization_id, name, revoked_at, expires_at)) = row else { return Ok(None) };
     let key = VerifiedKey {
         id: KeyId::parse(&id).ok_or_else(|| StoreError::damaged("api_keys.id"))?,
-        organization_id: OrgId::parse(&organization_id).ok_or_else(|| StoreError::damaged("api_keys.organization_id"))?,
+        organization_id: OrgId::parse(&organization_id)
+            .ok_or_else(|| StoreError::damaged("api_keys.organization_id"))?,
         name: Name::parse(&name).map_err(|_| StoreError::damaged("api_keys.name"))?,
     };
     Ok(Some(FoundSecret {

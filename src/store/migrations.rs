@@ -33,7 +33,8 @@ pub enum MigrationError {
 /// [`MigrationError`]; nothing is half migrated.
 pub fn run(conn: &mut Conn) -> Result<usize, MigrationError> {
     if let Some(version) = dialect::sqlite_version(conn).map_err(StoreError::from)?
-        && version.split('.').filter_map(|part| part.parse().ok()).collect::<Vec<u32>>().as_slice() < SQLITE_FLOOR.as_slice()
+        && version.split('.').filter_map(|part| part.parse().ok()).collect::<Vec<u32>>().as_slice()
+            < SQLITE_FLOOR.as_slice()
     {
         return Err(MigrationError::OldSqlite(version));
     }

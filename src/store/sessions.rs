@@ -77,7 +77,9 @@ pub fn due_extension(
 
 /// Moves the end of a session.
 pub fn extend(conn: &mut Conn, digest: SessionDigest, end: DateTime<Utc>) -> Result<(), StoreError> {
-    diesel::update(sessions::table.find(Digest32(digest))).set(sessions::expires_at.eq(Millis::from(end))).execute(conn)?;
+    diesel::update(sessions::table.find(Digest32(digest)))
+        .set(sessions::expires_at.eq(Millis::from(end)))
+        .execute(conn)?;
     Ok(())
 }
 

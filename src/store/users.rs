@@ -77,11 +77,7 @@ pub fn find_by_email(conn: &mut Conn, email: &Email) -> Result<Option<(Member, S
 }
 
 /// The user, if they are still a member of the organization.
-pub fn find_member(
-    conn: &mut Conn,
-    organization_id: &OrgId,
-    user_id: &UserId,
-) -> Result<Option<Member>, StoreError> {
+pub fn find_member(conn: &mut Conn, organization_id: &OrgId, user_id: &UserId) -> Result<Option<Member>, StoreError> {
     let row: Option<MemberRow> = users::table
         .inner_join(memberships::table.inner_join(organizations::table))
         .filter(memberships::organization_id.eq(organization_id.as_str()))

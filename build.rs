@@ -1,0 +1,77 @@
+//! Prepares the static files for embedding: each one also as brotli and gzip, and one hash over all of them for the path
+//! they are served under.
+
+use std::{
+    env, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest, Sha256};
+
+/// What compresses well; fonts are compressed already.
+const COMPRESSED: [&str; 4] = ["css", "js", "svg", "txt"];
+
+fn main() -> io::Result<()> {
+    println!("cargo:rerun-if-changed=static");
+    println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed=templates");
+    let source = Path::new("static");
+    let target = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("static");
+    if target.exists() {
+        fs::remove_dir_all(&target)?;
+    }
+    let mut files = files_below(source)?;
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        let name = file.strip_prefix(source).expect("it was found below").to_owned();
+        let content = fs::read(&file)?;
+        hash.update(name.to_string_lossy().as_bytes());
+        hash.update([0]);
+        hash.update(&content);
+        let to = target.join(&name);
+        fs::create_dir_all(to.parent().expect("it has a folder"))?;
+        fs::write(&to, &content)?;
+        if file.extension().is_some_and(|extension| COMPRESSED.iter().any(|known| extension == *known)) {
+            fs::write(with_suffix(&to, ".br"), brotli(&content)?)?;
+            fs::write(with_suffix(&to, ".gz"), gzip(&content)?)?;
+        }
+    }
+    let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("cargo:rustc-env=KEYSTEAD_STATIC_HASH={hash}");
+    Ok(())
+}
+
+fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files.extend(files_below(&entry.path())?);
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn brotli(content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compressed = Vec::new();
+    let params = brotli::enc::BrotliEncoderParams { quality: 11, ..Default::default() };
+    brotli::BrotliCompress(&mut &content[..], &mut compressed, &params)?;
+    Ok(compressed)
+}
+
+fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content)?;
+    encoder.finish()
+}

@@ -1,0 +1,35 @@
+//! `/livez` and `/readyz`, for whoever restarts processes and routes requests.
+
+use actix_web::{HttpResponse, Responder, web};
+
+use crate::{app::App, store::installation};
+
+/// The routes of this room.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
+        .service(web::resource("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)));
+}
+
+/// The process runs. It says nothing of the database: a restart would not mend one.
+async fn livez() -> impl Responder {
+    status(HttpResponse::Ok(), "ok")
+}
+
+/// Requests may come: the database answers and the server is not about to stop.
+async fn readyz(app: web::Data<App>) -> impl Responder {
+    if app.is_draining() {
+        return status(HttpResponse::ServiceUnavailable(), "stopping");
+    }
+    match app.db.read(|conn| installation::find(conn, installation::ID)).await {
+        Ok(_) => status(HttpResponse::Ok(), "ok"),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            status(HttpResponse::ServiceUnavailable(), "the database does not answer")
+        }
+    }
+}
+
+fn status(mut builder: actix_web::HttpResponseBuilder, status: &'static str) -> HttpResponse {
+    builder.json(serde_json::json!({ "status": status }))
+}

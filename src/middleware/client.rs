@@ -1,0 +1,70 @@
+//! Who is at the other end: the peer, or the right-most hop that is no trusted proxy.
+//!
+//! actix's `ConnectionInfo` is never asked: it believes `X-Forwarded-For` from anyone.
+
+use std::net::IpAddr;
+
+use actix_web::{HttpMessage, HttpRequest, http::header};
+use ipnet::IpNet;
+
+use super::envelope::RequestId;
+use crate::domain::actor::{Client, MAX_USER_AGENT};
+
+/// What the audit log keeps of a request.
+pub fn client_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Client {
+    let user_agent = request.headers().get(header::USER_AGENT).map(|value| {
+        String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+    });
+    Client {
+        address: address_of(request, trusted_proxies),
+        user_agent,
+        request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
+    }
+}
+
+fn address_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|network| network.contains(&address));
+    let hops = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = hops.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let mut address = peer;
+    // From the nearest hop outwards, as long as whoever reports the next one is trusted.
+    for hop in hops.iter().rev() {
+        if !is_trusted(address) {
+            break;
+        }
+        let Ok(hop) = hop.parse::<IpAddr>() else { break };
+        address = hop.to_canonical();
+    }
+    Some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        let mut request = TestRequest::default().peer_addr(format!("{peer}:1").parse().unwrap());
+        for value in forwarded {
+            request = request.append_header(("x-forwarded-for", *value));
+        }
+        let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        address_of(&request.to_http_request(), &trusted).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_header_from_anyone_is_not_believed() {
+        assert_eq!(address("203.0.113.9", &["198.51.100.1"], &[]), "203.0.113.9");
+        assert_eq!(address("203.0.113.9", &["198.51.100.1"], &["10.0.0.0/8"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn the_right_most_untrusted_hop_counts() {
+        let trusted = &["10.0.0.0/8"];
+        assert_eq!(address("10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.0.0.2"], trusted), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["6.6.6.6", "203.0.113.9"], trusted), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["nonsense"], trusted), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &[], trusted), "10.0.0.1");
+    }
+}

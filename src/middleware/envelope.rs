@@ -1,0 +1,166 @@
+//! Around every request: an id, a line in the log, the security headers, and a failure in the shape of its caller.
+//!
+//! It stands outermost and alone, because an error of an inner middleware carries no request any more: whatever is
+//! needed to answer one is noted before.
+
+use std::time::Instant;
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse,
+    body::{BoxBody, MessageBody},
+    cookie::Cookie,
+    dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+    web,
+};
+use tracing::Instrument;
+
+use super::failure::Failure;
+use crate::app::App;
+
+/// Stands in the log, in `X-Request-Id` and on error pages.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// What must be known of a request to answer its failure.
+#[derive(Debug)]
+pub struct Asked {
+    /// Of this request.
+    pub request_id: String,
+    /// Without the query.
+    pub path: String,
+    /// Whether htmx asks for a fragment.
+    pub is_htmx: bool,
+    /// The cookie of the chosen theme.
+    pub theme: Option<String>,
+}
+
+/// Gives a failure its body; chosen by the composition root for programs and people.
+pub type ShapeFailure = fn(&App, &Failure, &Asked) -> HttpResponse;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything is refused that the pages do not need: no inline script or style, no foreign host, no frames, and only
+/// htmx' policy may turn text into HTML.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types htmx";
+
+const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), clipboard-write=(self), display-capture=(), \
+    geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), payment=(), serial=(), usb=()";
+
+/// The middleware.
+pub async fn envelope(
+    app: web::Data<App>,
+    shape: web::Data<ShapeFailure>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let begun = Instant::now();
+    let asked = Asked {
+        request_id: new_request_id(),
+        path: request.path().to_owned(),
+        is_htmx: request.headers().get("hx-request").is_some_and(|value| value == "true"),
+        theme: request.cookie("theme").as_ref().map(Cookie::value).map(str::to_owned),
+    };
+    let method = request.method().clone();
+    request.extensions_mut().insert(RequestId(asked.request_id.clone()));
+
+    let span = tracing::info_span!("request", id = asked.request_id);
+    let result = next.call(request).instrument(span.clone()).await;
+    let _in_request = span.enter();
+    let result = match result {
+        Ok(response) => {
+            let mut response = response.map_into_boxed_body();
+            if let Some(failure) = unshaped_failure(response.response()) {
+                let shaped = shape_failure(&app, **shape, &failure, &asked, response.headers());
+                response = response.into_response(shaped);
+            }
+            add_headers(response.headers_mut(), &app, &asked);
+            Ok(response)
+        }
+        Err(error) => {
+            let bare = error.error_response();
+            tracing::error!(%error, "a middleware failed");
+            let failure = unshaped_failure(&bare).unwrap_or_else(|| Failure::of_status(bare.status()));
+            let mut shaped = shape_failure(&app, **shape, &failure, &asked, bare.headers());
+            add_headers(shaped.headers_mut(), &app, &asked);
+            Err((shaped.status(), InternalError::from_response(error, shaped).into()))
+        }
+    };
+    let status = match &result {
+        Ok(response) => response.status(),
+        Err((status, _)) => *status,
+    };
+    log(&method, &asked.path, status, begun);
+    result.map_err(|(_, error)| error)
+}
+
+/// Never the query: it may hold the token of the set-up link.
+fn log(method: &actix_web::http::Method, path: &str, status: StatusCode, begun: Instant) {
+    let (status, took_us) = (status.as_u16(), begun.elapsed().as_micros());
+    let is_page = !path.starts_with("/v1/") && !path.starts_with("/static/") && !path.ends_with("z");
+    if is_page {
+        tracing::info!(%method, path, status, took_us, "answered");
+    } else {
+        tracing::debug!(%method, path, status, took_us, "answered");
+    }
+}
+
+/// A failure that nobody has given a body: one of ours, or one of the framework's, which speaks plain text or not at
+/// all.
+fn unshaped_failure(response: &HttpResponse<BoxBody>) -> Option<Failure> {
+    let status = response.status();
+    if let Some(failure) = response.extensions().get::<Failure>() {
+        return Some(failure.clone());
+    }
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let is_plain = content_type.is_none_or(|value| value.as_bytes().starts_with(b"text/plain"));
+    let is_empty_answer_of_ours = response.headers().contains_key("hx-redirect");
+    let is_error = status.is_client_error() || status.is_server_error();
+    (is_error && is_plain && !is_empty_answer_of_ours).then(|| Failure::of_status(status))
+}
+
+fn shape_failure(app: &App, shape: ShapeFailure, failure: &Failure, asked: &Asked, before: &HeaderMap) -> HttpResponse {
+    let mut shaped = shape(app, failure, asked);
+    for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+        if let Some(value) = before.get(&name) {
+            shaped.headers_mut().insert(name, value.clone());
+        }
+    }
+    shaped
+}
+
+fn add_headers(headers: &mut HeaderMap, app: &App, asked: &Asked) {
+    let fixed = HeaderValue::from_static;
+    headers.insert(header::CONTENT_SECURITY_POLICY, fixed(CONTENT_SECURITY_POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+    headers.insert(header::REFERRER_POLICY, fixed("no-referrer"));
+    headers.insert(header::CROSS_ORIGIN_OPENER_POLICY, fixed("same-origin"));
+    headers.insert(header::CROSS_ORIGIN_RESOURCE_POLICY, fixed("same-origin"));
+    headers.insert(header::PERMISSIONS_POLICY, fixed(PERMISSIONS_POLICY));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, fixed("no-store"));
+    }
+    if app.public_url.is_secure() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=31536000; includeSubDomains"));
+    }
+    if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    if app.is_draining() {
+        headers.insert(header::CONNECTION, fixed("close"));
+    }
+}
+
+/// 64 random bits: enough to find one request in a log. Not a secret, so a fault of the generator is none either.
+fn new_request_id() -> String {
+    use rand::TryRng;
+    let number = rand::rngs::SysRng.try_next_u64().unwrap_or_default();
+    format!("req_{number:016x}")
+}

@@ -1,0 +1,119 @@
+//! A request that failed, before it has a shape: HTML pages, htmx fragments and JSON problems are made from it.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder, ResponseError,
+    http::{StatusCode, header},
+};
+
+use crate::store::{Fault, StoreError};
+
+/// What is said of a 5xx, word for word (it is true because every change is one transaction).
+pub const NOTHING_CHANGED: &str = "Something went wrong on our side and nothing was changed. Please try again.";
+
+/// What went wrong, in words for whoever asked.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// 4xx or 503.
+    pub status: StatusCode,
+    /// Stable word for programs, such as `not_found`.
+    pub code: &'static str,
+    /// A few words.
+    pub heading: String,
+    /// What it means and what to do.
+    pub message: String,
+    /// Seconds to wait, for 429 and 503.
+    pub retry_after: Option<i64>,
+}
+
+impl Failure {
+    /// A failure without a waiting time.
+    pub fn new(status: StatusCode, code: &'static str, heading: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { status, code, heading: heading.into(), message: message.into(), retry_after: None }
+    }
+
+    /// Nothing is here, or nothing that this caller may see.
+    pub fn not_found() -> Self {
+        let message = "There is nothing at this address. It may have been moved or removed.";
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Page not found", message)
+    }
+
+    /// A fault of the database, logged here with its own words, which are not for the caller.
+    pub fn of_store(error: &StoreError) -> Self {
+        tracing::error!(%error, "the database failed");
+        let advice = match error {
+            StoreError::Fault(Fault::Busy, _) => "The database is busy; wait a few seconds.",
+            StoreError::Fault(Fault::Full, _) => "The server's disk is full; whoever runs this server must make room.",
+            StoreError::Fault(Fault::Unreachable, _) => "The database can't be reached; wait a minute.",
+            _ => "If it happens again, tell whoever runs this server the request ID.",
+        };
+        Self::fault(advice)
+    }
+
+    /// Any other fault of ours.
+    pub fn fault(advice: &str) -> Self {
+        let message = format!("{NOTHING_CHANGED} {advice}");
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "That didn't work", message) }
+    }
+
+    /// What to say of an answer that came without words: the framework's own 404, 405, 413, a panic's 500, …
+    pub fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found(),
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(
+                status,
+                "method_not_allowed",
+                "That can't be done here",
+                "This address does not take this kind of request. The Allow header lists what it takes.",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(
+                status,
+                "payload_too_large",
+                "That was too much",
+                "At most 16 KiB can be sent at once. Send less and try again.",
+            ),
+            status if status.is_server_error() => {
+                Self::fault("If it happens again, tell whoever runs this server the request ID.")
+            }
+            status => Self::new(
+                status,
+                "bad_request",
+                "That request could not be read",
+                "Reload the page and try again. Nothing was changed.",
+            ),
+        }
+    }
+
+    /// An answer without a body yet; [`super::envelope`] gives it one that suits the caller.
+    pub fn into_response(self) -> HttpResponse {
+        let mut builder = HttpResponseBuilder::new(self.status);
+        if let Some(seconds) = self.retry_after {
+            builder.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        let mut response = builder.finish();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.clone().into_response()
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::of_store(&error)
+    }
+}

@@ -1,0 +1,51 @@
+//! How much a request may bring.
+
+use actix_web::{
+    HttpRequest,
+    error::{JsonPayloadError, UrlencodedError},
+    http::StatusCode,
+    web,
+};
+
+use super::failure::Failure;
+
+/// The largest body, in bytes.
+pub const MAX_BODY: usize = 16 * 1024;
+
+/// Registers the limit for every kind of body, and words for bodies that cannot be read.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::PayloadConfig::new(MAX_BODY))
+        .app_data(web::FormConfig::default().limit(MAX_BODY).error_handler(|error, request| bad_form(&error, request)))
+        .app_data(web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, request| bad_json(&error, request)));
+}
+
+fn bad_form(error: &UrlencodedError, _request: &HttpRequest) -> actix_web::Error {
+    let status = match error {
+        UrlencodedError::Overflow { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        UrlencodedError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Failure::of_status(status).into()
+}
+
+fn bad_json(error: &JsonPayloadError, _request: &HttpRequest) -> actix_web::Error {
+    let (status, message) = match error {
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+            return Failure::of_status(StatusCode::PAYLOAD_TOO_LARGE).into();
+        }
+        JsonPayloadError::ContentType => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send JSON with Content-Type: application/json.".to_owned())
+        }
+        // The position and the kind of the error, never what was sent: it may be a key.
+        JsonPayloadError::Deserialize(json) => {
+            let what = match json.classify() {
+                serde_json::error::Category::Data => "does not have the expected members",
+                _ => "is not JSON",
+            };
+            (StatusCode::BAD_REQUEST, format!("The body {what} (line {}, column {}).", json.line(), json.column()))
+        }
+        _ => (StatusCode::BAD_REQUEST, "The body could not be read.".to_owned()),
+    };
+    Failure::new(status, "bad_request", "The request body could not be read", message).into()
+}

@@ -1,0 +1,71 @@
+//! A post must come from a page of ours. No tokens: the browser itself says where it comes from.
+//!
+//! `Sec-Fetch-Site` and `Origin` cannot be set by scripts (Fetch Standard, forbidden request-headers). `Host` is never
+//! compared with: a proxy may rewrite it.
+
+use actix_web::{
+    Error,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderMap},
+    },
+    middleware::Next,
+    web,
+};
+
+use super::session;
+use crate::{app::App, middleware::failure::Failure};
+
+/// The middleware.
+pub async fn refuse_other_origins(
+    app: web::Data<App>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if is_safe || is_from_here(&app, request.headers()) {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let failure = refusal(&app, request.headers());
+    tracing::warn!(path = request.path(), code = failure.code, "a post from elsewhere was refused");
+    Ok(request.into_response(failure.into_response()))
+}
+
+fn is_from_here(app: &App, headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    let origin = headers.get(header::ORIGIN);
+    if site.is_some_and(|site| site != "same-origin") {
+        return false;
+    }
+    match origin {
+        Some(origin) => origin.to_str().is_ok_and(|origin| app.public_url.is_own_origin(origin)),
+        // Neither: no browser of this decade. A program without a session has nothing that could be abused.
+        None => site.is_some() || !has_session_cookie(app, headers),
+    }
+}
+
+fn has_session_cookie(app: &App, headers: &HeaderMap) -> bool {
+    let name = session::cookie_name(app).as_bytes();
+    headers.get_all(header::COOKIE).any(|value| value.as_bytes().windows(name.len()).any(|window| window == name))
+}
+
+/// A person who merely opened the site at another address is told so; that their own page says it came from this
+/// `Host` decides the words and nothing else.
+fn refusal(app: &App, headers: &HeaderMap) -> Failure {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(header::ORIGIN).unwrap_or_default();
+    let is_same_site = headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin");
+    let opened_here = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == text(header::HOST));
+    if is_same_site && opened_here {
+        let set_up_for = app.public_url.as_str();
+        let message = format!(
+            "You opened this site at {origin}, but it is set up for {set_up_for}. Open it there, or let whoever runs \
+             this server set KEYSTEAD_PUBLIC_URL={origin} and restart it. Nothing was changed."
+        );
+        return Failure::new(StatusCode::FORBIDDEN, "wrong_address", "This site has another address", message);
+    }
+    let message = "This request did not come from a page of this site, so it was refused. Nothing was changed.";
+    Failure::new(StatusCode::FORBIDDEN, "cross_site", "That came from elsewhere", message)
+}

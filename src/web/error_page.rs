@@ -1,0 +1,55 @@
+//! Failures for people: a page with a way out, or a toast where htmx asked.
+
+use actix_web::{HttpResponse, http::StatusCode};
+use askama::Template;
+
+use super::{
+    htmx, integrations,
+    page::{Page, Toast, ToastKind},
+    theme,
+};
+use crate::{
+    app::App,
+    middleware::{envelope::Asked, failure::Failure},
+};
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    page: Page,
+    status: u16,
+    heading: String,
+    message: String,
+    request_id: String,
+    way_out: String,
+    way_out_label: String,
+}
+
+/// Gives a failure a page, or a toast where htmx asked for a fragment.
+pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
+    if asked.is_htmx {
+        let toast = Toast { kind: ToastKind::Bad, title: failure.heading.clone(), body: failure.message.clone() };
+        return htmx::toast_answer(failure.status, toast);
+    }
+    let brand = app.config.brand.to_string();
+    let page = ErrorPage {
+        page: Page {
+            title: format!("{} · {brand}", failure.heading),
+            brand,
+            theme: theme::known(asked.theme.as_deref()),
+            return_to: integrations::PATH.to_owned(),
+            viewer: None,
+            toasts: Vec::new(),
+        },
+        status: failure.status.as_u16(),
+        heading: failure.heading.clone(),
+        message: failure.message.clone(),
+        request_id: asked.request_id.clone(),
+        way_out: integrations::PATH.to_owned(),
+        way_out_label: "Back to Integrations".to_owned(),
+    };
+    htmx::page(failure.status, &page).unwrap_or_else(|_| {
+        // Even the page that says so cannot be rendered.
+        HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE).content_type("text/html").body("Something went wrong.")
+    })
+}

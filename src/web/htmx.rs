@@ -1,0 +1,122 @@
+//! Answers for htmx: a fragment for the pop-up, and further fragments that find their own places.
+//!
+//! Every pop-up is also a page: without `HX-Request` the same template is rendered whole.
+
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
+use askama::Template;
+
+use super::page::{Toast, ToastFragment};
+use crate::middleware::failure::Failure;
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// A template whose block `modal` is a pop-up's content.
+pub trait Dialog: Template {
+    /// The block alone.
+    ///
+    /// # Errors
+    /// As rendering any template.
+    fn render_modal(&self) -> askama::Result<String>;
+}
+
+/// Implements [`Dialog`] for templates declared with `blocks = ["modal"]`.
+macro_rules! dialog {
+    ($($template:ty),+) => {
+        $(impl $crate::web::htmx::Dialog for $template {
+            fn render_modal(&self) -> askama::Result<String> {
+                askama::Template::render(&self.as_modal())
+            }
+        })+
+    };
+}
+pub(crate) use dialog;
+
+/// Whether htmx asks for a fragment.
+pub fn is_htmx(request: &HttpRequest) -> bool {
+    request.headers().get("hx-request").is_some_and(|value| value == "true")
+}
+
+/// A whole page.
+///
+/// # Errors
+/// A fault when the template cannot be rendered.
+pub fn page(status: StatusCode, template: &impl Template) -> Result<HttpResponse, Failure> {
+    Ok(html(status).body(rendered(template.render())?))
+}
+
+/// A pop-up: its fragment for htmx, a page for everybody else.
+///
+/// # Errors
+/// A fault when the template cannot be rendered.
+pub fn dialog_answer(
+    request: &HttpRequest,
+    status: StatusCode,
+    template: &impl Dialog,
+) -> Result<HttpResponse, Failure> {
+    let text = if is_htmx(request) { template.render_modal() } else { template.render() };
+    Ok(html(status).body(rendered(text)?))
+}
+
+/// One answer of several fragments.
+#[derive(Default)]
+pub struct Fragments(String);
+
+impl Fragments {
+    /// The content of the pop-up that asked.
+    ///
+    /// # Errors
+    /// A fault when the template cannot be rendered.
+    pub fn modal(mut self, template: &impl Dialog) -> Result<Self, Failure> {
+        self.0.push_str(&rendered(template.render_modal())?);
+        Ok(self)
+    }
+
+    /// A fragment for another place of the page.
+    ///
+    /// # Errors
+    /// A fault when the template cannot be rendered.
+    pub fn partial(mut self, target: &str, swap: &str, template: &impl Template) -> Result<Self, Failure> {
+        let content = rendered(template.render())?;
+        self.0.push_str(&format!("<hx-partial hx-target=\"{target}\" hx-swap=\"{swap}\">{content}</hx-partial>"));
+        Ok(self)
+    }
+
+    /// A toast at the end of the others.
+    ///
+    /// # Errors
+    /// A fault when the template cannot be rendered.
+    pub fn toast(self, toast: Toast) -> Result<Self, Failure> {
+        self.partial("#toast-live", "beforeend", &ToastFragment { toast })
+    }
+
+    /// The answer; `builder` may have headers already.
+    pub fn answer(self, mut builder: HttpResponseBuilder) -> HttpResponse {
+        builder.content_type(HTML).body(self.0)
+    }
+}
+
+/// An answer that is nothing but a toast, wherever the request wanted its content.
+pub fn toast_answer(status: StatusCode, toast: Toast) -> HttpResponse {
+    let text = ToastFragment { toast }.render().unwrap_or_default();
+    html(status).insert_header(("HX-Retarget", "#toast-live")).insert_header(("HX-Reswap", "beforeend")).body(text)
+}
+
+fn html(status: StatusCode) -> HttpResponseBuilder {
+    let mut builder = HttpResponse::build(status);
+    builder.content_type(HTML);
+    builder
+}
+
+fn rendered(text: askama::Result<String>) -> Result<String, Failure> {
+    text.map_err(|error| {
+        tracing::error!(%error, "a template failed");
+        Failure::fault("")
+    })
+}
+
+/// Tells programs what the page tells people: how long to wait.
+pub fn copy_retry_after(answer: &mut HttpResponse, failure: Option<&Failure>) {
+    if let Some(seconds) = failure.and_then(|failure| failure.retry_after) {
+        answer.headers_mut().insert(actix_web::http::header::RETRY_AFTER, seconds.into());
+    }
+}

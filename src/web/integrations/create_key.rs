@@ -1,0 +1,152 @@
+//! The pop-up Create New API Key.
+
+use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode, web};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{INCOMPLETE, TITLE, already_done, key_list::add_list, new_form_token, no_entropy, reveal_key::reveal};
+use crate::{
+    actions::create_key::{CreateKey, CreateKeyError, create_key},
+    app::App,
+    domain::{
+        actor::Admin,
+        form_token::FormToken,
+        name::{Name, NameError},
+    },
+    middleware::failure::Failure,
+    web::{
+        htmx::{self, Fragments, dialog},
+        page::Page,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "integrations/create_key.html", blocks = ["modal"])]
+struct CreateKeyDialog {
+    page: Page,
+    name: String,
+    idem: String,
+    name_error: Option<String>,
+    alert: Option<String>,
+}
+
+dialog!(CreateKeyDialog);
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct CreateKeyForm {
+    name: String,
+    idem: String,
+}
+
+/// What to say in the dialog that comes back.
+pub enum Complaint {
+    Name(&'static str),
+    Form(String),
+}
+
+impl TryFrom<&CreateKeyForm> for CreateKey {
+    type Error = Complaint;
+
+    fn try_from(form: &CreateKeyForm) -> Result<Self, Complaint> {
+        let form_token = FormToken::parse(&form.idem).ok_or_else(|| Complaint::Form(INCOMPLETE.to_owned()))?;
+        let name = Name::parse(&form.name).map_err(|error| {
+            Complaint::Name(match error {
+                NameError::Empty => "Enter a name for this key.",
+                NameError::TooLong => TOO_LONG,
+                NameError::Invisible => "Remove characters that can't be seen, such as line breaks.",
+            })
+        })?;
+        Ok(Self { name, form_token })
+    }
+}
+
+const TOO_LONG: &str = "Use 64 characters or fewer.";
+const TAKEN: &str = "A key with this name already exists. Choose a different name.";
+
+/// `GET /settings/integrations/keys/new`
+pub async fn show(app: web::Data<App>, request: HttpRequest, admin: Admin) -> Result<HttpResponse, Failure> {
+    let dialog = CreateKeyDialog {
+        page: Page::of_settings(&app, &request, &admin, TITLE),
+        name: String::new(),
+        idem: new_form_token()?.as_str().to_owned(),
+        name_error: None,
+        alert: None,
+    };
+    htmx::dialog_answer(&request, StatusCode::OK, &dialog)
+}
+
+/// `POST /settings/integrations/keys`
+pub async fn submit(
+    app: web::Data<App>,
+    request: HttpRequest,
+    admin: Admin,
+    form: Result<web::Form<CreateKeyForm>, Error>,
+) -> Result<HttpResponse, Error> {
+    let form = match form {
+        Ok(form) => form.into_inner(),
+        // A name of a megabyte: the dialog stays, with the sentence under the field.
+        Err(error) if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let complaint = Complaint::Name(TOO_LONG);
+            let form = CreateKeyForm { idem: new_form_token()?.as_str().to_owned(), ..Default::default() };
+            return Ok(again(&app, &request, &admin, StatusCode::PAYLOAD_TOO_LARGE, form, complaint)?);
+        }
+        Err(error) => return Err(error),
+    };
+    let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+    let input = match CreateKey::try_from(&form) {
+        Ok(input) => input,
+        Err(complaint) => return Ok(again(&app, &request, &admin, unprocessable, form, complaint)?),
+    };
+    match create_key(&app, &admin, input).await {
+        Ok(new) => {
+            let reveal = reveal(&app, &request, &admin, &new, false);
+            if htmx::is_htmx(&request) {
+                let answer = Fragments::default().modal(&reveal)?;
+                let answer = add_list(&app, &admin, 1, Some(&new.key.id), answer).await?;
+                Ok(answer.answer(HttpResponse::Ok()))
+            } else {
+                // Never a redirect: the secret exists in this answer alone.
+                Ok(htmx::page(StatusCode::OK, &reveal)?)
+            }
+        }
+        Err(CreateKeyError::NameTaken) => {
+            Ok(again(&app, &request, &admin, unprocessable, form, Complaint::Name(TAKEN))?)
+        }
+        Err(CreateKeyError::Repeated) => {
+            Ok(already_done(&app, &request, &admin, "This key was already created", "created")?)
+        }
+        Err(CreateKeyError::Entropy(error)) => Err(no_entropy(error).into()),
+        Err(CreateKeyError::Store(error)) => {
+            let failure = Failure::of_store(&error);
+            Ok(again(&app, &request, &admin, failure.status, form, Complaint::Form(failure.message))?)
+        }
+    }
+}
+
+/// The dialog once more, with what was typed and what is wrong with it.
+fn again(
+    app: &App,
+    request: &HttpRequest,
+    admin: &Admin,
+    status: StatusCode,
+    form: CreateKeyForm,
+    complaint: Complaint,
+) -> Result<HttpResponse, Failure> {
+    let (name_error, alert) = match complaint {
+        Complaint::Name(error) => (Some(error.to_owned()), None),
+        Complaint::Form(alert) => (None, Some(alert)),
+    };
+    let idem = match FormToken::parse(&form.idem) {
+        Some(token) => token,
+        None => new_form_token()?,
+    };
+    let dialog = CreateKeyDialog {
+        page: Page::of_settings(app, request, admin, TITLE),
+        name: form.name,
+        idem: idem.as_str().to_owned(),
+        name_error,
+        alert,
+    };
+    htmx::dialog_answer(request, status, &dialog)
+}

@@ -1,0 +1,161 @@
+//! The page itself, and the list as a fragment.
+
+use actix_session::Session;
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use askama::Template;
+use chrono::SecondsFormat;
+
+use super::{PATH, TITLE, list_page};
+use crate::{
+    actions::list_keys::{KeyPage, PER_PAGE, list_keys},
+    app::App,
+    domain::{actor::Admin, api_key::ApiKey, ids::KeyId},
+    middleware::failure::Failure,
+    web::{
+        htmx::{self, Fragments},
+        page::Page,
+        see_other, session,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "integrations/index.html")]
+struct IntegrationsPage {
+    page: Page,
+    organization_id: String,
+    list: KeyList,
+}
+
+/// The whole of `#key-list`.
+#[derive(Template)]
+#[template(path = "integrations/_key_list.html")]
+struct KeyListFragment<'a> {
+    list: &'a KeyList,
+}
+
+/// The table and what stands below it.
+#[derive(Template)]
+#[template(path = "integrations/_key_rows.html")]
+struct KeyRowsFragment<'a> {
+    list: &'a KeyList,
+}
+
+/// The button beside the heading; an empty list carries it itself.
+#[derive(Template)]
+#[template(path = "integrations/_key_actions.html")]
+struct KeyActionsFragment<'a> {
+    list: &'a KeyList,
+}
+
+/// One page of the list, ready to be shown.
+pub struct KeyList {
+    pub brand: String,
+    pub organization: String,
+    pub rows: Vec<KeyRow>,
+    pub total: i64,
+    pub page: i64,
+    /// Position of the first row, from 1.
+    pub first: i64,
+    /// Position of the last row.
+    pub last: i64,
+    pub previous: Option<i64>,
+    pub next: Option<i64>,
+}
+
+/// One key, ready to be shown.
+pub struct KeyRow {
+    pub id: String,
+    pub name: String,
+    pub creator: String,
+    /// With the underscore that follows it in a key.
+    pub prefix: String,
+    pub last4: String,
+    pub created: String,
+    pub created_iso: String,
+    pub created_title: String,
+    pub version: i64,
+    /// Just made or rotated: shown in another colour for a moment.
+    pub fresh: bool,
+}
+
+impl KeyList {
+    fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    fn new(app: &App, admin: &Admin, list: KeyPage, fresh: Option<&KeyId>) -> Self {
+        let KeyPage { keys, total, page, pages } = list;
+        let before = (page - 1) * PER_PAGE;
+        let shown = i64::try_from(keys.len()).unwrap_or(PER_PAGE);
+        Self {
+            brand: app.config.brand.to_string(),
+            organization: admin.organization_name().to_string(),
+            total,
+            page,
+            first: before + 1,
+            last: before + shown,
+            previous: (page > 1).then(|| page - 1),
+            next: (page < pages).then(|| page + 1),
+            rows: keys.iter().map(|key| KeyRow { fresh: Some(&key.id) == fresh, ..KeyRow::from(key) }).collect(),
+        }
+    }
+}
+
+impl From<&ApiKey> for KeyRow {
+    fn from(key: &ApiKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            name: key.name.to_string(),
+            creator: key.creator.to_string(),
+            prefix: format!("{}_", key.prefix.as_str()),
+            last4: key.hint.as_str().to_owned(),
+            created: key.created_at.format("%b %-d, %Y").to_string(),
+            created_iso: key.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            created_title: key.created_at.format("%Y-%m-%d %H:%M UTC").to_string(),
+            version: key.version,
+            fresh: false,
+        }
+    }
+}
+
+/// `GET /settings/integrations`
+pub async fn show_page(
+    app: web::Data<App>,
+    session: Session,
+    request: HttpRequest,
+    admin: Admin,
+) -> Result<HttpResponse, Failure> {
+    let list = list_keys(&app, &admin, list_page(&request)).await?;
+    let mut page = Page::of_settings(&app, &request, &admin, TITLE);
+    page.toasts.extend(session::take_toast(&session));
+    let list = KeyList::new(&app, &admin, list, None);
+    let organization_id = admin.organization_id().to_string();
+    htmx::page(StatusCode::OK, &IntegrationsPage { page, organization_id, list })
+}
+
+/// `GET /settings/integrations/keys`: the rows for htmx; a page for whoever asks without.
+pub async fn show_rows(app: web::Data<App>, request: HttpRequest, admin: Admin) -> Result<HttpResponse, Failure> {
+    if !htmx::is_htmx(&request) {
+        let query = request.query_string();
+        return Ok(see_other(&if query.is_empty() { PATH.to_owned() } else { format!("{PATH}?{query}") }));
+    }
+    let list = list_keys(&app, &admin, list_page(&request)).await?;
+    let list = KeyList::new(&app, &admin, list, None);
+    htmx::page(StatusCode::OK, &KeyRowsFragment { list: &list })
+}
+
+/// Adds the list as it now is to an answer, wherever the page shows it.
+pub async fn add_list(
+    app: &App,
+    admin: &Admin,
+    page: i64,
+    fresh: Option<&KeyId>,
+    answer: Fragments,
+) -> Result<Fragments, Failure> {
+    let list = KeyList::new(app, admin, list_keys(app, admin, page).await?, fresh);
+    answer.partial("#key-list", "outerHTML", &KeyListFragment { list: &list })?.partial(
+        "#key-actions",
+        "innerHTML",
+        &KeyActionsFragment { list: &list },
+    )
+}

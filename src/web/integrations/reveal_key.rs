@@ -1,0 +1,107 @@
+//! The pop-up Your New API Key: the one place where a secret is shown.
+
+use actix_web::HttpRequest;
+use askama::Template;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use zeroize::Zeroizing;
+
+use super::TITLE;
+use crate::{
+    actions::create_key::NewKey,
+    app::App,
+    domain::actor::Admin,
+    web::{htmx::dialog, page::Page},
+};
+
+/// The dialog. Everything in it that holds the secret is wiped when it is dropped; the answer's own buffers are not
+/// ours to wipe.
+#[derive(Template)]
+#[template(path = "integrations/reveal_key.html", blocks = ["modal"])]
+pub struct RevealKeyDialog {
+    page: Page,
+    key_name: String,
+    secret: Zeroizing<String>,
+    env_name: String,
+    rotated: bool,
+    file_stem: String,
+    env_href: Zeroizing<String>,
+    txt_href: Zeroizing<String>,
+    json_href: Zeroizing<String>,
+    verify_url: String,
+}
+
+dialog!(RevealKeyDialog);
+
+/// Shows a new secret, once.
+pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, rotated: bool) -> RevealKeyDialog {
+    let secret = new.secret.expose();
+    let organization_id = admin.organization_id().as_str();
+    let brand = env_brand(app.config.brand.as_str());
+    let env = Zeroizing::new(format!("{brand}_API_KEY={secret}\n{brand}_ORG_ID={organization_id}\n"));
+    let txt = Zeroizing::new(format!("{secret}\n"));
+    let json = Zeroizing::new(format!(
+        "{:#}\n",
+        serde_json::json!({
+            "name": new.key.name.as_str(),
+            "id": new.key.id.as_str(),
+            "organization_id": organization_id,
+            "api_key": secret,
+        })
+    ));
+    RevealKeyDialog {
+        page: Page::of_settings(app, request, admin, TITLE),
+        key_name: new.key.name.to_string(),
+        secret: Zeroizing::new(secret.to_owned()),
+        env_name: format!("{brand}_API_KEY"),
+        rotated,
+        file_stem: file_stem(&format!("{} {}", app.config.brand, new.key.name)),
+        env_href: data_url("text/plain", &env),
+        txt_href: data_url("text/plain", &txt),
+        json_href: data_url("application/json", &json),
+        verify_url: format!("{}/v1/keys/verify", app.public_url.as_str()),
+    }
+}
+
+/// `Talvin AI` → `TALVIN_AI`: a name every shell takes.
+fn env_brand(brand: &str) -> String {
+    let name = words(brand).join("_").to_uppercase();
+    match name.chars().next() {
+        None => "KEYSTEAD".to_owned(),
+        Some(first) if first.is_ascii_digit() => format!("_{name}"),
+        Some(_) => name,
+    }
+}
+
+/// `Talvin AI Production` → `talvin-ai-production`: a file name every system takes.
+fn file_stem(text: &str) -> String {
+    words(text).join("-").to_lowercase()
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect()
+}
+
+/// Works with scripts off and under the strictest content security policy.
+fn data_url(media_type: &str, content: &str) -> Zeroizing<String> {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
+    Zeroizing::new(format!("data:{media_type};charset=utf-8,{}", utf8_percent_encode(content, KEPT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_for_shells_and_files() {
+        assert_eq!(env_brand("Talvin AI"), "TALVIN_AI");
+        assert_eq!(env_brand("7-Seas"), "_7_SEAS");
+        assert_eq!(env_brand("本"), "KEYSTEAD");
+        assert_eq!(file_stem("Talvin AI ../Prod: \"EU\""), "talvin-ai-prod-eu");
+    }
+
+    #[test]
+    fn data_urls_carry_the_content_unchanged() {
+        let url = data_url("text/plain", "A=b\nc&\"<>#%é");
+        assert_eq!(*url, "data:text/plain;charset=utf-8,A%3Db%0Ac%26%22%3C%3E%23%25%C3%A9");
+    }
+}

@@ -1,0 +1,115 @@
+//! The pop-up Revoke API Key.
+
+use actix_session::Session;
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{
+    INCOMPLETE, PATH, TITLE, key_id,
+    key_list::{KeyRow, add_list},
+    list_page, no_such_key,
+};
+use crate::{
+    actions::{
+        find_key::find_key,
+        revoke_key::{RevokeKey, RevokeKeyError, revoke_key},
+    },
+    app::App,
+    domain::{actor::Admin, api_key::ApiKey},
+    middleware::failure::Failure,
+    web::{
+        htmx::{self, Fragments, dialog},
+        page::{Page, Toast, ToastKind},
+        see_other, session,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "integrations/revoke_key.html", blocks = ["modal"])]
+struct RevokeKeyDialog {
+    page: Page,
+    key: KeyRow,
+    list_page: i64,
+    alert: Option<String>,
+}
+
+dialog!(RevokeKeyDialog);
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct RevokeKeyForm {
+    version: String,
+    page: String,
+}
+
+/// `GET /settings/integrations/keys/{id}/revoke`
+pub async fn show(
+    app: web::Data<App>,
+    request: HttpRequest,
+    admin: Admin,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Failure> {
+    let key = find_key(&app, &admin, key_id(&id)?).await?.ok_or_else(no_such_key)?;
+    let page = list_page(&request);
+    ask(&app, &request, &admin, StatusCode::OK, &key, page, None)
+}
+
+/// `POST /settings/integrations/keys/{id}/revoke`
+pub async fn submit(
+    app: web::Data<App>,
+    session: Session,
+    request: HttpRequest,
+    admin: Admin,
+    id: web::Path<String>,
+    form: web::Form<RevokeKeyForm>,
+) -> Result<HttpResponse, Failure> {
+    let id = key_id(&id)?;
+    let page = form.page.parse().unwrap_or(1);
+    let Ok(version) = form.version.parse() else {
+        let key = find_key(&app, &admin, id).await?.ok_or_else(no_such_key)?;
+        let alert = Some(INCOMPLETE.to_owned());
+        return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, page, alert);
+    };
+    match revoke_key(&app, &admin, RevokeKey { key_id: id, version }).await {
+        Ok(key) => {
+            let toast = Toast {
+                kind: ToastKind::Good,
+                title: "API key revoked".to_owned(),
+                body: format!("{} no longer works.", key.name),
+            };
+            if !htmx::is_htmx(&request) {
+                session::keep_toast(&session, &toast);
+                return Ok(see_other(&if page > 1 { format!("{PATH}?page={page}") } else { PATH.to_owned() }));
+            }
+            let answer = add_list(&app, &admin, page, None, Fragments::default()).await?.toast(toast)?;
+            let mut builder = HttpResponse::Ok();
+            builder.insert_header(("HX-Trigger", "modal:close"));
+            Ok(answer.answer(builder))
+        }
+        Err(RevokeKeyError::NotFound) => Err(no_such_key()),
+        Err(RevokeKeyError::Changed(key)) => {
+            let alert = Some("This form is out of date. Check the key below and confirm once more.".to_owned());
+            ask(&app, &request, &admin, StatusCode::CONFLICT, &key, page, alert)
+        }
+        Err(RevokeKeyError::Store(error)) => Err(Failure::of_store(&error)),
+    }
+}
+
+fn ask(
+    app: &App,
+    request: &HttpRequest,
+    admin: &Admin,
+    status: StatusCode,
+    key: &ApiKey,
+    list_page: i64,
+    alert: Option<String>,
+) -> Result<HttpResponse, Failure> {
+    let dialog = RevokeKeyDialog {
+        page: Page::of_settings(app, request, admin, TITLE),
+        key: KeyRow::from(key),
+        list_page,
+        alert,
+    };
+    htmx::dialog_answer(request, status, &dialog)
+}

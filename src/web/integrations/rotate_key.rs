@@ -1,0 +1,120 @@
+//! The pop-up Rotate API Key.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{
+    INCOMPLETE, TITLE, already_done, key_id,
+    key_list::{KeyRow, add_list},
+    list_page, new_form_token, no_entropy, no_such_key,
+    reveal_key::reveal,
+};
+use crate::{
+    actions::{
+        find_key::find_key,
+        rotate_key::{RotateKey, RotateKeyError, rotate_key},
+    },
+    app::App,
+    domain::{actor::Admin, api_key::ApiKey, form_token::FormToken},
+    middleware::failure::Failure,
+    web::{
+        htmx::{self, Fragments, dialog},
+        page::Page,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "integrations/rotate_key.html", blocks = ["modal"])]
+struct RotateKeyDialog {
+    page: Page,
+    key: KeyRow,
+    idem: String,
+    list_page: i64,
+    alert: Option<String>,
+}
+
+dialog!(RotateKeyDialog);
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct RotateKeyForm {
+    version: String,
+    idem: String,
+    page: String,
+}
+
+const CHANGED: &str = "This key was rotated in the meantime, perhaps in another tab. \
+    If you rotate it now, the key made then stops working.";
+
+/// `GET /settings/integrations/keys/{id}/rotate`
+pub async fn show(
+    app: web::Data<App>,
+    request: HttpRequest,
+    admin: Admin,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Failure> {
+    let key = find_key(&app, &admin, key_id(&id)?).await?.ok_or_else(no_such_key)?;
+    let page = list_page(&request);
+    ask(&app, &request, &admin, StatusCode::OK, &key, page, None)
+}
+
+/// `POST /settings/integrations/keys/{id}/rotate`
+pub async fn submit(
+    app: web::Data<App>,
+    request: HttpRequest,
+    admin: Admin,
+    id: web::Path<String>,
+    form: web::Form<RotateKeyForm>,
+) -> Result<HttpResponse, Failure> {
+    let id = key_id(&id)?;
+    let page = form.page.parse().unwrap_or(1);
+    let input = match (form.version.parse(), FormToken::parse(&form.idem)) {
+        (Ok(version), Some(form_token)) => RotateKey { key_id: id.clone(), version, form_token },
+        _ => {
+            let key = find_key(&app, &admin, id).await?.ok_or_else(no_such_key)?;
+            let alert = Some(INCOMPLETE.to_owned());
+            return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, page, alert);
+        }
+    };
+    match rotate_key(&app, &admin, input).await {
+        Ok(new) => {
+            let reveal = reveal(&app, &request, &admin, &new, true);
+            if !htmx::is_htmx(&request) {
+                return htmx::page(StatusCode::OK, &reveal);
+            }
+            let answer = Fragments::default().modal(&reveal)?;
+            let answer = add_list(&app, &admin, page, Some(&new.key.id), answer).await?;
+            Ok(answer.answer(HttpResponse::Ok()))
+        }
+        Err(RotateKeyError::NotFound) => Err(no_such_key()),
+        Err(RotateKeyError::Repeated) => {
+            already_done(&app, &request, &admin, "This key was already rotated", "rotated")
+        }
+        Err(RotateKeyError::Changed(key)) => {
+            ask(&app, &request, &admin, StatusCode::CONFLICT, &key, page, Some(CHANGED.to_owned()))
+        }
+        Err(RotateKeyError::Entropy(error)) => Err(no_entropy(error)),
+        Err(RotateKeyError::Store(error)) => Err(Failure::of_store(&error)),
+    }
+}
+
+/// The dialog, with a token of its own each time it is shown.
+fn ask(
+    app: &App,
+    request: &HttpRequest,
+    admin: &Admin,
+    status: StatusCode,
+    key: &ApiKey,
+    list_page: i64,
+    alert: Option<String>,
+) -> Result<HttpResponse, Failure> {
+    let dialog = RotateKeyDialog {
+        page: Page::of_settings(app, request, admin, TITLE),
+        key: KeyRow::from(key),
+        idem: new_form_token()?.as_str().to_owned(),
+        list_page,
+        alert,
+    };
+    htmx::dialog_answer(request, status, &dialog)
+}

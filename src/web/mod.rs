@@ -1,0 +1,67 @@
+//! HTML for people: pages, the session and its guard, and where a post may come from.
+
+pub mod assets;
+pub mod cookie_filter;
+pub mod csrf;
+pub mod error_page;
+pub mod htmx;
+pub mod integrations;
+pub mod page;
+pub mod return_path;
+pub mod session;
+pub mod session_guard;
+pub mod session_store;
+pub mod set_up;
+pub mod sign_in;
+pub mod sign_out;
+pub mod theme;
+
+use actix_web::{
+    HttpResponse,
+    http::header::{self, HeaderValue},
+    middleware::{Compress, DefaultHeaders, from_fn},
+    web,
+};
+
+use crate::{app::App, middleware::failure::Failure};
+
+/// Every page. From the outside in: only our own cookies, only our own origin, compression, the session; and under
+/// `/settings` only who is signed in.
+pub fn configure(config: &mut web::ServiceConfig, app: &App) {
+    let pages = web::scope("")
+        .wrap(session::middleware(app))
+        .wrap(Compress::default())
+        .wrap(DefaultHeaders::new().add((header::VARY, HeaderValue::from_static("HX-Request"))))
+        .wrap(from_fn(csrf::refuse_other_origins))
+        .wrap(from_fn(cookie_filter::keep_own_cookies))
+        .service(web::resource("/").route(web::get().to(to_integrations)))
+        .configure(sign_in::configure)
+        .configure(set_up::configure)
+        .configure(theme::configure)
+        .service(
+            web::resource("/sign-out")
+                .wrap(from_fn(session_guard::admins_only))
+                .route(web::post().to(sign_out::submit)),
+        )
+        .service(
+            web::scope("/settings")
+                .wrap(from_fn(session_guard::admins_only))
+                .service(web::resource("").route(web::get().to(to_integrations)))
+                .configure(integrations::configure),
+        )
+        .default_service(web::to(nothing_here));
+    config.configure(assets::configure).service(pages);
+}
+
+async fn to_integrations() -> HttpResponse {
+    see_other(integrations::PATH)
+}
+
+async fn nothing_here() -> HttpResponse {
+    Failure::not_found().into_response()
+}
+
+/// A redirect after which the browser asks with GET.
+fn see_other(location: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish()
+}

@@ -1,0 +1,127 @@
+//! What every page shows around its content: the brand, the theme, who is signed in, toasts.
+
+use actix_web::HttpRequest;
+use askama::Template;
+use serde::{Deserialize, Serialize};
+
+use super::theme;
+use crate::{app::App, domain::actor::Admin};
+
+/// What every full page shows around its content.
+pub struct Page {
+    /// The product's name.
+    pub brand: String,
+    /// The whole `<title>`.
+    pub title: String,
+    /// `light`, `dark`, or nothing for what the system prefers.
+    pub theme: &'static str,
+    /// Where switching the theme comes back to.
+    pub return_to: String,
+    /// Who is signed in.
+    pub viewer: Option<Viewer>,
+    /// Shown as soon as the page is.
+    pub toasts: Vec<Toast>,
+}
+
+/// Who is signed in, as the sidebar shows it.
+pub struct Viewer {
+    /// Their name.
+    pub name: String,
+    /// One or two letters.
+    pub initials: String,
+    /// Where they work.
+    pub organization: String,
+    /// As what.
+    pub role: &'static str,
+}
+
+/// A short message at the bottom right.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Toast {
+    /// Good news or bad.
+    pub kind: ToastKind,
+    /// A few words.
+    pub title: String,
+    /// A sentence, or nothing.
+    pub body: String,
+}
+
+/// What a toast tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToastKind {
+    /// Goes away by itself.
+    Good,
+    /// Stays until it is dismissed.
+    Bad,
+}
+
+impl ToastKind {
+    /// Whether it stays.
+    pub fn is_bad(&self) -> bool {
+        *self == Self::Bad
+    }
+}
+
+/// One toast, as a fragment.
+#[derive(Template)]
+#[template(path = "components/toast.html")]
+pub struct ToastFragment {
+    /// The toast.
+    pub toast: Toast,
+}
+
+impl Page {
+    /// A page for whoever is not signed in.
+    pub fn plain(app: &App, request: &HttpRequest, title: &str) -> Self {
+        let brand = app.config.brand.to_string();
+        Self {
+            title: format!("{title} · {brand}"),
+            brand,
+            theme: theme::of_request(request),
+            return_to: request.path().to_owned(),
+            viewer: None,
+            toasts: Vec::new(),
+        }
+    }
+
+    /// A page of the settings.
+    pub fn of_settings(app: &App, request: &HttpRequest, admin: &Admin, title: &str) -> Self {
+        let page = Self::plain(app, request, &format!("{title} · Settings"));
+        let back = if request.method() == actix_web::http::Method::GET {
+            request.uri().path_and_query().map_or("/", |path| path.as_str())
+        } else {
+            // The answer to a post has no address of its own.
+            super::integrations::PATH
+        };
+        Self { return_to: back.to_owned(), viewer: Some(Viewer::of(admin)), ..page }
+    }
+}
+
+impl Viewer {
+    fn of(admin: &Admin) -> Self {
+        Self {
+            name: admin.user_name().to_string(),
+            initials: initials(admin.user_name().as_str()),
+            organization: admin.organization_name().to_string(),
+            role: admin.role().label(),
+        }
+    }
+}
+
+/// The first letters of the first and the last word.
+fn initials(name: &str) -> String {
+    let mut words = name.split_whitespace().filter_map(|word| word.chars().next());
+    let first = words.next();
+    let last = words.next_back();
+    first.into_iter().chain(last).flat_map(char::to_uppercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn initials() {
+        for (name, expected) in [("Maya Chen", "MC"), ("maya", "M"), ("Ana María de Souza", "AS"), ("張偉", "張")] {
+            assert_eq!(super::initials(name), expected);
+        }
+    }
+}

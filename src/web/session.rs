@@ -1,0 +1,109 @@
+//! The session of a person: its cookie, and what it remembers.
+
+use std::net::IpAddr;
+
+use actix_session::{
+    Session, SessionMiddleware,
+    config::{BrowserSession, CookieContentSecurity, TtlExtensionPolicy},
+};
+use actix_web::cookie::{Key, SameSite};
+use serde::{Deserialize, Serialize};
+
+use super::{page::Toast, session_store::DbSessions};
+use crate::{
+    actions::open_session::SignedIn,
+    app::App,
+    domain::{
+        actor::Client,
+        ids::{OrgId, SessionId, UserId},
+        name::Name,
+    },
+    middleware::failure::Failure,
+};
+
+/// Under this name the state holds its [`Owner`].
+pub const OWNER: &str = "owner";
+/// Under this name it holds a toast for the next page.
+const TOAST: &str = "toast";
+
+/// Browsers keep a `__Host-` cookie from being set for other hosts or over plain http; on http they refuse the name.
+pub fn cookie_name(app: &App) -> &'static str {
+    if app.public_url.is_secure() { "__Host-keystead" } else { "keystead" }
+}
+
+/// The middleware that loads and saves sessions.
+pub fn middleware(app: &App) -> SessionMiddleware<DbSessions> {
+    let lifecycle = BrowserSession::default().state_ttl_extension_policy(TtlExtensionPolicy::OnEveryRequest);
+    SessionMiddleware::builder(DbSessions::new(app.clone()), Key::from(app.pepper.cookie_key().as_slice()))
+        .cookie_name(cookie_name(app).to_owned())
+        .cookie_secure(app.public_url.is_secure())
+        .cookie_http_only(true)
+        .cookie_same_site(SameSite::Lax)
+        // The cookie holds a random key and nothing to hide.
+        .cookie_content_security(CookieContentSecurity::Signed)
+        .session_lifecycle(lifecycle)
+        .build()
+}
+
+/// Who a session belongs to, and from where it was opened.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Owner {
+    session_id: String,
+    user_id: String,
+    user_name: String,
+    organization_id: String,
+    address: Option<IpAddr>,
+    user_agent: Option<String>,
+    request_id: Option<String>,
+}
+
+impl From<SignedIn> for Owner {
+    fn from(signed_in: SignedIn) -> Self {
+        Self {
+            session_id: signed_in.session_id.to_string(),
+            user_id: signed_in.user.0.to_string(),
+            user_name: signed_in.user.1.to_string(),
+            organization_id: signed_in.organization_id.to_string(),
+            address: signed_in.client.address,
+            user_agent: signed_in.client.user_agent,
+            request_id: signed_in.client.request_id,
+        }
+    }
+}
+
+impl Owner {
+    /// Back into domain values; `None` when the state was not written by this program.
+    pub fn signed_in(&self) -> Option<SignedIn> {
+        Some(SignedIn {
+            session_id: SessionId::parse(&self.session_id)?,
+            user: (UserId::parse(&self.user_id)?, Name::parse(&self.user_name).ok()?),
+            organization_id: OrgId::parse(&self.organization_id)?,
+            client: Client {
+                address: self.address,
+                user_agent: self.user_agent.clone(),
+                request_id: self.request_id.clone(),
+            },
+        })
+    }
+}
+
+/// Begins a new session, under a new id, for somebody who just proved who they are.
+///
+/// # Errors
+/// A fault when the state cannot be written.
+pub fn begin(session: &Session, signed_in: SignedIn) -> Result<(), Failure> {
+    session.clear();
+    session.renew();
+    session.insert(OWNER, Owner::from(signed_in)).map_err(|_| Failure::fault(""))
+}
+
+/// Keeps a toast for the next page, across a redirect.
+pub fn keep_toast(session: &Session, toast: &Toast) {
+    // Without it the page says less, and nothing is wrong.
+    let _ = session.insert(TOAST, toast);
+}
+
+/// The toast kept for this page.
+pub fn take_toast(session: &Session) -> Option<Toast> {
+    session.remove_as(TOAST)?.ok()
+}

@@ -1,0 +1,176 @@
+//! The set-up page, behind the link that the server prints while no account exists.
+
+use actix_session::Session;
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use askama::Template;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::{htmx, integrations, page::Page, see_other, session};
+use crate::{
+    actions::{
+        create_admin::NewAdmin,
+        set_up::{SetUpError, is_open, set_up},
+    },
+    app::App,
+    domain::{
+        email::Email,
+        name::{Name, NameError},
+        password::{NewPassword, PasswordError},
+    },
+    middleware::{client::client_of, failure::Failure},
+};
+
+/// The routes of this room.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(web::resource("/setup").route(web::get().to(show)).route(web::post().to(submit)));
+}
+
+#[derive(Template)]
+#[template(path = "set_up.html")]
+struct SetUpPage {
+    page: Page,
+    token: String,
+    organization: String,
+    name: String,
+    email: String,
+    organization_error: Option<String>,
+    name_error: Option<String>,
+    email_error: Option<String>,
+    password_error: Option<String>,
+    alert: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SetUpForm {
+    token: String,
+    organization: String,
+    name: String,
+    email: String,
+    password: Zeroizing<String>,
+}
+
+/// What is wrong, field by field.
+#[derive(Default)]
+struct Errors {
+    organization: Option<&'static str>,
+    name: Option<&'static str>,
+    email: Option<&'static str>,
+    password: Option<&'static str>,
+}
+
+impl SetUpForm {
+    /// Every field is checked, so that every error is shown at once.
+    fn check(&self) -> Result<(Name, NewAdmin), Errors> {
+        let organization =
+            Name::parse(&self.organization).map_err(|e| name_error(e, "Enter your organization's name."));
+        let name = Name::parse(&self.name).map_err(|e| name_error(e, "Enter your name."));
+        let email = Email::parse(&self.email).map_err(|_| "Enter an e-mail address, such as maya@example.com.");
+        let context = [&*self.organization, &*self.name, &*self.email];
+        let password = NewPassword::parse(self.password.to_string(), &context).map_err(password_error);
+        match (organization, name, email, password) {
+            (Ok(organization), Ok(name), Ok(email), Ok(password)) => {
+                Ok((organization, NewAdmin { name, email, password }))
+            }
+            (organization, name, email, password) => Err(Errors {
+                organization: organization.err(),
+                name: name.err(),
+                email: email.err(),
+                password: password.err(),
+            }),
+        }
+    }
+
+    fn page(self, app: &App, request: &HttpRequest, errors: &Errors, alert: Option<String>) -> SetUpPage {
+        let text = |error: Option<&'static str>| error.map(str::to_owned);
+        let mut page = Page::plain(app, request, "Set up");
+        page.return_to = format!("/setup?token={}", self.token);
+        SetUpPage {
+            page,
+            token: self.token,
+            organization: self.organization,
+            name: self.name,
+            email: self.email,
+            organization_error: text(errors.organization),
+            name_error: text(errors.name),
+            email_error: text(errors.email),
+            password_error: text(errors.password),
+            alert,
+        }
+    }
+}
+
+fn name_error(error: NameError, when_empty: &'static str) -> &'static str {
+    match error {
+        NameError::Empty => when_empty,
+        NameError::TooLong => "Use 64 characters or fewer.",
+        NameError::Invisible => "Remove characters that can't be seen, such as line breaks.",
+    }
+}
+
+fn password_error(error: PasswordError) -> &'static str {
+    match error {
+        PasswordError::TooShort => "Use at least 15 characters.",
+        PasswordError::TooLong => "Use 128 characters or fewer.",
+        PasswordError::Guessable => "This password is easy to guess. Choose another one.",
+    }
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+async fn show(app: web::Data<App>, request: HttpRequest, link: web::Query<Link>) -> Result<HttpResponse, Failure> {
+    if !is_open(&app, &link.token).await? {
+        return Err(bad_link());
+    }
+    let form = SetUpForm { token: link.into_inner().token, ..SetUpForm::default() };
+    htmx::page(StatusCode::OK, &form.page(&app, &request, &Errors::default(), None))
+}
+
+async fn submit(
+    app: web::Data<App>,
+    session: Session,
+    request: HttpRequest,
+    form: web::Form<SetUpForm>,
+) -> Result<HttpResponse, Failure> {
+    let form = form.into_inner();
+    // First the link: whoever has none learns nothing about passwords here.
+    if !is_open(&app, &form.token).await? {
+        return Err(bad_link());
+    }
+    let (organization, admin) = match form.check() {
+        Ok(input) => input,
+        Err(errors) => {
+            return htmx::page(StatusCode::UNPROCESSABLE_ENTITY, &form.page(&app, &request, &errors, None));
+        }
+    };
+    let client = client_of(&request, &app.config.trusted_proxies);
+    match set_up(&app, &client, &form.token, organization, admin).await {
+        Ok(signed_in) => {
+            session::begin(&session, signed_in)?;
+            Ok(see_other(integrations::PATH))
+        }
+        Err(SetUpError::BadLink) => Err(bad_link()),
+        Err(SetUpError::Password(fault)) => {
+            tracing::error!(%fault, "a password could not be hashed");
+            Err(Failure::fault(""))
+        }
+        Err(SetUpError::Store(error)) => {
+            let failure = Failure::of_store(&error);
+            htmx::page(failure.status, &form.page(&app, &request, &Errors::default(), Some(failure.message)))
+        }
+    }
+}
+
+fn bad_link() -> Failure {
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        "set_up_closed",
+        "This set-up link is not valid",
+        "It works once, while no account exists. Sign in, or start the server anew and use the link it prints.",
+    )
+}

@@ -1,0 +1,115 @@
+//! The sign-in page.
+
+use actix_session::Session;
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use askama::Template;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::{htmx, page::Page, return_path::return_path, see_other, session, session_guard::admin_of};
+use crate::{
+    actions::{
+        set_up::set_up_token,
+        sign_in::{SignInError, sign_in},
+    },
+    app::App,
+    middleware::{client::client_of, failure::Failure},
+    passwords::PasswordFault,
+};
+
+/// The routes of this room.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(web::resource("/sign-in").route(web::get().to(show)).route(web::post().to(submit)));
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    page: Page,
+    return_to: String,
+    email: String,
+    alert: Option<String>,
+    notice: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Arrival {
+    #[serde(default)]
+    return_to: String,
+    /// Present when a session ended.
+    ended: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SignInForm {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: Zeroizing<String>,
+    #[serde(default)]
+    return_to: String,
+}
+
+async fn show(
+    app: web::Data<App>,
+    session: Session,
+    request: HttpRequest,
+    arrival: web::Query<Arrival>,
+) -> Result<HttpResponse, Failure> {
+    let return_to = return_path(&arrival.return_to).to_owned();
+    if admin_of(&app, &session, &request).await?.is_some() {
+        return Ok(see_other(&return_to));
+    }
+    let notice = if set_up_token(&app).await?.is_some() {
+        Some("There is no account yet. Open the set-up link that the server printed when it started.")
+    } else {
+        arrival.ended.is_some().then_some("Your session ended. Sign in to continue.")
+    };
+    let page = Page::plain(&app, &request, "Sign in");
+    let notice = notice.map(str::to_owned);
+    htmx::page(StatusCode::OK, &SignInPage { page, return_to, email: String::new(), alert: None, notice })
+}
+
+async fn submit(
+    app: web::Data<App>,
+    session: Session,
+    request: HttpRequest,
+    form: web::Form<SignInForm>,
+) -> Result<HttpResponse, Failure> {
+    let SignInForm { email, password, return_to } = form.into_inner();
+    let return_to = return_path(&return_to).to_owned();
+    let client = client_of(&request, &app.config.trusted_proxies);
+    let (failure, alert) = match sign_in(&app, &client, &email, password).await {
+        Ok(signed_in) => {
+            session::begin(&session, signed_in)?;
+            return Ok(see_other(&return_to));
+        }
+        Err(SignInError::Wrong) => {
+            (None, "The e-mail address or the password is wrong. Check both and try again.".to_owned())
+        }
+        Err(SignInError::Throttled(seconds)) => {
+            (Some(too_many(seconds)), format!("Too many attempts. Wait {seconds} seconds and try again."))
+        }
+        Err(SignInError::Password(PasswordFault::Busy)) => {
+            (Some(too_many(2)), "Too many people sign in at this moment. Wait 2 seconds and try again.".to_owned())
+        }
+        Err(SignInError::Password(fault @ PasswordFault::Failed(_))) => {
+            tracing::error!(%fault, "a password could not be checked");
+            return Err(Failure::fault(""));
+        }
+        Err(SignInError::Store(error)) => {
+            let failure = Failure::of_store(&error);
+            let message = failure.message.clone();
+            (Some(failure), message)
+        }
+    };
+    let status = failure.as_ref().map_or(StatusCode::UNPROCESSABLE_ENTITY, |failure| failure.status);
+    let page = Page::plain(&app, &request, "Sign in");
+    let mut answer = htmx::page(status, &SignInPage { page, return_to, email, alert: Some(alert), notice: None })?;
+    htmx::copy_retry_after(&mut answer, failure.as_ref());
+    Ok(answer)
+}
+
+fn too_many(seconds: i64) -> Failure {
+    Failure { retry_after: Some(seconds), ..Failure::of_status(StatusCode::TOO_MANY_REQUESTS) }
+}

@@ -1,0 +1,17 @@
+//! The sign-out button.
+
+use actix_session::Session;
+use actix_web::{HttpResponse, web};
+
+use super::see_other;
+use crate::{actions::sign_out::sign_out, app::App, domain::actor::Admin, middleware::failure::Failure};
+
+/// Ends the session on the server first; the cookie only names it.
+///
+/// # Errors
+/// A fault when the session could not be ended.
+pub async fn submit(app: web::Data<App>, session: Session, admin: Admin) -> Result<HttpResponse, Failure> {
+    sign_out(&app, &admin).await?;
+    session.purge();
+    Ok(see_other("/sign-in"))
+}

@@ -1,0 +1,3 @@
+//! What happens without a request.
+
+pub mod purge_expired;

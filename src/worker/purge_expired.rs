@@ -1,0 +1,19 @@
+//! Purges what has expired, every ten minutes.
+
+use std::time::Duration;
+
+use crate::{actions::purge_expired::purge_expired, app::App};
+
+const EVERY: Duration = Duration::from_secs(600);
+
+/// Runs until it is dropped.
+pub async fn run(app: App) {
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        ticks.tick().await;
+        match purge_expired(&app).await {
+            Ok((sessions, form_tokens)) => tracing::debug!(sessions, form_tokens, "purged what has expired"),
+            Err(error) => tracing::warn!(%error, "nothing was purged; the next run tries again"),
+        }
+    }
+}
