@@ -18,6 +18,7 @@ fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=migrations");
     println!("cargo:rerun-if-changed=templates");
     let source = Path::new("static");
+    #[allow(clippy::disallowed_methods)] // cargo speaks to build scripts by variables
     let target = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("static");
     if target.exists() {
         fs::remove_dir_all(&target)?;

@@ -8,12 +8,9 @@ use std::{
 use ipnet::IpNet;
 use url::Url;
 
-use crate::{
-    domain::{
-        name::Name,
-        secret::{KeyPrefix, PrefixError},
-    },
-    store::connection::DatabaseUrl,
+use crate::domain::{
+    name::Name,
+    secret::{KeyPrefix, PrefixError},
 };
 
 /// Flags and variables as they were given. `--help` shows these texts.
@@ -169,6 +166,24 @@ fn parse_networks(text: &str) -> Result<Vec<IpNet>, ConfigError> {
             entry.parse::<IpNet>().or_else(|_| address()).map_err(|_| ConfigError::TrustedProxies(entry.to_owned()))
         })
         .collect()
+}
+
+/// Where the database is, from `DATABASE_URL`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// Path of the database file.
+    Sqlite(std::path::PathBuf),
+    /// A `postgres://` URL; it may hold a password, so it is never shown.
+    Postgres(String),
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(_) => f.write_str("postgres://…"),
+        }
+    }
 }
 
 /// Where people open the site: the base of links, and the only origins whose posts are accepted.

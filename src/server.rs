@@ -74,19 +74,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let link = |token| format!("{}/setup?token={token}", app.public_url.as_str());
     let set_up_link = set_up_token(&app).await?.map(link);
     let served = app.clone();
-    let server = HttpServer::new(move || {
-        ActixApp::new()
-            .app_data(web::Data::new(served.clone()))
-            .app_data(web::Data::new(shape_failure as ShapeFailure))
-            .configure(limits::configure)
-            .wrap(from_fn(envelope))
-            .configure(api::configure)
-            .configure(|config| pages::configure(config, &served))
-    })
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    let server =
+        HttpServer::new(move || ActixApp::new().wrap(from_fn(envelope)).configure(|config| mount(config, &served)))
+            .shutdown_timeout(SHUTDOWN_SECONDS)
+            .disable_signals()
+            .listen(listener)?
+            .run();
     Ok(Running { app, address, set_up_link, server })
 }
 
@@ -106,6 +99,16 @@ impl Running {
     pub fn handle(&self) -> ServerHandle {
         self.server.handle()
     }
+}
+
+/// Everything that stands inside the envelope: what handlers may use, the API, and the pages.
+pub fn mount(config: &mut web::ServiceConfig, app: &App) {
+    config
+        .app_data(web::Data::new(app.clone()))
+        .app_data(web::Data::new(shape_failure as ShapeFailure))
+        .configure(limits::configure)
+        .configure(api::configure)
+        .configure(|config| pages::configure(config, app));
 }
 
 /// Lets requests in flight finish, and those that are about to come, then stops.

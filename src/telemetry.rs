@@ -1,5 +1,7 @@
 //! Logs: structured, to stderr, never with a secret (CONTRIBUTING.md lists what never to log).
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// A log setting that cannot be used.
@@ -19,7 +21,10 @@ pub enum TelemetryError {
 /// [`TelemetryError`] when a setting cannot be used.
 pub fn start(filter: &str, format: &str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter(filter.to_owned()))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
         "text" => logs.with_target(false).init(),
         "json" => logs.json().flatten_event(true).init(),

@@ -2,6 +2,7 @@
 //!
 //! Each file is in this order: the rule in words, input, error, the verb, helpers.
 
+pub mod check_ready;
 pub mod create_admin;
 pub mod create_key;
 pub mod find_key;

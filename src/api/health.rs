@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, Responder, web};
 
-use crate::{app::App, store::installation};
+use crate::{actions::check_ready::check_ready, app::App};
 
 /// The routes of this room.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -21,8 +21,8 @@ async fn readyz(app: web::Data<App>) -> impl Responder {
     if app.is_draining() {
         return status(HttpResponse::ServiceUnavailable(), "stopping");
     }
-    match app.db.read(|conn| installation::find(conn, installation::ID)).await {
-        Ok(_) => status(HttpResponse::Ok(), "ok"),
+    match check_ready(&app).await {
+        Ok(()) => status(HttpResponse::Ok(), "ok"),
         Err(error) => {
             tracing::warn!(%error, "not ready");
             status(HttpResponse::ServiceUnavailable(), "the database does not answer")

@@ -11,6 +11,8 @@ use diesel::{
     r2d2::{ManageConnection, Pool, R2D2Connection},
 };
 
+pub use crate::config::DatabaseUrl;
+
 use super::{
     StoreError,
     dialect::{self, POSTGRES_SETTINGS, SQLITE_SETTINGS},
@@ -24,18 +26,10 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection to either database; queries are written once on this type.
 #[derive(diesel::MultiConnection)]
 #[allow(missing_docs)]
+#[allow(clippy::large_enum_variant)] // a handful exist, each for as long as the pool does
 pub enum Conn {
     Postgres(PurePg),
     Sqlite(SqliteConnection),
-}
-
-/// Where the database is, from `DATABASE_URL`.
-#[derive(Clone, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    /// Path of the database file.
-    Sqlite(std::path::PathBuf),
-    /// A `postgres://` URL; it may hold a password, so it is never shown.
-    Postgres(String),
 }
 
 impl DatabaseUrl {
@@ -58,15 +52,6 @@ impl DatabaseUrl {
                 conn.batch_execute(POSTGRES_SETTINGS)?;
                 Ok(Conn::Postgres(conn))
             }
-        }
-    }
-}
-
-impl std::fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(_) => f.write_str("postgres://…"),
         }
     }
 }

@@ -1,0 +1,246 @@
+//! The ladder and the other invariants of ARCHITECTURE.md, read from the sources.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Every source file under a folder of `src/`, with its path below `src/` and its text without comments.
+fn sources(below: &str) -> Vec<(String, String)> {
+    fn walk(path: &Path, found: &mut Vec<PathBuf>) {
+        if path.is_dir() {
+            for entry in fs::read_dir(path).unwrap() {
+                walk(&entry.unwrap().path(), found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path.to_owned());
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root.join(below), &mut found);
+    let without_comments = |text: String| {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.collect::<Vec<_>>().join("\n")
+    };
+    let mut sources: Vec<_> = found
+        .iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            (name, without_comments(fs::read_to_string(path).unwrap()))
+        })
+        .collect();
+    sources.sort();
+    assert!(!sources.is_empty(), "nothing below src/{below}");
+    sources
+}
+
+fn files_with(needle: &str, below: &str) -> Vec<String> {
+    sources(below).into_iter().filter(|(_, text)| text.contains(needle)).map(|(name, _)| name).collect()
+}
+
+/// The rooms, from the top of the ladder to its foot. Rooms on one step do not import each other.
+const LADDER: [&[&str]; 10] = [
+    &["main"],
+    &["cli"],
+    &["server"],
+    &["web", "api", "worker"],
+    &["middleware"],
+    &["actions"],
+    &["app"],
+    &["store", "passwords", "throttle", "pepper_file", "telemetry"],
+    &["config", "clock"],
+    &["domain"],
+];
+
+fn room_of(path: &str) -> &str {
+    path.split(['/', '.']).next().unwrap()
+}
+
+fn step_of(room: &str) -> Option<usize> {
+    LADDER.iter().position(|step| step.contains(&room))
+}
+
+/// Rooms a source imports: `crate::room` alone or inside `crate::{…}`.
+fn imports(text: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let (mut depth, mut start) = (0, 0);
+            for (i, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    ',' | '}' if depth == 0 => {
+                        rooms.push(group[start..i].trim().to_owned());
+                        start = i + 1;
+                        if c == '}' {
+                            break;
+                        }
+                    }
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+            }
+        } else {
+            rooms.push(rest.to_owned());
+        }
+    }
+    let name = |room: String| room.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap().to_owned();
+    rooms.into_iter().map(name).filter(|room| !room.is_empty()).collect()
+}
+
+#[test]
+fn imports_only_go_down_the_ladder() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("") {
+        let room = room_of(&path);
+        if room == "lib" {
+            continue;
+        }
+        let own = step_of(room).unwrap_or_else(|| panic!("{path} is in no room of the ladder"));
+        for imported in imports(&text) {
+            let allowed = imported == room;
+            if !allowed && step_of(&imported).is_some_and(|step| step <= own) {
+                wrong.push(format!("{path} imports {imported}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_import_reader_sees_groups_and_single_imports() {
+    assert_eq!(imports("use crate::{app::App, domain::{a, b}, store};"), ["app", "domain", "store"]);
+    assert_eq!(imports("crate::web::assets::url(\"x\")"), ["web"]);
+}
+
+#[test]
+fn only_the_store_knows_diesel() {
+    let outside: Vec<_> = files_with("diesel", "").into_iter().filter(|path| room_of(path) != "store").collect();
+    assert!(outside.is_empty(), "{outside:?}");
+}
+
+#[test]
+fn only_the_upper_floors_know_actix() {
+    let upper = ["web", "api", "middleware", "server", "cli"];
+    let below = files_with("actix", "").into_iter().filter(|path| !upper.contains(&room_of(path)));
+    assert_eq!(below.collect::<Vec<_>>(), Vec::<String>::new());
+    // The command line only needs the runtime.
+    assert!(sources("").iter().all(|(path, text)| path != "cli.rs" || text.matches("actix_web::").count() == 1));
+}
+
+#[test]
+fn the_domain_does_no_io() {
+    for needle in ["std::fs", "std::net::Tcp", "tokio", "async fn", "std::env", "std::process"] {
+        assert_eq!(files_with(needle, "domain"), Vec::<String>::new(), "{needle}");
+    }
+}
+
+#[test]
+fn pages_and_api_do_not_use_the_store_themselves() {
+    let uses_store = |text: &str| imports(text).iter().any(|room| room == "store");
+    let floors = ["web", "api"].into_iter().flat_map(sources);
+    let using: Vec<_> = floors.filter(|(_, text)| uses_store(text)).map(|(path, _)| path).collect();
+    assert_eq!(using, ["web/session_store.rs"], "sessions are rows; everything else goes through an action");
+}
+
+#[test]
+fn a_secret_is_exposed_in_three_places_only() {
+    assert_eq!(
+        files_with(".expose()", ""),
+        ["domain/pepper.rs", "domain/secret.rs", "web/integrations/reveal_key.rs"],
+        "each place that can read a plaintext key is named here"
+    );
+}
+
+#[test]
+fn a_secret_cannot_leave_by_accident() {
+    let (_, text) = sources("domain/secret.rs").remove(0);
+    assert!(!text.contains("derive(Clone)]\npub struct Secret("));
+    for trait_name in ["Display for Secret", "Serialize for Secret", "Deref for Secret", "AsRef<str> for Secret"] {
+        assert!(!text.contains(trait_name), "{trait_name}");
+    }
+}
+
+#[test]
+fn authority_is_made_in_one_place() {
+    assert_eq!(files_with("Admin::of_live_session", ""), ["actions/resume_session.rs"]);
+}
+
+#[test]
+fn every_query_on_tenant_data_takes_the_organization_first() {
+    let (_, text) = sources("store/api_keys.rs").remove(0);
+    for function in text.split("pub fn ").skip(1) {
+        let signature: String = function.split('{').next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        let takes = signature.contains("organization_id: &OrgId") || signature.contains("key: &ApiKey");
+        assert!(takes, "{signature}");
+    }
+}
+
+#[test]
+fn every_change_writes_its_audit_event_in_its_own_transaction() {
+    // Every action that opens a write transaction mentions the event inside it, or says here why there is none.
+    let without_event = ["actions/purge_expired.rs", "actions/set_up.rs"];
+    for (path, text) in sources("actions") {
+        if text.contains(".write(") && !without_event.contains(&path.as_str()) {
+            let transaction = &text[text.find(".write(").unwrap()..];
+            let told = transaction.contains("audit_events::insert") || transaction.contains("insert_admin(");
+            assert!(told, "{path} writes without an audit event");
+        }
+    }
+    assert_eq!(files_with("insert_admin(conn", "actions"), ["actions/create_admin.rs", "actions/set_up.rs"]);
+}
+
+#[test]
+fn every_template_has_its_struct() {
+    let structs: String = sources("web").into_iter().map(|(_, text)| text).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let layouts = ["base.html", "shell.html", "plain.html", "modal_page.html", "components/ui.html"];
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let has_struct = structs.contains(&format!("path = \"{name}\""));
+            assert!(has_struct || layouts.contains(&name.as_str()), "templates/{name} has no struct in src/web");
+        }
+    }
+}
+
+#[test]
+fn source_files_stay_small() {
+    let large: Vec<_> = sources("").into_iter().filter(|(_, text)| text.lines().count() > 300).map(|(p, _)| p).collect();
+    assert!(large.is_empty(), "split before 300 lines: {large:?}");
+}
+
+#[test]
+fn nothing_is_taken_from_the_framework_that_believes_forwarded_headers() {
+    for needle in ["connection_info", "ConnectionInfo", "realip_remote_addr"] {
+        assert_eq!(files_with(needle, ""), Vec::<String>::new(), "{needle}");
+    }
+}
+
+#[test]
+fn migrations_are_twins() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let names = |dialect: &str| {
+        let entries = fs::read_dir(root.join(dialect)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("sqlite"), names("postgres"));
+    // The same statements, once types are told alike.
+    for name in names("sqlite") {
+        for file in ["up.sql", "down.sql"] {
+            let text = |dialect: &str| fs::read_to_string(root.join(dialect).join(&name).join(file)).unwrap();
+            let sqlite = text("sqlite").replace(" STRICT;", ";").replace("BLOB", "BYTEA").replace(" INTEGER", " BIGINT");
+            assert_eq!(sqlite.replace("length(digest)", "octet_length(digest)"), text("postgres"), "{name}/{file}");
+        }
+    }
+}
