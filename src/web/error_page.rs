@@ -1,4 +1,4 @@
-//! Failures for people: a page with a way out, or a toast where htmx asked.
+//! Failures for people: a page with a way out, or a toast where the key that htmx asked about is gone.
 
 use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
@@ -25,9 +25,10 @@ struct ErrorPage {
     way_out_label: String,
 }
 
-/// Gives a failure a page, or a toast where htmx asked for a fragment.
+/// Gives a failure a page. To htmx only a 404 is a fragment, and closes the dialog; out of any other page `app.js` takes
+/// the message and shows it in the dialog, where everything typed stays.
 pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
-    if asked.is_htmx {
+    if asked.is_htmx && failure.status == StatusCode::NOT_FOUND {
         let toast = Toast { kind: ToastKind::Bad, title: failure.heading.clone(), body: failure.message.clone() };
         return htmx::toast_answer(failure.status, toast);
     }

@@ -1,1 +1,18 @@
+//! The integration tests: the whole program over HTTP, its store, and its command line.
+//!
+//! Start reading in [`support`]: it says how a test looks and who the people in it are. The other folders mirror the
+//! program: `web/` and `api/` follow the URL tree, `store/` looks into the database, `cli/` runs the real binary. Each
+//! file walks the answers of its subject in order, the good one first.
 
+mod support;
+
+mod key_format;
+
+mod api;
+mod cli;
+mod routes;
+mod store;
+mod web;
+
+mod static_files;
+mod templates;

@@ -1,0 +1,242 @@
+//! A server for one test.
+
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
+
+use actix_web::dev::ServerHandle;
+use diesel::{
+    QueryableByName, RunQueryDsl,
+    sql_types::{BigInt, Nullable, Text},
+};
+use keystead::{
+    actions::create_admin::{NewAdmin, Workplace, create_admin},
+    app::App,
+    config::Settings,
+    domain::{email::Email, ids::OrgId, name::Name, password::NewPassword},
+    passwords::Passwords,
+    server,
+    store::{Conn, StoreError},
+};
+use serde_json::json;
+
+use super::{Answer, PASSWORD, Person, TestClock, TestDatabase};
+
+pub struct TestApp {
+    pub app: App,
+    pub clock: Arc<TestClock>,
+    pub address: SocketAddr,
+    pub set_up_link: Option<String>,
+    pub database: TestDatabase,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One line of the audit log.
+#[derive(Debug, PartialEq, Eq, QueryableByName)]
+pub struct AuditRow {
+    #[diesel(sql_type = Nullable<Text>)]
+    pub organization_id: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    pub at: i64,
+    #[diesel(sql_type = Text)]
+    pub action: String,
+    #[diesel(sql_type = Text)]
+    pub actor_kind: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub actor_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub actor_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub key_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub key_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub address: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_agent: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub request_id: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Nullable<Text>)]
+    line: Option<String>,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_on(TestDatabase::fresh(), |_| {}).await
+    }
+
+    /// Whatever the rest of the suite runs on.
+    pub async fn start_on_sqlite() -> Self {
+        Self::start_on(TestDatabase::sqlite(), |_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_on(TestDatabase::fresh(), change).await
+    }
+
+    pub async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings {
+            listen: "127.0.0.1:0".to_owned(),
+            public_url: None,
+            database_url: database.url(),
+            data_dir: database.folder().to_owned(),
+            pepper_file: None,
+            brand: "Talvin AI".to_owned(),
+            key_prefix: "talvin_live".to_owned(),
+            trusted_proxies: String::new(),
+            log: String::new(),
+            log_format: String::new(),
+        };
+        change(&mut settings);
+        let config = settings.check().unwrap();
+        let clock = Arc::new(TestClock::default());
+        let server_clock = Arc::clone(&clock);
+        let (started, starting) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let running = server::start(config, server_clock).await.unwrap();
+                let seen = (running.app.clone(), running.address, running.set_up_link.clone(), running.handle());
+                started.send(seen).ok().expect("the test waits");
+                running.run().await.unwrap();
+            });
+        });
+        let (app, address, set_up_link, handle) = starting.await.expect("the server starts");
+        Self { app, clock, address, set_up_link, database, handle, thread: Some(thread) }
+    }
+
+    /// Where the server listens, as a URL.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Somebody who has not signed in.
+    pub fn anonymous(&self) -> Person {
+        let public_url = &self.app.public_url;
+        let origin = if public_url.is_own_origin(&self.base()) { self.base() } else { public_url.as_str().to_owned() };
+        Person::new(&self.base(), &origin)
+    }
+
+    /// Maya Chen of Acme Robotics, signed in.
+    pub async fn admin(&self) -> Person {
+        let acme = Workplace::New(Name::parse("Acme Robotics").unwrap());
+        self.signed_in(acme, "Maya Chen", "maya@acme.example").await.0
+    }
+
+    /// Jonas Weber, a colleague of whoever is in this organization, signed in.
+    pub async fn second_admin(&self, organization_id: &str) -> Person {
+        let acme = Workplace::Existing(OrgId::parse(organization_id).unwrap());
+        self.signed_in(acme, "Jonas Weber", "jonas@acme.example").await.0
+    }
+
+    /// Olga Ray of Umbrella Foods, signed in.
+    pub async fn admin_of_another_organization(&self) -> Person {
+        let umbrella = Workplace::New(Name::parse("Umbrella Foods").unwrap());
+        self.signed_in(umbrella, "Olga Ray", "olga@umbrella.example").await.0
+    }
+
+    /// An account, and nobody signed in; returns its organization's id.
+    pub async fn account(&self, workplace: Workplace, name: &str, email: &str) -> String {
+        let admin = NewAdmin {
+            name: Name::parse(name).unwrap(),
+            email: Email::parse(email).unwrap(),
+            password: NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap(),
+        };
+        let created = create_admin(&self.app.db, &*self.clock, &Passwords::default(), workplace, admin).await;
+        created.unwrap().to_string()
+    }
+
+    async fn signed_in(&self, workplace: Workplace, name: &str, email: &str) -> (Person, String) {
+        let organization_id = self.account(workplace, name, email).await;
+        let person = Person { email: email.to_owned(), ..self.anonymous() };
+        person.sign_in(email, PASSWORD).await;
+        (person, organization_id)
+    }
+
+    /// What a service is told about a key.
+    pub async fn ask_about(&self, key: &str) -> Answer {
+        let request = reqwest::Client::new().post(format!("{}/v1/keys/verify", self.base()));
+        Answer::read(request.json(&json!({ "key": key })).send().await.unwrap()).await
+    }
+
+    /// The code a service is told about a key, such as `VALID`.
+    pub async fn verify(&self, key: &str) -> String {
+        let answer = self.ask_about(key).await.expect(200).json();
+        let code = answer["code"].as_str().unwrap().to_owned();
+        assert_eq!(answer["valid"], code == "VALID");
+        code
+    }
+
+    /// The number of rows that `SELECT count(*) FROM …` counts.
+    pub async fn count(&self, from: &str) -> i64 {
+        let sql = format!("SELECT count(*) AS n FROM {from}");
+        let read =
+            self.app.db.read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql).get_result::<Number>(conn)?));
+        read.await.unwrap().n
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        let sql = sql.to_owned();
+        let done = self.app.db.write::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql).execute(conn)?));
+        done.await.unwrap();
+    }
+
+    /// The first column, called `line`, of every row.
+    pub async fn lines(&self, sql: &str) -> Vec<String> {
+        let sql = sql.to_owned();
+        let read = self.app.db.read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql).load::<Line>(conn)?));
+        read.await.unwrap().into_iter().filter_map(|line| line.line).collect()
+    }
+
+    /// The audit log in the order of writing.
+    pub async fn audit(&self) -> Vec<AuditRow> {
+        // Ids begin with the second; within one second the tests' own order of deeds must be asked for by action.
+        let read = self.app.db.read::<_, StoreError>(|conn| {
+            let order = match conn {
+                Conn::Sqlite(_) => "rowid",
+                Conn::Postgres(_) => "ctid",
+            };
+            Ok(diesel::sql_query(format!("SELECT * FROM audit_events ORDER BY {order}")).load(conn)?)
+        });
+        read.await.unwrap()
+    }
+
+    /// The actions of the audit log in the order of writing.
+    pub async fn audited(&self) -> Vec<String> {
+        self.audit().await.into_iter().map(|row| row.action).collect()
+    }
+
+    /// Everything the database holds, as text, to look for what must not be in it.
+    pub async fn everything_stored(&self) -> String {
+        let mut all = String::new();
+        if !self.database.is_postgres() {
+            for entry in std::fs::read_dir(self.database.folder()).unwrap() {
+                let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+                all.extend(bytes.iter().map(|&byte| char::from(byte)));
+            }
+            return all;
+        }
+        for table in self.lines("SELECT tablename AS line FROM pg_tables WHERE schemaname = 'public'").await {
+            all.extend(self.lines(&format!("SELECT t::text AS line FROM {table} t")).await);
+        }
+        all
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            ended.unwrap().unwrap();
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The real program, in an empty folder and with nothing in its environment.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{Person, TestDatabase};
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to run, and where.
+pub struct Binary {
+    database: TestDatabase,
+    variables: Vec<(String, String)>,
+    shell: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Exit {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A running server.
+pub struct Server {
+    /// `http://127.0.0.1:PORT`.
+    pub base: String,
+    /// Everything it printed on start.
+    pub greeting: Vec<String>,
+    pub started_in: Duration,
+    child: Child,
+    stderr: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Binary {
+    /// On whatever this run of the suite is about.
+    pub fn new() -> Self {
+        Self::on(TestDatabase::fresh())
+    }
+
+    pub fn on_sqlite() -> Self {
+        Self::on(TestDatabase::sqlite())
+    }
+
+    fn on(database: TestDatabase) -> Self {
+        let binary = Self { variables: Vec::new(), shell: None, database };
+        let url = binary.database.url();
+        let binary = binary.with("KEYSTEAD_LISTEN", "127.0.0.1:0");
+        match url {
+            Some(url) => binary.with("DATABASE_URL", &url),
+            None => binary,
+        }
+    }
+
+    /// With a variable, which may replace an earlier one.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Started by a shell that runs these commands first.
+    pub fn after_shell(mut self, commands: &str) -> Self {
+        self.shell = Some(commands.to_owned());
+        self
+    }
+
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// The folder it runs in.
+    pub fn folder(&self) -> &Path {
+        self.database.folder()
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder().join("keystead-data")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let program = env!("CARGO_BIN_EXE_keystead");
+        let mut command = match &self.shell {
+            None => Command::new(program),
+            Some(first) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("{first}; exec \"$0\" \"$@\""), program]);
+                command
+            }
+        };
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.folder())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, arguments: &[&str]) -> Exit {
+        self.run_with_input(arguments, "")
+    }
+
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Exit {
+        let mut child = self.command(arguments).spawn().unwrap();
+        // Who refuses its arguments does not read.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let id = child.id();
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || done.send(child.wait_with_output()));
+        let Ok(output) = ended.recv_timeout(PATIENCE) else {
+            signal("KILL", id);
+            panic!("keystead {arguments:?} does not end");
+        };
+        let output = output.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Exit { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Starts the server and waits until it has said where it listens.
+    pub fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    pub fn serve_with(&self, arguments: &[&str]) -> Server {
+        let begun = Instant::now();
+        let mut child = self.command(arguments).spawn().unwrap();
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let log = Arc::clone(&stderr);
+        let mut pipe = child.stderr.take().unwrap();
+        let log_reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+                log.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
+            }
+        });
+        let (line, lines) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let output_reader = std::thread::spawn(move || {
+            for text in stdout.lines().map_while(Result::ok) {
+                let _ = line.send(text);
+            }
+        });
+        let Ok(first) = lines.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            panic!("the server does not start: {}", stderr.lock().unwrap());
+        };
+        let started_in = begun.elapsed();
+        let port = first.rsplit_once("127.0.0.1:").expect(&first).1.trim_end_matches(')').to_owned();
+        let mut greeting = vec![first];
+        while let Ok(more) = lines.recv_timeout(Duration::from_millis(50)) {
+            greeting.push(more);
+        }
+        let base = format!("http://127.0.0.1:{port}");
+        Server { base, greeting, started_in, child, stderr, readers: vec![log_reader, output_reader] }
+    }
+}
+
+impl Server {
+    pub fn anonymous(&self) -> Person {
+        Person::new(&self.base, &self.base)
+    }
+
+    /// The path and token of the link it printed.
+    pub fn set_up_path(&self) -> String {
+        let line = self.greeting.iter().find(|line| line.contains("/setup?token=")).expect("a set-up link");
+        line[line.find("/setup?token=").unwrap()..].trim().to_owned()
+    }
+
+    pub fn set_up_token(&self) -> String {
+        self.set_up_path().trim_start_matches("/setup?token=").to_owned()
+    }
+
+    /// Sets up Acme Robotics with Maya Chen, who is signed in then.
+    pub async fn set_up(&self) -> Person {
+        let maya = self.anonymous();
+        let token = self.set_up_token();
+        let fields = [
+            ("token", &*token),
+            ("organization", "Acme Robotics"),
+            ("name", "Maya Chen"),
+            ("email", "maya@acme.example"),
+            ("password", super::PASSWORD),
+        ];
+        maya.post("/setup", &fields).await.expect(303);
+        maya
+    }
+
+    /// What it has logged until now.
+    pub fn log(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        signal("TERM", self.child.id());
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Exit {
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the server does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        Exit { code: status.code(), stdout: self.greeting.join("\n"), stderr: self.log() }
+    }
+
+    pub fn stop(self) -> Exit {
+        self.terminate();
+        self.wait()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Exit {
+    /// It worked and had nothing to complain about.
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+
+    /// It was refused with one line on stderr that holds these words, and did not panic.
+    #[track_caller]
+    pub fn refused_with(&self, words: &[&str]) {
+        assert!(self.code.is_some_and(|code| code != 0 && code != 101), "{self:?}");
+        assert_eq!(self.stderr.trim_end().lines().count(), 1, "not one line: {self:?}");
+        assert!(self.stderr.starts_with("keystead: "), "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is missing: {self:?}");
+        }
+    }
+}
+
+fn signal(name: &str, id: u32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap();
+    assert!(sent.success());
+}

@@ -1,0 +1,6 @@
+//! Settings → Integrations.
+
+mod create_key;
+mod page;
+mod revoke_key;
+mod rotate_key;

@@ -1,0 +1,9 @@
+//! HTML for people, page by page.
+
+mod cross_site;
+mod integrations;
+mod session;
+mod set_up;
+mod sign_in;
+mod sign_out;
+mod theme;
