@@ -2,6 +2,9 @@
 //!
 //! `Sec-Fetch-Site` and `Origin` cannot be set by scripts (Fetch Standard, forbidden request-headers). `Host` is never
 //! compared with: a proxy may rewrite it.
+//!
+//! Trap: under `Referrer-Policy: no-referrer`, which every answer carries, browsers send forms with `Origin: null`. The
+//! pages loosen it to `same-origin` for themselves (`templates/base.html`).
 
 use actix_web::{
     Error,

@@ -1,4 +1,14 @@
 //! The real program in a real browser. Begin with [`harness`]; then [`journey`], which everything else varies.
 
+mod accessibility;
+mod content_security;
+mod failures;
+mod guard;
 mod harness;
 mod journey;
+mod keyboard;
+mod pictures;
+mod plain_http;
+mod screens;
+mod stories;
+mod tour;

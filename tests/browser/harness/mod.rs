@@ -22,10 +22,12 @@
 
 pub mod browser;
 mod http;
+pub mod line;
 pub mod server;
 
 pub use browser::{Browser, Kit};
-pub use server::Server;
+pub use line::Line;
+pub use server::{Server, Wish};
 use server::{EMAIL, ORGANIZATION, PASSWORD, PERSON};
 
 /// Where the page is.
@@ -63,6 +65,34 @@ impl Admin {
         maya.sign_in();
         maya.arrive_at(HOME);
         maya
+    }
+
+    /// The same over a line that can be held up.
+    pub fn signed_in_over_a_line() -> (Self, Line) {
+        let line = Line::lay();
+        let server = Server::start(Wish { public_url: Some(line.address.clone()), ..Wish::default() });
+        line.lead_to(&server.address);
+        let maya = Self::at(server, Kit::default());
+        maya.open("/");
+        maya.sign_in();
+        maya.arrive_at(HOME);
+        (maya, line)
+    }
+
+    /// Does something in another tab, in which the Integrations page is open, and comes back.
+    pub fn in_another_tab(&self, deed: impl FnOnce(&Self)) {
+        let here = self.new_tab();
+        self.open(HOME);
+        deed(self);
+        self.close_tab(&here);
+    }
+
+    /// Revokes a key.
+    pub fn revoke_key(&self, name: &str) {
+        self.click(&format!("Revoke {name}"));
+        self.see_dialog("Revoke API Key");
+        self.click("Revoke Key");
+        self.see(&format!("{name} no longer works."));
     }
 
     /// Goes to a path of the site.

@@ -156,7 +156,8 @@ impl TestApp {
 
     async fn signed_in(&self, workplace: Workplace, name: &str, email: &str) -> (Person, String) {
         let organization_id = self.account(workplace, name, email).await;
-        let person = Person { email: email.to_owned(), ..self.anonymous() };
+        let mut person = self.anonymous();
+        email.clone_into(&mut person.email);
         person.sign_in(email, PASSWORD).await;
         (person, organization_id)
     }

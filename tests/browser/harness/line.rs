@@ -1,0 +1,109 @@
+//! A network line between browser and server that a test can hold up or cut: how else to press a key at the moment
+//! when the server has answered and the browser does not know it yet?
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+/// The line. Whatever the server says waits in it while it is held.
+pub struct Line {
+    /// Where the browser finds the server, such as `http://127.0.0.1:40123`.
+    pub address: String,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    server: String,
+    is_held: bool,
+    waiting: usize,
+    open: Vec<TcpStream>,
+}
+
+impl Line {
+    /// A line that leads nowhere yet.
+    pub fn lay() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        // Ends with the test program: it holds a port and nothing else.
+        std::thread::spawn(move || listener.incoming().flatten().for_each(|browser| connect(&shared, browser)));
+        Self { address, state }
+    }
+
+    pub fn lead_to(&self, server: &str) {
+        server.trim_start_matches("http://").clone_into(&mut self.state.lock().server);
+    }
+
+    /// From now on no answer arrives.
+    pub fn hold(&self) {
+        self.state.lock().is_held = true;
+    }
+
+    /// Waits until an answer is held up.
+    pub fn wait_for_an_answer(&self) {
+        let nothing = |inner: &mut Inner| inner.waiting == 0;
+        drop(self.state.changed.wait_while(self.state.lock(), nothing).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What was held up arrives.
+    pub fn release(&self) {
+        self.state.lock().is_held = false;
+        self.state.changed.notify_all();
+    }
+
+    /// Every connection breaks, and what was held up is lost.
+    pub fn cut(&self) {
+        let mut inner = self.state.lock();
+        for stream in inner.open.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        inner.is_held = false;
+        self.state.changed.notify_all();
+    }
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connect(state: &Arc<State>, browser: TcpStream) {
+    let Ok(server) = TcpStream::connect(&state.lock().server) else { return };
+    let twin = |stream: &TcpStream| stream.try_clone().expect("another handle of a socket");
+    state.lock().open.extend([twin(&browser), twin(&server)]);
+    let (browser_in, server_out) = (twin(&browser), twin(&server));
+    std::thread::spawn(move || carry(browser_in, server_out, || {}));
+    let state = Arc::clone(state);
+    std::thread::spawn(move || {
+        carry(server, browser, || {
+            let mut inner = state.lock();
+            inner.waiting += 1;
+            state.changed.notify_all();
+            let mut inner = state.changed.wait_while(inner, |inner| inner.is_held).unwrap_or_else(PoisonError::into_inner);
+            inner.waiting -= 1;
+        });
+    });
+}
+
+/// Passes on what comes, each piece after `pause`.
+fn carry(mut from: TcpStream, mut to: TcpStream, pause: impl Fn()) {
+    let mut piece = [0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        pause();
+        if to.write_all(&piece[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
