@@ -4,11 +4,17 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{actions::verify_key::verify_key, app::App, domain::verdict::Verdict, middleware::failure::Failure};
+use crate::{
+    actions::verify_key::verify_key,
+    app::App,
+    domain::verdict::Verdict,
+    middleware::{failure::Failure, limits},
+};
 
 /// The routes of this room.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/v1/keys/verify").route(web::post().to(verify)));
+    let expected = limits::json(r#"{"key": "…"}"#);
+    config.service(web::resource("/v1/keys/verify").app_data(expected).route(web::post().to(verify)));
 }
 
 /// `{"key": "…"}`.

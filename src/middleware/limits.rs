@@ -17,7 +17,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config
         .app_data(web::PayloadConfig::new(MAX_BODY))
         .app_data(web::FormConfig::default().limit(MAX_BODY).error_handler(|error, request| bad_form(&error, request)))
-        .app_data(web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, request| bad_json(&error, request)));
+        .app_data(json("a JSON object"));
+}
+
+/// The limit for a JSON body; `expected` is what its reader is told to send.
+pub fn json(expected: &'static str) -> web::JsonConfig {
+    web::JsonConfig::default().limit(MAX_BODY).error_handler(move |error, _| bad_json(&error, expected))
 }
 
 fn bad_form(error: &UrlencodedError, _request: &HttpRequest) -> actix_web::Error {
@@ -29,13 +34,13 @@ fn bad_form(error: &UrlencodedError, _request: &HttpRequest) -> actix_web::Error
     Failure::of_status(status).into()
 }
 
-fn bad_json(error: &JsonPayloadError, _request: &HttpRequest) -> actix_web::Error {
+fn bad_json(error: &JsonPayloadError, expected: &str) -> actix_web::Error {
     let (status, message) = match error {
         JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
             return Failure::of_status(StatusCode::PAYLOAD_TOO_LARGE).into();
         }
         JsonPayloadError::ContentType => {
-            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send JSON with Content-Type: application/json.".to_owned())
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Send {expected} with Content-Type: application/json."))
         }
         // The position and the kind of the error, never what was sent: it may be a key.
         JsonPayloadError::Deserialize(json) => {
@@ -43,7 +48,9 @@ fn bad_json(error: &JsonPayloadError, _request: &HttpRequest) -> actix_web::Erro
                 serde_json::error::Category::Data => "does not have the expected members",
                 _ => "is not JSON",
             };
-            (StatusCode::BAD_REQUEST, format!("The body {what} (line {}, column {}).", json.line(), json.column()))
+            let (line, column) = (json.line(), json.column());
+            let message = format!("The body {what} (line {line}, column {column}). Send {expected}.");
+            (StatusCode::BAD_REQUEST, message)
         }
         _ => (StatusCode::BAD_REQUEST, "The body could not be read.".to_owned()),
     };

@@ -42,7 +42,11 @@ fn a_lost_answer_makes_no_second_key_when_the_form_is_sent_again() {
 fn when_the_database_fails_the_form_stays_and_the_request_has_a_number() {
     let maya = Admin::signed_in();
     let key = maya.create_and_save_key("Production API Key");
-    let dialogs = [("Create API Key", "Create API Key"), ("Rotate Production API Key", "Rotate Key"), ("Revoke Production API Key", "Revoke Key")];
+    let dialogs = [
+        ("Create API Key", "Create API Key"),
+        ("Rotate Production API Key", "Rotate Key"),
+        ("Revoke Production API Key", "Revoke Key"),
+    ];
     for (opener, button) in dialogs {
         maya.click(opener);
         maya.see(button);
@@ -115,7 +119,8 @@ fn a_name_that_cannot_be_used_is_explained_under_the_field() {
         maya.click("Create API Key");
         maya.see(sentence);
         maya.see_focus_on("Name");
-        let described = "document.getElementById(document.activeElement.getAttribute('aria-describedby')).innerText.trim()";
+        let described =
+            "document.getElementById(document.activeElement.getAttribute('aria-describedby')).innerText.trim()";
         assert_eq!(maya.ask(described), sentence);
         assert_eq!(maya.ask("document.activeElement.getAttribute('aria-invalid')"), "true");
         assert_eq!(maya.value("Name"), name);

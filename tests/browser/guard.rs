@@ -32,7 +32,11 @@ fn esc_pressed_again_and_again_never_loses_the_key() {
     let key = maya.create_key("Production API Key");
     for times in 1..=7 {
         maya.press("Escape");
-        assert_eq!(maya.ask("document.querySelector('#modal').open && document.querySelector('#secret').textContent.trim()"), key, "Esc {times} times");
+        assert_eq!(
+            maya.ask("document.querySelector('#modal').open && document.querySelector('#secret').textContent.trim()"),
+            key,
+            "Esc {times} times"
+        );
     }
 }
 
@@ -51,11 +55,8 @@ fn close_anyway_closes_and_the_key_leaves_the_page() {
 #[test]
 fn once_copied_the_key_closes_at_once() {
     let maya = Admin::signed_in();
-    let ways: [(&str, &dyn Fn()); 3] = [
-        ("Done", &|| maya.click("Done")),
-        ("X", &|| maya.click("Close")),
-        ("Esc", &|| maya.press("Escape")),
-    ];
+    let ways: [(&str, &dyn Fn()); 3] =
+        [("Done", &|| maya.click("Done")), ("X", &|| maya.click("Close")), ("Esc", &|| maya.press("Escape"))];
     for (name, close) in ways {
         let key = maya.create_key(name);
         maya.click("Copy key");
@@ -96,7 +97,10 @@ fn copying_the_example_request_saves_nothing() {
     maya.click("Copy example request");
     maya.hear("Example request copied to clipboard.");
     let request = maya.clipboard();
-    assert!(request.starts_with("curl http") && request.contains("$TALVIN_AI_API_KEY") && !request.contains(&key), "{request}");
+    assert!(
+        request.starts_with("curl http") && request.contains("$TALVIN_AI_API_KEY") && !request.contains(&key),
+        "{request}"
+    );
     maya.see("Not saved yet");
 }
 

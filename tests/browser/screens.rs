@@ -33,7 +33,10 @@ fn on_a_phone_the_menu_is_a_drawer() {
     maya.create_and_save_key("Production API Key");
     maya.revoke_key("Production API Key");
     let toast = maya.ask("(({ left, right }) => [left, innerWidth - right])(document.querySelector('[data-toast]').getBoundingClientRect())");
-    assert!(toast[0].as_f64() < Some(24.0) && toast[1].as_f64() < Some(24.0), "the toast takes the whole width: {toast}");
+    assert!(
+        toast[0].as_f64() < Some(24.0) && toast[1].as_f64() < Some(24.0),
+        "the toast takes the whole width: {toast}"
+    );
     maya.click("Open settings menu");
     maya.click("Sign out");
     maya.arrive_at("/sign-in");

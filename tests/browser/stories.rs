@@ -5,11 +5,8 @@ use crate::harness::{Admin, HOME, Kit};
 #[test]
 fn closing_while_the_request_runs_does_not_lose_the_key() {
     let (maya, line) = Admin::signed_in_over_a_line();
-    let ways: [(&str, &dyn Fn()); 3] = [
-        ("Esc", &|| maya.press("Escape")),
-        ("Cancel", &|| maya.click("Cancel")),
-        ("X", &|| maya.click("Close")),
-    ];
+    let ways: [(&str, &dyn Fn()); 3] =
+        [("Esc", &|| maya.press("Escape")), ("Cancel", &|| maya.click("Cancel")), ("X", &|| maya.click("Close"))];
     for (name, close) in ways {
         maya.start_creating(name);
         line.hold();
@@ -106,14 +103,16 @@ fn a_name_full_of_html_stays_text_everywhere() {
     maya.before_every_page("window.alert = () => document.documentElement.setAttribute('data-alerted', '')");
     maya.open(HOME);
     let is_inert = |place: &str| {
-        let harmful = maya.ask("[document.querySelectorAll('img, [onerror]').length, 'alerted' in document.documentElement.dataset]");
+        let harmful = maya
+            .ask("[document.querySelectorAll('img, [onerror]').length, 'alerted' in document.documentElement.dataset]");
         assert_eq!(harmful, serde_json::json!([0, false]), "{place}");
     };
     maya.create_key(NAME);
     maya.see(&format!("{NAME} is ready to use."));
     is_inert("the new key");
     maya.click("Download as .json file");
-    let json: serde_json::Value = serde_json::from_str(&maya.downloaded("talvin-ai-img-src-x-onerror-alert-1-amp-7-7.json")).expect("JSON");
+    let json: serde_json::Value =
+        serde_json::from_str(&maya.downloaded("talvin-ai-img-src-x-onerror-alert-1-amp-7-7.json")).expect("JSON");
     assert_eq!(json["name"], NAME);
     maya.click("Done");
     maya.see_no_dialog();

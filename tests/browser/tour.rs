@@ -66,7 +66,13 @@ pub fn with_dialogs(prepare: impl Fn(&Admin), look: &mut Look) {
     look(&maya, "reveal-saved");
     maya.click("Done");
     maya.see_no_dialog();
-    maya.server.create_keys(&["Staging API Key", "Zapier connector", LONG_NAME, "Data warehouse sync", "Mobile app (legacy)"]);
+    maya.server.create_keys(&[
+        "Staging API Key",
+        "Zapier connector",
+        LONG_NAME,
+        "Data warehouse sync",
+        "Mobile app (legacy)",
+    ]);
     maya.open(HOME);
     look(&maya, "list");
     maya.click(&format!("Rotate {LONG_NAME}"));

@@ -90,7 +90,8 @@ fn connect(state: &Arc<State>, browser: TcpStream) {
             let mut inner = state.lock();
             inner.waiting += 1;
             state.changed.notify_all();
-            let mut inner = state.changed.wait_while(inner, |inner| inner.is_held).unwrap_or_else(PoisonError::into_inner);
+            let mut inner =
+                state.changed.wait_while(inner, |inner| inner.is_held).unwrap_or_else(PoisonError::into_inner);
             inner.waiting -= 1;
         });
     });

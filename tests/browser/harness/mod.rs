@@ -27,8 +27,8 @@ pub mod server;
 
 pub use browser::{Browser, Kit};
 pub use line::Line;
-pub use server::{Server, Wish};
 use server::{EMAIL, ORGANIZATION, PASSWORD, PERSON};
+pub use server::{Server, Wish};
 
 /// Where the page is.
 pub const HOME: &str = "/settings/integrations";

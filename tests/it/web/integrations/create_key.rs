@@ -243,7 +243,9 @@ async fn a_name_is_free_once_among_living_keys_whatever_its_case() {
     let app = TestApp::start().await;
     let maya = app.admin().await;
     let key = maya.create_key("Straße Production").await;
-    for twin in ["Straße Production", "STRAßE PRODUCTION", "straße production", "Straße Ｐroduction", " Straße Production "] {
+    for twin in
+        ["Straße Production", "STRAßE PRODUCTION", "straße production", "Straße Ｐroduction", " Straße Production "]
+    {
         let form = maya.try_create_key(twin).await.expect(422);
         assert_eq!(form.one("#key-name-error"), TAKEN, "{twin}");
         assert_eq!(form.field("name"), twin);
