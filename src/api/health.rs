@@ -7,8 +7,8 @@ use crate::{actions::check_ready::check_ready, app::App};
 /// The routes of this room.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
-        .service(web::resource("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)));
+        .service(web::resource("/livez").route(web::get().to(livez)))
+        .service(web::resource("/readyz").route(web::get().to(readyz)));
 }
 
 /// The process runs. It says nothing of the database: a restart would not mend one.

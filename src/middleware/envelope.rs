@@ -12,7 +12,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -58,7 +58,7 @@ const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), clipboard-write=(
 pub async fn envelope(
     app: web::Data<App>,
     shape: web::Data<ShapeFailure>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
@@ -69,6 +69,10 @@ pub async fn envelope(
         theme: request.cookie("theme").as_ref().map(Cookie::value).map(str::to_owned),
     };
     let method = request.method().clone();
+    if method == Method::HEAD {
+        // Whatever answers GET answers HEAD (RFC 9110, 9.1); the server itself leaves the body out.
+        request.head_mut().method = Method::GET;
+    }
     request.extensions_mut().insert(RequestId(asked.request_id.clone()));
 
     let span = tracing::info_span!("request", id = asked.request_id);
@@ -102,7 +106,7 @@ pub async fn envelope(
 }
 
 /// Never the query: it may hold the token of the set-up link.
-fn log(method: &actix_web::http::Method, path: &str, status: StatusCode, begun: Instant) {
+fn log(method: &Method, path: &str, status: StatusCode, begun: Instant) {
     let (status, took_us) = (status.as_u16(), begun.elapsed().as_micros());
     let is_page = !path.starts_with("/v1/") && !path.starts_with("/static/") && !path.ends_with("z");
     if is_page {

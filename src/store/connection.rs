@@ -1,6 +1,8 @@
 //! Connections: one enum for both databases, a pool, and the two doors through which every statement goes.
 
 use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -8,7 +10,7 @@ use std::{
 use diesel::{
     connection::{SimpleConnection, TransactionManager},
     prelude::*,
-    r2d2::{ManageConnection, Pool, R2D2Connection},
+    r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection},
 };
 
 pub use crate::config::DatabaseUrl;
@@ -83,6 +85,35 @@ pub struct Db {
     pool: Pool<Manager>,
     /// SQLite has one writer: waiting here is fair and wakes at once, waiting in `busy_timeout` is neither.
     writer: Option<Arc<Mutex<()>>>,
+    file: Option<Arc<DatabaseFile>>,
+}
+
+/// The file SQLite was opened on.
+///
+/// Trap: in WAL mode SQLite goes on writing to a file that was removed or replaced, and every commit succeeds into
+/// nothing. So each use asks whether the path still names this file (about 1 µs).
+struct DatabaseFile {
+    path: PathBuf,
+    device_and_inode: (u64, u64),
+}
+
+impl DatabaseFile {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        Ok(Self { path: path.to_owned(), device_and_inode: identity(path)? })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let fault = |words: String| Err(StoreError::Fault(Fault::Unreachable, words));
+        match identity(&self.path) {
+            Ok(found) if found == self.device_and_inode => Ok(()),
+            Ok(_) => fault(format!("{} was replaced while the server ran; restart it", self.path.display())),
+            Err(error) => fault(format!("{}: {error}", self.path.display())),
+        }
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 impl Db {
@@ -98,8 +129,21 @@ impl Db {
             .connection_timeout(POOL_TIMEOUT)
             .error_handler(Box::new(LogConnectionErrors))
             .build_unchecked(Manager(url.clone()));
-        let writer = matches!(url, DatabaseUrl::Sqlite(_)).then(Arc::default);
-        Ok(Self { pool, writer })
+        let unreadable = |error: std::io::Error| StoreError::Fault(Fault::Unreachable, error.to_string());
+        let (writer, file) = match url {
+            DatabaseUrl::Postgres(_) => (None, None),
+            DatabaseUrl::Sqlite(path) => {
+                (Some(Arc::default()), Some(Arc::new(DatabaseFile::open(path).map_err(unreadable)?)))
+            }
+        };
+        Ok(Self { pool, writer, file })
+    }
+
+    fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
+        if let Some(file) = &self.file {
+            file.check()?;
+        }
+        Ok(self.pool.get()?)
     }
 
     /// Runs `work`, which only reads, on a thread that may block.
@@ -113,7 +157,7 @@ impl Db {
     {
         let db = self.clone();
         on_blocking_thread(move || {
-            let mut conn = db.pool.get().map_err(StoreError::from)?;
+            let mut conn = db.connection()?;
             work(&mut conn)
         })
         .await
@@ -131,7 +175,7 @@ impl Db {
     {
         let db = self.clone();
         on_blocking_thread(move || {
-            let mut conn = db.pool.get().map_err(StoreError::from)?;
+            let mut conn = db.connection()?;
             let _turn = db.writer.as_ref().map(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner));
             in_transaction(&mut conn, work)
         })

@@ -23,8 +23,7 @@ pub fn url(name: &str) -> String {
 
 /// The routes of this room.
 pub fn configure(config: &mut web::ServiceConfig) {
-    let files = web::resource("/static/{hash}/{name:.*}");
-    config.service(files.route(web::get().to(serve)).route(web::head().to(serve)));
+    config.service(web::resource("/static/{hash}/{name:.*}").route(web::get().to(serve)));
 }
 
 async fn serve(request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {

@@ -30,8 +30,9 @@ use crate::{app::App, middleware::failure::Failure};
 pub fn configure(config: &mut web::ServiceConfig, app: &App) {
     let pages = web::scope("")
         .wrap(session::middleware(app))
-        .wrap(Compress::default())
+        // Inside the compression, which adds its own Vary; outside, this one would give way to it.
         .wrap(DefaultHeaders::new().add((header::VARY, HeaderValue::from_static("HX-Request"))))
+        .wrap(Compress::default())
         .wrap(from_fn(csrf::refuse_other_origins))
         .wrap(from_fn(cookie_filter::keep_own_cookies))
         .service(web::resource("/").route(web::get().to(to_integrations)))
