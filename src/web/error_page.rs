@@ -4,8 +4,9 @@ use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
 
 use super::{
-    htmx, integrations,
-    page::{Page, Toast, ToastKind},
+    htmx::{self, Fragments},
+    integrations,
+    page::{Page, Toast},
     theme,
 };
 use crate::{
@@ -29,8 +30,7 @@ struct ErrorPage {
 /// the message and shows it in the dialog, where everything typed stays.
 pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
     if asked.is_htmx && failure.status == StatusCode::NOT_FOUND {
-        let toast = Toast { kind: ToastKind::Bad, title: failure.heading.clone(), body: failure.message.clone() };
-        return htmx::toast_answer(failure.status, toast);
+        return htmx::toast_answer(failure.status, Toast::of_failure(failure), Fragments::default());
     }
     let brand = app.config.brand.to_string();
     let page = ErrorPage {

@@ -95,10 +95,12 @@ impl Fragments {
     }
 }
 
-/// An answer that is nothing but a toast, wherever the request wanted its content.
-pub fn toast_answer(status: StatusCode, toast: Toast) -> HttpResponse {
+/// An answer that is a toast, wherever the request wanted its content, and perhaps further fragments.
+pub fn toast_answer(status: StatusCode, toast: Toast, further: Fragments) -> HttpResponse {
     let text = ToastFragment { toast }.render().unwrap_or_default();
-    html(status).insert_header(("HX-Retarget", "#toast-live")).insert_header(("HX-Reswap", "beforeend")).body(text)
+    let mut builder = html(status);
+    builder.insert_header(("HX-Retarget", "#toast-live")).insert_header(("HX-Reswap", "beforeend"));
+    builder.body(text + &further.0)
 }
 
 fn html(status: StatusCode) -> HttpResponseBuilder {

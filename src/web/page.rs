@@ -5,7 +5,7 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 
 use super::theme;
-use crate::{app::App, domain::actor::Admin};
+use crate::{app::App, domain::actor::Admin, middleware::failure::Failure};
 
 /// What every full page shows around its content.
 pub struct Page {
@@ -44,6 +44,13 @@ pub struct Toast {
     pub title: String,
     /// A sentence, or nothing.
     pub body: String,
+}
+
+impl Toast {
+    /// Says what went wrong.
+    pub fn of_failure(failure: &Failure) -> Self {
+        Self { kind: ToastKind::Bad, title: failure.heading.clone(), body: failure.message.clone() }
+    }
 }
 
 /// What a toast tells.

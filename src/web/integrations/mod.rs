@@ -10,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 
 use super::{
-    htmx::{self, dialog},
-    page::Page,
+    htmx::{self, Fragments, dialog},
+    page::{Page, Toast},
 };
 use crate::{
     app::App,
@@ -81,8 +81,18 @@ fn no_such_key() -> Failure {
         StatusCode::NOT_FOUND,
         "key_not_found",
         "This key no longer exists",
-        "It may have been revoked in another tab or by another admin. Reload the page to see the current list.",
+        "It may have been revoked in another tab or by another admin.",
     )
+}
+
+/// The same, with the list as it now is: a row of a key that is gone must not stay on the page.
+async fn key_gone(app: &App, request: &HttpRequest, admin: &Admin, page: i64) -> Result<HttpResponse, Failure> {
+    let failure = no_such_key();
+    if !htmx::is_htmx(request) {
+        return Err(failure);
+    }
+    let list = key_list::add_list(app, admin, page, None, Fragments::default()).await?;
+    Ok(htmx::toast_answer(failure.status, Toast::of_failure(&failure), list))
 }
 
 fn key_id(path: &web::Path<String>) -> Result<KeyId, Failure> {

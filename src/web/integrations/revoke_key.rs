@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    INCOMPLETE, PATH, TITLE, key_id,
+    INCOMPLETE, PATH, TITLE, key_gone, key_id,
     key_list::{KeyRow, add_list},
     list_page, no_such_key,
 };
@@ -50,8 +50,10 @@ pub async fn show(
     admin: Admin,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
-    let key = find_key(&app, &admin, key_id(&id)?).await?.ok_or_else(no_such_key)?;
     let page = list_page(&request);
+    let Some(key) = find_key(&app, &admin, key_id(&id)?).await? else {
+        return key_gone(&app, &request, &admin, page).await;
+    };
     ask(&app, &request, &admin, StatusCode::OK, &key, page, None)
 }
 
@@ -87,7 +89,7 @@ pub async fn submit(
             builder.insert_header(("HX-Trigger", "modal:close"));
             Ok(answer.answer(builder))
         }
-        Err(RevokeKeyError::NotFound) => Err(no_such_key()),
+        Err(RevokeKeyError::NotFound) => key_gone(&app, &request, &admin, page).await,
         Err(RevokeKeyError::Changed(key)) => {
             let alert = Some("This form is out of date. Check the key below and confirm once more.".to_owned());
             ask(&app, &request, &admin, StatusCode::CONFLICT, &key, page, alert)

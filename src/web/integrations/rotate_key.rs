@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    INCOMPLETE, TITLE, already_done, key_id,
+    INCOMPLETE, TITLE, already_done, key_gone, key_id,
     key_list::{KeyRow, add_list},
     list_page, new_form_token, no_entropy, no_such_key,
     reveal_key::reveal,
@@ -54,8 +54,10 @@ pub async fn show(
     admin: Admin,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
-    let key = find_key(&app, &admin, key_id(&id)?).await?.ok_or_else(no_such_key)?;
     let page = list_page(&request);
+    let Some(key) = find_key(&app, &admin, key_id(&id)?).await? else {
+        return key_gone(&app, &request, &admin, page).await;
+    };
     ask(&app, &request, &admin, StatusCode::OK, &key, page, None)
 }
 
@@ -87,7 +89,7 @@ pub async fn submit(
             let answer = add_list(&app, &admin, page, Some(&new.key.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
-        Err(RotateKeyError::NotFound) => Err(no_such_key()),
+        Err(RotateKeyError::NotFound) => key_gone(&app, &request, &admin, page).await,
         Err(RotateKeyError::Repeated) => {
             already_done(&app, &request, &admin, "This key was already rotated", "rotated")
         }
