@@ -1,8 +1,8 @@
-//! Migrations: run at every start, in order, by one node at a time.
+//! Migrations: run at every start, in order, by one node at a time, all of them or none.
 
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Conn, StoreError, dialect, error::Fault};
+use super::{Conn, StoreError, connection::in_transaction, dialect, error::Fault};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -38,11 +38,13 @@ pub fn run(conn: &mut Conn) -> Result<usize, MigrationError> {
     {
         return Err(MigrationError::OldSqlite(version));
     }
-    dialect::with_migration_lock(conn, |conn| match conn {
-        Conn::Sqlite(_) => run_all(conn, SQLITE),
-        Conn::Postgres(_) => run_all(conn, POSTGRES),
+    in_transaction(conn, |conn| {
+        dialect::wait_for_other_migrations(conn).map_err(StoreError::from)?;
+        match conn {
+            Conn::Sqlite(_) => run_all(conn, SQLITE),
+            Conn::Postgres(_) => run_all(conn, POSTGRES),
+        }
     })
-    .map_err(StoreError::from)?
 }
 
 fn run_all(conn: &mut Conn, migrations: EmbeddedMigrations) -> Result<usize, MigrationError> {
