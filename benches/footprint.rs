@@ -23,7 +23,7 @@ use keystead::{
         secret::{KeyPrefix, Secret},
         user::{Role, User},
     },
-    store::{StoreError, api_keys, connection, connection::DatabaseUrl, key_secrets, organizations, users},
+    store::{StoreError, api_keys, connection::DatabaseUrl, in_transaction, key_secrets, organizations, users},
 };
 
 const KEYS: usize = 10_000;
@@ -94,7 +94,7 @@ fn fill(data: &Path) {
     let user =
         User { id: keystead::domain::ids::UserId::generate(now), email, name: name("Maya Chen"), created_at: now };
     let prefix = KeyPrefix::parse("talvin_live").unwrap();
-    connection::in_transaction(&mut url.connect().unwrap(), |conn| {
+    in_transaction(&mut url.connect().unwrap(), |conn| {
         organizations::insert(conn, &organization)?;
         users::insert(conn, &user, "no password")?;
         users::insert_membership(conn, &organization.id, &user.id, Role::Admin, now)?;

@@ -101,7 +101,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // One line, whatever a database put into its message.
             let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-            eprintln!("keystead: {line}");
+            let _ = writeln!(std::io::stderr(), "keystead: {line}");
             ExitCode::FAILURE
         }
     }
@@ -116,30 +116,34 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
             Command::Serve => serve(config).await,
             Command::Migrate => {
                 open_database(&config).await?;
-                println!("The schema is up to date.");
+                say("The schema is up to date.");
                 Ok(())
             }
             Command::Admin(AdminCommand::Create(input)) => {
                 let (workplace, admin) = input.check()?;
                 let db = open_database(&config).await?;
                 let id = create_admin(&db, &SystemClock, &Passwords::default(), workplace, admin).await?;
-                println!("{id}");
+                say(id.as_str());
                 Ok(())
             }
         }
     })
 }
 
+/// One line on standard output, at once. Nobody need be listening: `println!` would panic when a pipe was closed.
+fn say(line: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+}
+
 async fn serve(config: crate::config::Config) -> Result<(), CliError> {
     let running = server::start(config, Arc::new(SystemClock)).await?;
     let signals = stop_on_signals(&running)?;
     let brand = running.app.config.brand.clone();
-    println!("{brand} keys are served at {} (listening on {})", running.app.public_url.as_str(), running.address);
+    say(&format!("{brand} keys are served at {} (listening on {})", running.app.public_url.as_str(), running.address));
     if let Some(link) = &running.set_up_link {
-        println!("No account exists yet. Open this link once to set up: {link}");
+        say(&format!("No account exists yet. Open this link once to set up: {link}"));
     }
-    // Whoever reads the address from a pipe waits for it.
-    let _ = std::io::stdout().flush();
     let ended = running.run().await;
     signals.abort();
     Ok(ended?)

@@ -18,19 +18,6 @@ macro_rules! on {
     };
 }
 
-/// Settings of a SQLite connection. `busy_timeout` stands first, so that the others wait for a lock too.
-/// `synchronous = FULL`: with NORMAL a power cut may take back a commit, and a lost revoke is a key come back to life.
-pub const SQLITE_SETTINGS: &str = "
-    PRAGMA busy_timeout = 4000;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA foreign_keys = ON;
-    PRAGMA cache_size = -1024;
-";
-
-/// Settings of a Postgres connection: a statement that waits longer than this for a lock is a fault, not a hang.
-pub const POSTGRES_SETTINGS: &str = "SET lock_timeout = '4s'; SET statement_timeout = '10s'";
-
 /// Begins a transaction that will write. SQLite takes its write lock at once: a transaction that reads first and
 /// writes later fails as soon as another one wrote in between.
 pub fn begin_write(conn: &mut Conn) -> QueryResult<()> {

@@ -3,6 +3,7 @@
 #[macro_use]
 mod dialect;
 mod columns;
+mod database_file;
 mod error;
 mod pure_pg;
 mod schema;
@@ -10,6 +11,7 @@ mod schema;
 pub mod api_keys;
 pub mod audit_events;
 pub mod connection;
+pub mod db;
 pub mod form_tokens;
 pub mod installation;
 pub mod key_secrets;
@@ -18,5 +20,6 @@ pub mod organizations;
 pub mod sessions;
 pub mod users;
 
-pub use connection::{Conn, Db};
+pub use connection::Conn;
+pub use db::{Db, in_transaction};
 pub use error::{Fault, StoreError};

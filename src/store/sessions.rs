@@ -42,37 +42,32 @@ pub fn insert(
     Ok(())
 }
 
-/// The state of a session that has not ended.
-pub fn find_state(conn: &mut Conn, digest: SessionDigest, now: DateTime<Utc>) -> Result<Option<String>, StoreError> {
-    Ok(sessions::table
+/// A session that has not ended.
+pub struct LiveSession {
+    /// What it remembers.
+    pub state: String,
+    /// When it should end from now on, if that is worth a write.
+    pub extend_to: Option<DateTime<Utc>>,
+}
+
+/// The session with this digest, unless it has ended.
+pub fn find(conn: &mut Conn, digest: SessionDigest, now: DateTime<Utc>) -> Result<Option<LiveSession>, StoreError> {
+    let row: Option<(String, Millis, Millis)> = sessions::table
         .find(Digest32(digest))
         .filter(sessions::expires_at.gt(Millis::from(now)))
-        .select(sessions::state)
+        .select((sessions::state, sessions::created_at, sessions::expires_at))
         .first(conn)
-        .optional()?)
+        .optional()?;
+    let Some((state, created_at, expires_at)) = row else { return Ok(None) };
+    let (created_at, expires_at) = (DateTime::try_from(created_at)?, DateTime::try_from(expires_at)?);
+    let end = (now + IDLE).min(created_at + ABSOLUTE);
+    Ok(Some(LiveSession { state, extend_to: (end - expires_at >= EXTEND_BY_AT_LEAST).then_some(end) }))
 }
 
 /// Replaces the state of a session. A session that has vanished stays vanished: it is updated, never inserted.
 pub fn update_state(conn: &mut Conn, digest: SessionDigest, state: &str) -> Result<(), StoreError> {
     diesel::update(sessions::table.find(Digest32(digest))).set(sessions::state.eq(state)).execute(conn)?;
     Ok(())
-}
-
-/// When the session should end, if that is worth a write; `None` when it is not, or when there is no such session.
-pub fn due_extension(
-    conn: &mut Conn,
-    digest: SessionDigest,
-    now: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let row: Option<(Millis, Millis)> = sessions::table
-        .find(Digest32(digest))
-        .select((sessions::created_at, sessions::expires_at))
-        .first(conn)
-        .optional()?;
-    let Some((created_at, expires_at)) = row else { return Ok(None) };
-    let (created_at, expires_at) = (DateTime::try_from(created_at)?, DateTime::try_from(expires_at)?);
-    let end = (now + IDLE).min(created_at + ABSOLUTE);
-    Ok((end - expires_at >= EXTEND_BY_AT_LEAST).then_some(end))
 }
 
 /// Moves the end of a session.

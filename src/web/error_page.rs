@@ -5,9 +5,8 @@ use askama::Template;
 
 use super::{
     htmx::{self, Fragments},
-    integrations,
     page::{Page, Toast},
-    theme,
+    return_path, theme,
 };
 use crate::{
     app::App,
@@ -38,7 +37,7 @@ pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
             title: format!("{} · {brand}", failure.heading),
             brand,
             theme: theme::known(asked.theme.as_deref()),
-            return_to: integrations::PATH.to_owned(),
+            return_to: return_path::HOME.to_owned(),
             viewer: None,
             toasts: Vec::new(),
         },
@@ -46,7 +45,7 @@ pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
         heading: failure.heading.clone(),
         message: failure.message.clone(),
         request_id: asked.request_id.clone(),
-        way_out: integrations::PATH.to_owned(),
+        way_out: return_path::HOME.to_owned(),
         way_out_label: "Back to Integrations".to_owned(),
     };
     htmx::page(failure.status, &page).unwrap_or_else(|_| {

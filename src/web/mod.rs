@@ -29,7 +29,7 @@ use crate::{app::App, middleware::failure::Failure};
 /// `/settings` only who is signed in.
 pub fn configure(config: &mut web::ServiceConfig, app: &App) {
     let pages = web::scope("")
-        .wrap(session::middleware(app))
+        .wrap(session_store::middleware(app))
         // Inside the compression, which adds its own Vary; outside, this one would give way to it.
         .wrap(DefaultHeaders::new().add((header::VARY, HeaderValue::from_static("HX-Request"))))
         .wrap(Compress::default())
@@ -55,7 +55,7 @@ pub fn configure(config: &mut web::ServiceConfig, app: &App) {
 }
 
 async fn to_integrations() -> HttpResponse {
-    see_other(integrations::PATH)
+    see_other(return_path::HOME)
 }
 
 async fn nothing_here() -> HttpResponse {

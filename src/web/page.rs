@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use askama::Template;
 use serde::{Deserialize, Serialize};
 
-use super::theme;
+use super::{return_path, theme};
 use crate::{app::App, domain::actor::Admin, middleware::failure::Failure};
 
 /// What every full page shows around its content.
@@ -98,7 +98,7 @@ impl Page {
             request.uri().path_and_query().map_or("/", |path| path.as_str())
         } else {
             // The answer to a post has no address of its own.
-            super::integrations::PATH
+            return_path::HOME
         };
         Self { return_to: back.to_owned(), viewer: Some(Viewer::of(admin)), ..page }
     }

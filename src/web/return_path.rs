@@ -1,6 +1,7 @@
 //! Where to go after signing in or switching the theme: a path of this site and nothing else.
 
-use super::integrations;
+/// Where everybody starts.
+pub const HOME: &str = "/settings/integrations";
 
 /// The path, if it stays on this site; the list of keys otherwise.
 ///
@@ -9,7 +10,7 @@ pub fn return_path(wanted: &str) -> &str {
     let second = wanted.as_bytes().get(1);
     let stays = wanted.starts_with('/') && !matches!(second, Some(b'/' | b'\\'));
     let plain = wanted.len() <= 512 && wanted.bytes().all(|byte| byte.is_ascii_graphic());
-    if stays && plain { wanted } else { integrations::PATH }
+    if stays && plain { wanted } else { HOME }
 }
 
 #[cfg(test)]
@@ -30,7 +31,7 @@ mod tests {
             "/a\r\nb",
             "/é",
         ] {
-            assert_eq!(return_path(elsewhere), integrations::PATH, "{elsewhere:?}");
+            assert_eq!(return_path(elsewhere), HOME, "{elsewhere:?}");
         }
     }
 }

@@ -2,14 +2,10 @@
 
 use std::net::IpAddr;
 
-use actix_session::{
-    Session, SessionMiddleware,
-    config::{BrowserSession, CookieContentSecurity, TtlExtensionPolicy},
-};
-use actix_web::cookie::{Key, SameSite};
+use actix_session::Session;
 use serde::{Deserialize, Serialize};
 
-use super::{page::Toast, session_store::DbSessions};
+use super::page::Toast;
 use crate::{
     actions::open_session::SignedIn,
     app::App,
@@ -29,20 +25,6 @@ const TOAST: &str = "toast";
 /// Browsers keep a `__Host-` cookie from being set for other hosts or over plain http; on http they refuse the name.
 pub fn cookie_name(app: &App) -> &'static str {
     if app.public_url.is_secure() { "__Host-keystead" } else { "keystead" }
-}
-
-/// The middleware that loads and saves sessions.
-pub fn middleware(app: &App) -> SessionMiddleware<DbSessions> {
-    let lifecycle = BrowserSession::default().state_ttl_extension_policy(TtlExtensionPolicy::OnEveryRequest);
-    SessionMiddleware::builder(DbSessions::new(app.clone()), Key::from(app.pepper.cookie_key().as_slice()))
-        .cookie_name(cookie_name(app).to_owned())
-        .cookie_secure(app.public_url.is_secure())
-        .cookie_http_only(true)
-        .cookie_same_site(SameSite::Lax)
-        // The cookie holds a random key and nothing to hide.
-        .cookie_content_security(CookieContentSecurity::Signed)
-        .session_lifecycle(lifecycle)
-        .build()
 }
 
 /// Who a session belongs to, and from where it was opened.

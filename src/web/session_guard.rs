@@ -13,7 +13,7 @@ use actix_web::{
 };
 
 use super::{
-    htmx, integrations,
+    htmx, return_path,
     session::{self, OWNER, Owner},
 };
 use crate::{
@@ -65,7 +65,7 @@ fn to_sign_in(app: &App, request: &HttpRequest) -> HttpResponse {
     // A fragment or a post is no place to come back to.
     let is_page = request.method() == Method::GET && !is_htmx;
     let back =
-        if is_page { request.uri().path_and_query().map_or("/", |path| path.as_str()) } else { integrations::PATH };
+        if is_page { request.uri().path_and_query().map_or("/", |path| path.as_str()) } else { return_path::HOME };
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("return_to", back);
     // Whoever never signed in has no session that could have ended.

@@ -2,11 +2,15 @@
 
 use std::{collections::HashMap, fmt};
 
-use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError, generate_session_key};
-use actix_web::cookie::time::Duration;
+use actix_session::{
+    SessionMiddleware,
+    config::{BrowserSession, CookieContentSecurity, TtlExtensionPolicy},
+    storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError, generate_session_key},
+};
+use actix_web::cookie::{Key, SameSite, time::Duration};
 use sha2::{Digest, Sha256};
 
-use super::session::{OWNER, Owner};
+use super::session::{OWNER, Owner, cookie_name};
 use crate::{
     actions::open_session::open_session,
     app::App,
@@ -31,14 +35,34 @@ impl DbSessions {
     }
 }
 
+/// The middleware that loads and saves sessions.
+pub fn middleware(app: &App) -> SessionMiddleware<DbSessions> {
+    let lifecycle = BrowserSession::default().state_ttl_extension_policy(TtlExtensionPolicy::OnStateChanges);
+    SessionMiddleware::builder(DbSessions::new(app.clone()), Key::from(app.pepper.cookie_key().as_slice()))
+        .cookie_name(cookie_name(app).to_owned())
+        .cookie_secure(app.public_url.is_secure())
+        .cookie_http_only(true)
+        .cookie_same_site(SameSite::Lax)
+        // The cookie holds a random key and nothing to hide.
+        .cookie_content_security(CookieContentSecurity::Signed)
+        .session_lifecycle(lifecycle)
+        .build()
+}
+
 impl SessionStore for DbSessions {
+    /// Also moves the session's end, at most once a minute: a page costs one read and no write.
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
         let (digest, now) = (digest_of(key), self.app.clock.now());
-        let state = self.app.db.read(move |conn| sessions::find_state(conn, digest, now)).await;
-        match state.map_err(|error| LoadError::Other(error.into()))? {
-            Some(json) => from_json(&json).map(Some).map_err(LoadError::Deserialization),
-            None => Ok(None),
+        let found = self.app.db.read(move |conn| sessions::find(conn, digest, now)).await;
+        let Some(session) = found.map_err(|error| LoadError::Other(error.into()))? else { return Ok(None) };
+        if let Some(end) = session.extend_to {
+            let extended = self.app.db.write::<_, StoreError>(move |conn| sessions::extend(conn, digest, end)).await;
+            // That the session ends a minute earlier is no reason to refuse the page.
+            if let Err(error) = extended {
+                tracing::warn!(%error, "a session could not be extended");
+            }
         }
+        from_json(&session.state).map(Some).map_err(LoadError::Deserialization)
     }
 
     /// A session begins here, so its audit event is written here too, in one transaction.
@@ -63,17 +87,8 @@ impl SessionStore for DbSessions {
         Ok(key)
     }
 
-    /// Reads first and writes only when a minute has passed: a page costs no write.
-    async fn update_ttl(&self, key: &SessionKey, _ttl: &Duration) -> Result<(), anyhow::Error> {
-        let (digest, now) = (digest_of(key), self.app.clock.now());
-        let due = self.app.db.read(move |conn| sessions::due_extension(conn, digest, now)).await?;
-        if let Some(end) = due {
-            let extended = self.app.db.write::<_, StoreError>(move |conn| sessions::extend(conn, digest, end)).await;
-            // The answer is ready; that the session ends a minute earlier is no reason to throw it away.
-            if let Err(error) = extended {
-                tracing::warn!(%error, "a session could not be extended");
-            }
-        }
+    /// Never asked for: the policy is `OnStateChanges`, and [`Self::load`] has done it.
+    async fn update_ttl(&self, _key: &SessionKey, _ttl: &Duration) -> Result<(), anyhow::Error> {
         Ok(())
     }
 

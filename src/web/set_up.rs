@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{htmx, integrations, page::Page, see_other, session};
+use super::{htmx, page::Page, return_path, see_other, session};
 use crate::{
     actions::{
         create_admin::NewAdmin,
@@ -152,7 +152,7 @@ async fn submit(
     match set_up(&app, &client, &form.token, organization, admin).await {
         Ok(signed_in) => {
             session::begin(&session, signed_in)?;
-            Ok(see_other(integrations::PATH))
+            Ok(see_other(return_path::HOME))
         }
         Err(SetUpError::BadLink) => Err(bad_link()),
         Err(SetUpError::Password(fault)) => {

@@ -4,7 +4,11 @@ use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 use serde::Deserialize;
 
-use super::{INCOMPLETE, TITLE, already_done, key_list::add_list, new_form_token, no_entropy, reveal_key::reveal};
+use super::{
+    answers::{INCOMPLETE, TITLE, already_done, new_form_token, no_entropy},
+    key_list::add_list,
+    reveal_key::reveal,
+};
 use crate::{
     actions::create_key::{CreateKey, CreateKeyError, create_key},
     app::App,

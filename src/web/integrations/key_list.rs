@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 use chrono::SecondsFormat;
 
-use super::{PATH, TITLE, list_page};
+use super::answers::{TITLE, list_page};
 use crate::{
     actions::list_keys::{KeyPage, PER_PAGE, list_keys},
     app::App,
@@ -14,6 +14,7 @@ use crate::{
     web::{
         htmx::{self, Fragments},
         page::Page,
+        return_path::HOME,
         see_other, session,
     },
 };
@@ -137,7 +138,7 @@ pub async fn show_page(
 pub async fn show_rows(app: web::Data<App>, request: HttpRequest, admin: Admin) -> Result<HttpResponse, Failure> {
     if !htmx::is_htmx(&request) {
         let query = request.query_string();
-        return Ok(see_other(&if query.is_empty() { PATH.to_owned() } else { format!("{PATH}?{query}") }));
+        return Ok(see_other(&if query.is_empty() { HOME.to_owned() } else { format!("{HOME}?{query}") }));
     }
     let list = list_keys(&app, &admin, list_page(&request)).await?;
     let list = KeyList::new(&app, &admin, list, None);

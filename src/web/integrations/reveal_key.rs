@@ -5,7 +5,7 @@ use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use super::TITLE;
+use super::answers::TITLE;
 use crate::{
     actions::create_key::NewKey,
     app::App,

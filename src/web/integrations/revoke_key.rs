@@ -6,9 +6,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    INCOMPLETE, PATH, TITLE, key_gone, key_id,
+    answers::{INCOMPLETE, TITLE, key_gone, key_id, list_page, no_such_key},
     key_list::{KeyRow, add_list},
-    list_page, no_such_key,
 };
 use crate::{
     actions::{
@@ -21,6 +20,7 @@ use crate::{
     web::{
         htmx::{self, Fragments, dialog},
         page::{Page, Toast, ToastKind},
+        return_path::HOME,
         see_other, session,
     },
 };
@@ -82,7 +82,7 @@ pub async fn submit(
             };
             if !htmx::is_htmx(&request) {
                 session::keep_toast(&session, &toast);
-                return Ok(see_other(&if page > 1 { format!("{PATH}?page={page}") } else { PATH.to_owned() }));
+                return Ok(see_other(&if page > 1 { format!("{HOME}?page={page}") } else { HOME.to_owned() }));
             }
             let answer = add_list(&app, &admin, page, None, Fragments::default()).await?.toast(toast)?;
             let mut builder = HttpResponse::Ok();

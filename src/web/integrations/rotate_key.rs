@@ -5,9 +5,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    INCOMPLETE, TITLE, already_done, key_gone, key_id,
+    answers::{INCOMPLETE, TITLE, already_done, key_gone, key_id, list_page, new_form_token, no_entropy, no_such_key},
     key_list::{KeyRow, add_list},
-    list_page, new_form_token, no_entropy, no_such_key,
     reveal_key::reveal,
 };
 use crate::{

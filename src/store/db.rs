@@ -1,0 +1,166 @@
+//! The pool, and the two doors through which every statement goes.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use diesel::{
+    connection::TransactionManager,
+    prelude::*,
+    r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection},
+};
+
+use super::{
+    StoreError,
+    connection::{Conn, DatabaseUrl},
+    database_file::DatabaseFile,
+    dialect,
+    error::Fault,
+};
+
+/// How long a request waits for a free connection.
+const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+struct Manager(DatabaseUrl);
+
+impl ManageConnection for Manager {
+    type Connection = Conn;
+    type Error = StoreError;
+
+    fn connect(&self) -> Result<Conn, StoreError> {
+        self.0.connect()
+    }
+
+    /// Asks the connection, not the server: a ping would cost every request a round trip.
+    fn is_valid(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        if conn.is_broken() { Err(StoreError::Fault(Fault::Unreachable, "connection closed".into())) } else { Ok(()) }
+    }
+
+    fn has_broken(&self, conn: &mut Conn) -> bool {
+        std::thread::panicking() || conn.is_broken()
+    }
+}
+
+/// The database, shared by every worker.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<Manager>,
+    /// SQLite has one writer: waiting here is fair and wakes at once, waiting in `busy_timeout` is neither.
+    writer: Option<Arc<Mutex<()>>>,
+    file: Option<Arc<DatabaseFile>>,
+}
+
+impl Db {
+    /// A pool of `size` connections; opens the first one.
+    ///
+    /// # Errors
+    /// [`StoreError::Fault`] when the database cannot be reached.
+    pub fn open(url: &DatabaseUrl, size: u32) -> Result<Self, StoreError> {
+        drop(url.connect()?);
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(1))
+            .connection_timeout(POOL_TIMEOUT)
+            .error_handler(Box::new(LogConnectionErrors))
+            .build_unchecked(Manager(url.clone()));
+        let (writer, file) = match url {
+            DatabaseUrl::Postgres(_) => (None, None),
+            DatabaseUrl::Sqlite(path) => (Some(Arc::default()), Some(Arc::new(DatabaseFile::open(path)?))),
+        };
+        Ok(Self { pool, writer, file })
+    }
+
+    fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
+        if let Some(file) = &self.file {
+            file.check()?;
+        }
+        Ok(self.pool.get()?)
+    }
+
+    /// Runs `work`, which only reads, on a thread that may block.
+    ///
+    /// # Errors
+    /// Whatever `work` fails with, or a [`StoreError`] when there is no connection.
+    pub async fn read<T, E>(&self, work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let db = self.clone();
+        on_blocking_thread(move || {
+            let mut conn = db.connection()?;
+            work(&mut conn)
+        })
+        .await
+    }
+
+    /// Runs `work` in one transaction: all of it happens, or none.
+    ///
+    /// # Errors
+    /// Whatever `work` fails with, or a [`StoreError`] when there is no connection or the commit fails. In each case
+    /// the transaction is rolled back.
+    pub async fn write<T, E>(&self, work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let db = self.clone();
+        on_blocking_thread(move || {
+            let mut conn = db.connection()?;
+            let _turn = db.writer.as_ref().map(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner));
+            in_transaction(&mut conn, work)
+        })
+        .await
+    }
+}
+
+/// The same for whoever holds a connection of their own (the command line).
+///
+/// # Errors
+/// As [`Db::write`].
+pub fn in_transaction<T, E>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+where
+    E: From<StoreError>,
+{
+    type Transactions = <Conn as Connection>::TransactionManager;
+    dialect::begin_write(conn).map_err(StoreError::from)?;
+    match work(conn) {
+        Ok(value) => match Transactions::commit_transaction(conn) {
+            Ok(()) => Ok(value),
+            Err(error) => {
+                // SQLite keeps the transaction open when a commit fails on a full disk. A connection that cannot even
+                // roll back is thrown away by the pool.
+                let _ = Transactions::rollback_transaction(conn);
+                Err(StoreError::from(error).into())
+            }
+        },
+        Err(error) => {
+            if let Err(rollback) = Transactions::rollback_transaction(conn) {
+                tracing::warn!(%rollback, "a transaction could not be rolled back; its connection is dropped");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn on_blocking_thread<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Fault(Fault::Other, format!("database work stopped: {error}")).into()),
+    }
+}
+
+#[derive(Debug)]
+struct LogConnectionErrors;
+
+impl diesel::r2d2::HandleError<StoreError> for LogConnectionErrors {
+    fn handle_error(&self, error: StoreError) {
+        tracing::warn!(%error, "no new database connection");
+    }
+}

@@ -1,0 +1,87 @@
+//! Answers and readings that several pop-ups share.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use askama::Template;
+
+use super::key_list;
+use crate::{
+    app::App,
+    domain::{actor::Admin, form_token::FormToken, ids::KeyId, secret::EntropyError},
+    middleware::failure::Failure,
+    web::{
+        htmx::{self, Fragments, dialog},
+        page::{Page, Toast},
+    },
+};
+
+pub const TITLE: &str = "Integrations";
+
+/// A pop-up that only says something, with a way back.
+#[derive(Template)]
+#[template(path = "integrations/notice.html", blocks = ["modal"])]
+struct Notice {
+    page: Page,
+    heading: String,
+    message: String,
+}
+
+dialog!(Notice);
+
+/// The answer to a form that was carried out before.
+pub fn already_done(
+    app: &App,
+    request: &HttpRequest,
+    admin: &Admin,
+    heading: &str,
+    done: &str,
+) -> Result<HttpResponse, Failure> {
+    let notice = Notice {
+        page: Page::of_settings(app, request, admin, TITLE),
+        heading: heading.to_owned(),
+        message: format!("This key was already {done}. Its secret can't be shown again. Rotate it to get a new one."),
+    };
+    htmx::dialog_answer(request, StatusCode::CONFLICT, &notice)
+}
+
+/// The answer for a key that is unknown, revoked or another organization's: the three cannot be told apart.
+pub fn no_such_key() -> Failure {
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        "key_not_found",
+        "This key no longer exists",
+        "It may have been revoked in another tab or by another admin.",
+    )
+}
+
+/// The same, with the list as it now is: a row of a key that is gone must not stay on the page.
+pub async fn key_gone(app: &App, request: &HttpRequest, admin: &Admin, page: i64) -> Result<HttpResponse, Failure> {
+    let failure = no_such_key();
+    if !htmx::is_htmx(request) {
+        return Err(failure);
+    }
+    let list = key_list::add_list(app, admin, page, None, Fragments::default()).await?;
+    Ok(htmx::toast_answer(failure.status, Toast::of_failure(&failure), list))
+}
+
+pub fn key_id(path: &web::Path<String>) -> Result<KeyId, Failure> {
+    KeyId::parse(path).ok_or_else(no_such_key)
+}
+
+pub fn new_form_token() -> Result<FormToken, Failure> {
+    FormToken::generate().map_err(no_entropy)
+}
+
+pub fn no_entropy(error: EntropyError) -> Failure {
+    tracing::error!(%error, "no random bytes");
+    Failure::fault("")
+}
+
+/// What a form without its hidden fields is told.
+pub const INCOMPLETE: &str = "This form is incomplete. Reload the page and try again.";
+
+/// `page=N` of the query, 1 if there is none that can be read.
+pub fn list_page(request: &HttpRequest) -> i64 {
+    let pairs = form_urlencoded::parse(request.query_string().as_bytes());
+    let page = pairs.into_iter().find(|(name, _)| name == "page").and_then(|(_, page)| page.parse().ok());
+    page.filter(|page| *page >= 1).unwrap_or(1)
+}
