@@ -68,8 +68,9 @@ fn to_sign_in(app: &App, request: &HttpRequest) -> HttpResponse {
         if is_page { request.uri().path_and_query().map_or("/", |path| path.as_str()) } else { return_path::HOME };
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("return_to", back);
-    // Whoever never signed in has no session that could have ended.
-    if request.cookie(session::cookie_name(app)).is_some() {
+    // Whoever comes for a page and never signed in has no session that could have ended. Whoever stood on a page had one,
+    // even if signing out in another tab took the cookie away.
+    if !is_page || request.cookie(session::cookie_name(app)).is_some() {
         query.append_pair("ended", "1");
     }
     let location = format!("/sign-in?{}", query.finish());

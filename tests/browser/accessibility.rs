@@ -24,6 +24,21 @@ fn pages_without_htmx_are_accessible() {
     check(|look| tour::as_pages(Kit::default(), bring_axe, look));
 }
 
+#[test]
+fn the_drawer_on_a_phone_is_accessible() {
+    let maya = Admin::signed_in();
+    bring_axe(&maya);
+    maya.resize(390, 844);
+    maya.reload();
+    maya.click("Open settings menu");
+    maya.see_element("#side");
+    for theme in ["light", "dark"] {
+        maya.theme(theme);
+        maya.settle();
+        assert_eq!(violations(&maya), Vec::<String>::new(), "{theme}");
+    }
+}
+
 fn bring_axe(maya: &Admin) {
     maya.before_every_page(AXE);
 }
@@ -35,6 +50,7 @@ fn check(tour: impl FnOnce(&mut tour::Look)) {
             for theme in ["light", "dark"] {
                 maya.resize(width, height);
                 maya.theme(theme);
+                maya.settle();
                 found.extend(violations(maya).into_iter().map(|what| format!("{state}, {theme}, {width} px: {what}")));
             }
         }

@@ -30,6 +30,7 @@ fn a_lost_answer_makes_no_second_key_when_the_form_is_sent_again() {
     line.cut();
     maya.see(UNREACHABLE);
     assert_eq!(maya.value("Name"), "Production API Key");
+    line.mend();
     maya.click("Create API Key");
     maya.see("This key was already created. Its secret can't be shown again. Rotate it to get a new one.");
     maya.click("Back to Integrations");
@@ -131,7 +132,7 @@ fn a_name_that_cannot_be_used_is_explained_under_the_field() {
 }
 
 /// Takes a table away that every change writes to.
-fn with_a_broken_database(maya: &Admin, deed: impl FnOnce()) {
+pub fn with_a_broken_database(maya: &Admin, deed: impl FnOnce()) {
     let url = DatabaseUrl::Sqlite(maya.server.database());
     let rename = |from: &str, to: &str| {
         let Ok(Conn::Sqlite(mut conn)) = url.connect() else { panic!("the database opens") };

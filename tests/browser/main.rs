@@ -11,4 +11,5 @@ mod pictures;
 mod plain_http;
 mod screens;
 mod stories;
+mod toasts;
 mod tour;

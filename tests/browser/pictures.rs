@@ -16,6 +16,7 @@ fn every_state_has_its_picture() {
             for theme in ["light", "dark"] {
                 maya.resize(width, height);
                 maya.theme(theme);
+                maya.settle();
                 let path = folder.join(format!("{state}-{theme}-{width}.png"));
                 std::fs::write(path, maya.screenshot()).expect("the picture is written");
             }

@@ -1,6 +1,9 @@
 //! A tour of every state of the product, for whatever is true of all of them.
 
-use crate::harness::{Admin, HOME, Kit, Server};
+use crate::{
+    failures::with_a_broken_database,
+    harness::{Admin, HOME, Kit, Server},
+};
 
 /// What is done in each state; the name is that of its picture.
 pub type Look<'a> = dyn FnMut(&Admin, &str) + 'a;
@@ -51,6 +54,11 @@ pub fn with_dialogs(prepare: impl Fn(&Admin), look: &mut Look) {
     maya.see("Enter a name for this key.");
     look(&maya, "create-error");
     maya.fill("Name", "Production API Key");
+    with_a_broken_database(&maya, || {
+        maya.click("Create API Key");
+        maya.see("Request ID");
+    });
+    look(&maya, "create-fault");
     maya.click("Create API Key");
     maya.read_new_key();
     look(&maya, "reveal");

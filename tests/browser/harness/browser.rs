@@ -139,7 +139,7 @@ impl Browser {
     pub fn until(&self, what: &str, expression: &str) {
         let script = json!({ "script": format!("return ({expression});"), "args": [] });
         self.wait(what, || match self.try_command(Method::POST, "/execute/sync", Some(&script))? {
-            Value::Null | Value::Bool(false) => Err(format!("{expression} stays false")),
+            Value::Null | Value::Bool(false) => Err("it stays false".to_owned()),
             _ => Ok(()),
         });
     }
@@ -262,12 +262,6 @@ impl Browser {
         self.pointer(json!([{ "type": "pointerMove", "x": x, "y": y }, down, up]));
     }
 
-    /// Moves the mouse over something.
-    pub fn hover(&self, selector: &str) {
-        let element = self.element(selector, &format!("document.querySelector({})", json!(selector)));
-        self.pointer(json!([{ "type": "pointerMove", "origin": element, "x": 0, "y": 0 }]));
-    }
-
     fn pointer(&self, actions: Value) {
         let mouse =
             json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": actions });
@@ -331,6 +325,8 @@ impl Browser {
         let before = self.get("/window").as_str().unwrap_or_default().to_owned();
         let tab = self.post("/window/new", &json!({ "type": "tab" }));
         self.post("/window", &json!({ "handle": tab["handle"] }));
+        self.resize(1360, 900);
+        self.theme("light");
         before
     }
 
@@ -349,6 +345,8 @@ impl Browser {
     pub fn resize(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", size);
+        // Phones lay their scroll bars over the page.
+        self.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": width <= 900 }));
     }
 
     /// `light` or `dark`, as the system would ask for it. Motion is off: a click lands where it was aimed.
@@ -358,6 +356,19 @@ impl Browser {
             { "name": "prefers-reduced-motion", "value": "reduce" },
         ]);
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Brings whatever moves to its end, and whatever that sets in motion. (Waiting for it is no use: a window that was
+    /// in the background may not be drawn again until somebody looks.)
+    pub fn settle(&self) {
+        let script = "const ends = ({ effect }) => effect.getComputedTiming().endTime !== Infinity;
+            for (let round = 0; round < 100; round++) {
+                const moving = document.getAnimations().filter(ends);
+                if (!moving.length) return true;
+                for (const motion of moving) motion.finish();
+            }
+            return false";
+        assert_eq!(self.run(script, json!([])), true, "something never comes to rest");
     }
 
     // ---- What leaves the page ----

@@ -24,6 +24,7 @@ struct State {
 struct Inner {
     server: String,
     is_held: bool,
+    is_cut: bool,
     waiting: usize,
     open: Vec<TcpStream>,
 }
@@ -61,14 +62,21 @@ impl Line {
         self.state.changed.notify_all();
     }
 
-    /// Every connection breaks, and what was held up is lost.
+    /// Every connection breaks, what was held up is lost, and no new one is made. (A browser that loses a used
+    /// connection before the first byte of an answer sends the request once more, a post like any other.)
     pub fn cut(&self) {
         let mut inner = self.state.lock();
+        inner.is_cut = true;
         for stream in inner.open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
         inner.is_held = false;
         self.state.changed.notify_all();
+    }
+
+    /// The line is as new.
+    pub fn mend(&self) {
+        self.state.lock().is_cut = false;
     }
 }
 
@@ -79,7 +87,14 @@ impl State {
 }
 
 fn connect(state: &Arc<State>, browser: TcpStream) {
-    let Ok(server) = TcpStream::connect(&state.lock().server) else { return };
+    let server = {
+        let inner = state.lock();
+        if inner.is_cut {
+            return;
+        }
+        TcpStream::connect(&inner.server)
+    };
+    let Ok(server) = server else { return };
     let twin = |stream: &TcpStream| stream.try_clone().expect("another handle of a socket");
     state.lock().open.extend([twin(&browser), twin(&server)]);
     let (browser_in, server_out) = (twin(&browser), twin(&server));
@@ -90,9 +105,8 @@ fn connect(state: &Arc<State>, browser: TcpStream) {
             let mut inner = state.lock();
             inner.waiting += 1;
             state.changed.notify_all();
-            let mut inner =
-                state.changed.wait_while(inner, |inner| inner.is_held).unwrap_or_else(PoisonError::into_inner);
-            inner.waiting -= 1;
+            let held = |inner: &mut Inner| inner.is_held;
+            state.changed.wait_while(inner, held).unwrap_or_else(PoisonError::into_inner).waiting -= 1;
         });
     });
 }

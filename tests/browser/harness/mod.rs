@@ -151,10 +151,12 @@ impl Admin {
 
     /// Whether any part of the document, its address or what the browser keeps for the site holds this text.
     pub fn finds_anywhere(&self, text: &str) -> bool {
-        let everything = "[document.documentElement.outerHTML, location.href, \
-             JSON.stringify(history.state), JSON.stringify({...localStorage}), JSON.stringify({...sessionStorage}), \
-             document.cookie, ...[...document.querySelectorAll('input, textarea')].map((field) => field.value)]";
-        let everything = self.ask(&format!("{everything}.join('\\n')"));
+        // A page that says the browser has nothing to show has no storage and no cookies either.
+        let kept = "(() => { try { return JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie]) } \
+             catch { return '' } })()";
+        let fields = "[...document.querySelectorAll('input, textarea')].map(({ value }) => value)";
+        let page = "document.documentElement.outerHTML, location.href, JSON.stringify(history.state)";
+        let everything = self.ask(&format!("[{page}, {kept}, ...{fields}].join('\\n')"));
         everything.as_str().unwrap_or_default().contains(text)
     }
 

@@ -71,7 +71,7 @@ impl Server {
             }
         });
         let mut server = Self { child, folder, address: String::new(), public_url: String::new(), set_up_link: None };
-        let mut next = |what: &str| {
+        let next = |what: &str| {
             let line = lines.recv_timeout(Duration::from_secs(20));
             line.unwrap_or_else(|_| panic!("keystead did not print {what}; its log:\n{}", server.log()))
         };
