@@ -74,12 +74,17 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let link = |token| format!("{}/setup?token={token}", app.public_url.as_str());
     let set_up_link = set_up_token(&app).await?.map(link);
     let served = app.clone();
-    let server =
-        HttpServer::new(move || ActixApp::new().wrap(from_fn(envelope)).configure(|config| mount(config, &served)))
-            .shutdown_timeout(SHUTDOWN_SECONDS)
-            .disable_signals()
-            .listen(listener)?
-            .run();
+    let server = HttpServer::new(move || {
+        ActixApp::new()
+            .wrap(from_fn(envelope))
+            // Outside the envelope, which reads a cookie: actix parses all of them once, on the first look.
+            .wrap(from_fn(pages::cookie_filter::keep_own_cookies))
+            .configure(|config| mount(config, &served))
+    })
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .listen(listener)?
+    .run();
     Ok(Running { app, address, set_up_link, server })
 }
 
@@ -120,6 +125,9 @@ pub async fn stop(app: &App, handle: &ServerHandle) {
 
 /// Programs get problem documents, people get pages.
 fn shape_failure(app: &App, failure: &Failure, asked: &Asked) -> actix_web::HttpResponse {
-    let is_program = asked.path.starts_with("/v1/") || asked.path == "/v1" || asked.path.ends_with("z");
-    if is_program { api::problem::shape(app, failure, asked) } else { pages::error_page::shape(app, failure, asked) }
+    if asked.is_for_programs() {
+        api::problem::shape(app, failure, asked)
+    } else {
+        pages::error_page::shape(app, failure, asked)
+    }
 }

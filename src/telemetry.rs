@@ -2,13 +2,13 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// A log setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
-    #[error("KEYSTEAD_LOG: {0:?} is not a level such as info")]
+    #[error("KEYSTEAD_LOG: {0:?} is not error, warn, info, debug, trace or off, nor a filter such as keystead=debug")]
     Filter(String),
     /// No such format.
     #[error("KEYSTEAD_LOG_FORMAT: {0:?} is neither text nor json")]
@@ -20,7 +20,13 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError`] when a setting cannot be used.
 pub fn start(filter: &str, format: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter(filter.to_owned()))?;
+    // A word that is no level would be taken for the name of a module, and silence everything else.
+    let is_known = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
+    let refused = || TelemetryError::Filter(filter.to_owned());
+    if !filter.split(',').all(is_known) {
+        return Err(refused());
+    }
+    let filter = EnvFilter::try_new(filter).map_err(|_| refused())?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

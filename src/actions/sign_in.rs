@@ -15,7 +15,10 @@ use crate::{
         ids::SessionId,
     },
     passwords::PasswordFault,
-    store::{StoreError, audit_events, users},
+    store::{
+        StoreError, audit_events,
+        users::{self, Member},
+    },
 };
 
 /// Why nobody was signed in.
@@ -50,29 +53,19 @@ pub async fn sign_in(
     let account = email.as_ref().map(Email::folded).unwrap_or_default();
     let taken = app.throttle.take(account, client.address, app.clock.now()).map_err(SignInError::Throttled)?;
 
-    let found = match email.clone() {
-        Some(email) => app.db.read(move |conn| users::find_by_email(conn, &email)).await?,
-        None => None,
-    };
-    let (member, hash) = found.unzip();
-    let right = match app.passwords.verify(password, hash).await {
-        Ok(right) => right,
-        Err(fault) => {
-            app.throttle.give_back(&taken);
-            return Err(fault.into());
-        }
-    };
-    match member {
-        Some(member) if right => {
-            app.throttle.give_back(&taken);
-            Ok(SignedIn {
-                session_id: SessionId::generate(app.clock.now()),
-                user: member.user,
-                organization_id: member.organization.0,
-                client: client.clone(),
-            })
-        }
-        known => {
+    let checked = check(app, email.clone(), password).await;
+    if !matches!(checked, Ok((_, false))) {
+        // Right, or never found out.
+        app.throttle.give_back(&taken);
+    }
+    match checked? {
+        (Some(member), true) => Ok(SignedIn {
+            session_id: SessionId::generate(app.clock.now()),
+            user: member.user,
+            organization_id: member.organization.0,
+            client: client.clone(),
+        }),
+        (known, _) => {
             let event = AuditEvent {
                 organization_id: known.map(|member| member.organization.0),
                 actor: AuditActor::Anonymous(email.map(|email| email.as_str().to_owned())),
@@ -85,4 +78,19 @@ pub async fn sign_in(
             Err(SignInError::Wrong)
         }
     }
+}
+
+/// The member the address belongs to, and whether this is their password.
+async fn check(
+    app: &App,
+    email: Option<Email>,
+    password: Zeroizing<String>,
+) -> Result<(Option<Member>, bool), SignInError> {
+    let found = match email {
+        Some(email) => app.db.read(move |conn| users::find_by_email(conn, &email)).await?,
+        None => None,
+    };
+    let (member, hash) = found.unzip();
+    let right = app.passwords.verify(password, hash).await?;
+    Ok((member, right))
 }

@@ -12,7 +12,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        Method, StatusCode,
+        ConnectionType, Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -38,6 +38,17 @@ pub struct Asked {
     pub is_htmx: bool,
     /// The cookie of the chosen theme.
     pub theme: Option<String>,
+}
+
+impl Asked {
+    /// Whether a program asks, to whom a page is no answer.
+    pub fn is_for_programs(&self) -> bool {
+        is_for_programs(&self.path)
+    }
+}
+
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/v1/") || matches!(path, "/v1" | "/livez" | "/readyz")
 }
 
 /// Gives a failure its body; chosen by the composition root for programs and people.
@@ -85,7 +96,7 @@ pub async fn envelope(
                 let shaped = shape_failure(&app, **shape, &failure, &asked, response.headers());
                 response = response.into_response(shaped);
             }
-            add_headers(response.headers_mut(), &app, &asked);
+            finish(response.response_mut(), &app, &asked);
             Ok(response)
         }
         Err(error) => {
@@ -93,7 +104,7 @@ pub async fn envelope(
             tracing::error!(%error, "a middleware failed");
             let failure = unshaped_failure(&bare).unwrap_or_else(|| Failure::of_status(bare.status()));
             let mut shaped = shape_failure(&app, **shape, &failure, &asked, bare.headers());
-            add_headers(shaped.headers_mut(), &app, &asked);
+            finish(&mut shaped, &app, &asked);
             Err((shaped.status(), InternalError::from_response(error, shaped).into()))
         }
     };
@@ -108,8 +119,7 @@ pub async fn envelope(
 /// Never the query: it may hold the token of the set-up link.
 fn log(method: &Method, path: &str, status: StatusCode, begun: Instant) {
     let (status, took_us) = (status.as_u16(), begun.elapsed().as_micros());
-    let is_page = !path.starts_with("/v1/") && !path.starts_with("/static/") && !path.ends_with("z");
-    if is_page {
+    if !is_for_programs(path) && !path.starts_with("/static/") {
         tracing::info!(%method, path, status, took_us, "answered");
     } else {
         tracing::debug!(%method, path, status, took_us, "answered");
@@ -140,6 +150,14 @@ fn shape_failure(app: &App, shape: ShapeFailure, failure: &Failure, asked: &Aske
     shaped
 }
 
+fn finish(response: &mut HttpResponse, app: &App, asked: &Asked) {
+    add_headers(response.headers_mut(), app, asked);
+    if app.is_draining() {
+        // Not by the header: the encoder writes its own.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+}
+
 fn add_headers(headers: &mut HeaderMap, app: &App, asked: &Asked) {
     let fixed = HeaderValue::from_static;
     headers.insert(header::CONTENT_SECURITY_POLICY, fixed(CONTENT_SECURITY_POLICY));
@@ -156,9 +174,6 @@ fn add_headers(headers: &mut HeaderMap, app: &App, asked: &Asked) {
     }
     if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
         headers.insert(X_REQUEST_ID, id);
-    }
-    if app.is_draining() {
-        headers.insert(header::CONNECTION, fixed("close"));
     }
 }
 

@@ -5,7 +5,10 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use crate::store::{Fault, StoreError};
+use crate::{
+    passwords::PasswordFault,
+    store::{Fault, StoreError},
+};
 
 /// What is said of a 5xx, word for word (it is true because every change is one transaction).
 pub const NOTHING_CHANGED: &str = "Something went wrong on our side and nothing was changed. Please try again.";
@@ -81,6 +84,24 @@ impl Failure {
                 "That request could not be read",
                 "Reload the page and try again. Nothing was changed.",
             ),
+        }
+    }
+
+    /// Too many at once, or too often; the seconds to wait.
+    pub fn too_many(seconds: i64) -> Self {
+        let message = format!("Too many attempts. Wait {seconds} seconds and try again.");
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self { retry_after: Some(seconds), ..Self::new(status, "too_many_requests", "Too many attempts", message) }
+    }
+
+    /// A password that could not be hashed or checked.
+    pub fn of_password(fault: &PasswordFault) -> Self {
+        match fault {
+            PasswordFault::Busy => Self::too_many(2),
+            PasswordFault::Failed(error) => {
+                tracing::error!(%error, "password hashing failed");
+                Self::of_status(StatusCode::SERVICE_UNAVAILABLE)
+            }
         }
     }
 

@@ -1,15 +1,13 @@
 //! The pool, and the two doors through which every statement goes.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use diesel::{
     connection::TransactionManager,
     prelude::*,
     r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection},
 };
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     StoreError,
@@ -21,6 +19,8 @@ use super::{
 
 /// How long a request waits for a free connection.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a writer waits for the one before it.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Manager(DatabaseUrl);
@@ -79,6 +79,14 @@ impl Db {
         Ok(self.pool.get()?)
     }
 
+    async fn turn_to_write(&self) -> Result<Option<OwnedMutexGuard<()>>, StoreError> {
+        let Some(writer) = &self.writer else { return Ok(None) };
+        match tokio::time::timeout(TURN_TIMEOUT, Arc::clone(writer).lock_owned()).await {
+            Ok(turn) => Ok(Some(turn)),
+            Err(_) => Err(StoreError::Fault(Fault::Busy, "too many writers wait".into())),
+        }
+    }
+
     /// Runs `work`, which only reads, on a thread that may block.
     ///
     /// # Errors
@@ -106,10 +114,13 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        // The turn first, then a connection: writers that wait must not keep the connections from readers.
+        let turn = self.turn_to_write().await?;
         let db = self.clone();
         on_blocking_thread(move || {
+            // Held by the thread, not by the request: who hangs up does not let a second writer in.
+            let _turn = turn;
             let mut conn = db.connection()?;
-            let _turn = db.writer.as_ref().map(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner));
             in_transaction(&mut conn, work)
         })
         .await

@@ -80,6 +80,7 @@ fn sort_by_words(words: &str) -> Fault {
         "readonly database",
         "connection closed",
         "terminating connection",
+        "error communicating with the server",
         "shutting down",
         "starting up",
     ]) {

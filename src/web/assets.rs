@@ -14,7 +14,7 @@ use crate::middleware::failure::Failure;
 #[folder = "$OUT_DIR/static"]
 struct Files;
 
-const HASH: &str = env!("KEYSTEAD_STATIC_HASH");
+const HASH: &str = env!("STATIC_HASH");
 
 /// Where a static file is found. Relative addresses in a style sheet resolve beside it.
 pub fn url(name: &str) -> String {

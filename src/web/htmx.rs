@@ -117,8 +117,8 @@ fn rendered(text: askama::Result<String>) -> Result<String, Failure> {
 }
 
 /// Tells programs what the page tells people: how long to wait.
-pub fn copy_retry_after(answer: &mut HttpResponse, failure: Option<&Failure>) {
-    if let Some(seconds) = failure.and_then(|failure| failure.retry_after) {
+pub fn copy_retry_after(answer: &mut HttpResponse, failure: &Failure) {
+    if let Some(seconds) = failure.retry_after {
         answer.headers_mut().insert(actix_web::http::header::RETRY_AFTER, seconds.into());
     }
 }

@@ -25,7 +25,7 @@ use actix_web::{
 
 use crate::{app::App, middleware::failure::Failure};
 
-/// Every page. From the outside in: only our own cookies, only our own origin, compression, the session; and under
+/// Every page. From the outside in: only our own origin, compression, the session; and under
 /// `/settings` only who is signed in.
 pub fn configure(config: &mut web::ServiceConfig, app: &App) {
     let pages = web::scope("")
@@ -34,7 +34,6 @@ pub fn configure(config: &mut web::ServiceConfig, app: &App) {
         .wrap(DefaultHeaders::new().add((header::VARY, HeaderValue::from_static("HX-Request"))))
         .wrap(Compress::default())
         .wrap(from_fn(csrf::refuse_other_origins))
-        .wrap(from_fn(cookie_filter::keep_own_cookies))
         .service(web::resource("/").route(web::get().to(to_integrations)))
         .configure(sign_in::configure)
         .configure(set_up::configure)

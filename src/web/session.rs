@@ -87,5 +87,6 @@ pub fn keep_toast(session: &Session, toast: &Toast) {
 
 /// The toast kept for this page.
 pub fn take_toast(session: &Session) -> Option<Toast> {
-    session.remove_as(TOAST)?.ok()
+    // Looked for first: to remove what is not there would count as a change, and every page would write.
+    session.contains_key(TOAST).then(|| session.remove_as(TOAST)?.ok())?
 }

@@ -63,7 +63,7 @@ pub async fn admin_of(app: &App, session: &Session, request: &HttpRequest) -> Re
 fn to_sign_in(app: &App, request: &HttpRequest) -> HttpResponse {
     let is_htmx = htmx::is_htmx(request);
     // A fragment or a post is no place to come back to.
-    let is_page = request.method() == Method::GET && !is_htmx;
+    let is_page = request.method() == Method::GET && request.path().starts_with("/settings") && !is_htmx;
     let back =
         if is_page { request.uri().path_and_query().map_or("/", |path| path.as_str()) } else { return_path::HOME };
     let mut query = form_urlencoded::Serializer::new(String::new());

@@ -149,20 +149,21 @@ async fn submit(
         }
     };
     let client = client_of(&request, &app.config.trusted_proxies);
-    match set_up(&app, &client, &form.token, organization, admin).await {
+    let result = set_up(&app, &client, &form.token, organization, admin).await;
+    let again = |failure: Failure| {
+        let alert = Some(failure.message.clone());
+        let mut answer = htmx::page(failure.status, &form.page(&app, &request, &Errors::default(), alert))?;
+        htmx::copy_retry_after(&mut answer, &failure);
+        Ok(answer)
+    };
+    match result {
         Ok(signed_in) => {
             session::begin(&session, signed_in)?;
             Ok(see_other(return_path::HOME))
         }
         Err(SetUpError::BadLink) => Err(bad_link()),
-        Err(SetUpError::Password(fault)) => {
-            tracing::error!(%fault, "a password could not be hashed");
-            Err(Failure::fault(""))
-        }
-        Err(SetUpError::Store(error)) => {
-            let failure = Failure::of_store(&error);
-            htmx::page(failure.status, &form.page(&app, &request, &Errors::default(), Some(failure.message)))
-        }
+        Err(SetUpError::Password(fault)) => again(Failure::of_password(&fault)),
+        Err(SetUpError::Store(error)) => again(Failure::of_store(&error)),
     }
 }
 

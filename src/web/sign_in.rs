@@ -14,7 +14,6 @@ use crate::{
     },
     app::App,
     middleware::{client::client_of, failure::Failure},
-    passwords::PasswordFault,
 };
 
 /// The routes of this room.
@@ -79,37 +78,25 @@ async fn submit(
     let SignInForm { email, password, return_to } = form.into_inner();
     let return_to = return_path(&return_to).to_owned();
     let client = client_of(&request, &app.config.trusted_proxies);
-    let (failure, alert) = match sign_in(&app, &client, &email, password).await {
+    let failure = match sign_in(&app, &client, &email, password).await {
         Ok(signed_in) => {
             session::begin(&session, signed_in)?;
             return Ok(see_other(&return_to));
         }
-        Err(SignInError::Wrong) => {
-            (None, "The e-mail address or the password is wrong. Check both and try again.".to_owned())
-        }
-        Err(SignInError::Throttled(seconds)) => {
-            (Some(too_many(seconds)), format!("Too many attempts. Wait {seconds} seconds and try again."))
-        }
-        Err(SignInError::Password(PasswordFault::Busy)) => {
-            (Some(too_many(2)), "Too many people sign in at this moment. Wait 2 seconds and try again.".to_owned())
-        }
-        Err(SignInError::Password(fault @ PasswordFault::Failed(_))) => {
-            tracing::error!(%fault, "a password could not be checked");
-            return Err(Failure::fault(""));
-        }
-        Err(SignInError::Store(error)) => {
-            let failure = Failure::of_store(&error);
-            let message = failure.message.clone();
-            (Some(failure), message)
-        }
+        Err(SignInError::Wrong) => wrong(),
+        Err(SignInError::Throttled(seconds)) => Failure::too_many(seconds),
+        Err(SignInError::Password(fault)) => Failure::of_password(&fault),
+        Err(SignInError::Store(error)) => Failure::of_store(&error),
     };
-    let status = failure.as_ref().map_or(StatusCode::UNPROCESSABLE_ENTITY, |failure| failure.status);
     let page = Page::plain(&app, &request, "Sign in");
-    let mut answer = htmx::page(status, &SignInPage { page, return_to, email, alert: Some(alert), notice: None })?;
-    htmx::copy_retry_after(&mut answer, failure.as_ref());
+    let alert = Some(failure.message.clone());
+    let mut answer = htmx::page(failure.status, &SignInPage { page, return_to, email, alert, notice: None })?;
+    htmx::copy_retry_after(&mut answer, &failure);
     Ok(answer)
 }
 
-fn too_many(seconds: i64) -> Failure {
-    Failure { retry_after: Some(seconds), ..Failure::of_status(StatusCode::TOO_MANY_REQUESTS) }
+/// One sentence for an unknown address and for a wrong password.
+fn wrong() -> Failure {
+    let message = "The e-mail address or the password is wrong. Check both and try again.";
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_password", "That was not right", message)
 }

@@ -214,7 +214,8 @@ fn every_template_has_its_struct() {
 
 #[test]
 fn source_files_stay_small() {
-    let large: Vec<_> = sources("").into_iter().filter(|(_, text)| text.lines().count() > 300).map(|(p, _)| p).collect();
+    let large: Vec<_> =
+        sources("").into_iter().filter(|(_, text)| text.lines().count() > 300).map(|(p, _)| p).collect();
     assert!(large.is_empty(), "split before 300 lines: {large:?}");
 }
 
@@ -239,7 +240,8 @@ fn migrations_are_twins() {
     for name in names("sqlite") {
         for file in ["up.sql", "down.sql"] {
             let text = |dialect: &str| fs::read_to_string(root.join(dialect).join(&name).join(file)).unwrap();
-            let sqlite = text("sqlite").replace(" STRICT;", ";").replace("BLOB", "BYTEA").replace(" INTEGER", " BIGINT");
+            let sqlite =
+                text("sqlite").replace(" STRICT;", ";").replace("BLOB", "BYTEA").replace(" INTEGER", " BIGINT");
             assert_eq!(sqlite.replace("length(digest)", "octet_length(digest)"), text("postgres"), "{name}/{file}");
         }
     }

@@ -14,5 +14,6 @@ mod routes;
 mod store;
 mod web;
 
+mod architecture;
 mod static_files;
 mod templates;

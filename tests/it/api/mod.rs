@@ -1,1 +1,4 @@
+//! JSON for programs.
 
+mod health;
+mod verify;

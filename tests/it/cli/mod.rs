@@ -1,1 +1,7 @@
+//! The command line: the real program in an empty folder.
 
+mod admin;
+mod bad_configuration;
+mod logs;
+mod migrate;
+mod serve;

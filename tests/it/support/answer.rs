@@ -73,6 +73,12 @@ impl Answer {
         all.remove(0)
     }
 
+    /// What the form says at its top.
+    #[track_caller]
+    pub fn alert(&self) -> String {
+        self.one(if self.is_page() { "main [role=alert] p" } else { "[role=alert] p" })
+    }
+
     #[track_caller]
     pub fn has(&self, selector: &str) -> bool {
         !self.all(selector).is_empty()

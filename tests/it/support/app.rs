@@ -1,6 +1,12 @@
 //! A server for one test.
 
-use std::{net::SocketAddr, sync::Arc, thread::JoinHandle};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use actix_web::dev::ServerHandle;
 use diesel::{
@@ -74,7 +80,7 @@ impl TestApp {
         Self::start_on(TestDatabase::fresh(), |_| {}).await
     }
 
-    /// Whatever the rest of the suite runs on.
+    /// On SQLite, whatever the rest of the suite runs on.
     pub async fn start_on_sqlite() -> Self {
         Self::start_on(TestDatabase::sqlite(), |_| {}).await
     }
@@ -162,6 +168,21 @@ impl TestApp {
         (person, organization_id)
     }
 
+    /// Sends these bytes over a connection of its own and reads until the server closes it or is silent for a second.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let (address, bytes) = (self.address, bytes.to_vec());
+        let talk = tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            // The server may answer and close before it has read everything.
+            let _ = stream.write_all(&bytes);
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8_lossy(&answer).into_owned()
+        });
+        talk.await.unwrap()
+    }
+
     /// What a service is told about a key.
     pub async fn ask_about(&self, key: &str) -> Answer {
         let request = reqwest::Client::new().post(format!("{}/v1/keys/verify", self.base()));
@@ -199,7 +220,6 @@ impl TestApp {
 
     /// The audit log in the order of writing.
     pub async fn audit(&self) -> Vec<AuditRow> {
-        // Ids begin with the second; within one second the tests' own order of deeds must be asked for by action.
         let read = self.app.db.read::<_, StoreError>(|conn| {
             let order = match conn {
                 Conn::Sqlite(_) => "rowid",

@@ -32,13 +32,15 @@ mod binary;
 mod clock;
 mod database;
 mod person;
+mod snapshot;
 
 pub use answer::Answer;
 pub use app::{AuditRow, TestApp};
-pub use binary::{Binary, Exit};
+pub use binary::Binary;
 pub use clock::TestClock;
-pub use database::TestDatabase;
+pub use database::{TestDatabase, on_own_thread};
 pub use person::{Key, PASSWORD, Person, form_token};
+pub use snapshot::assert_snapshot;
 
 /// The text with everything in it that is random or new each time replaced, so that two answers can be compared.
 pub fn without_request_ids(text: &str) -> String {

@@ -104,7 +104,7 @@ async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
     let visitor = app.anonymous();
     let known = visitor.try_sign_in(MAYA, "wrong horse battery").await.expect(422);
     let unknown = visitor.try_sign_in("nobody@acme.example", PASSWORD).await.expect(422);
-    assert_eq!(known.one("[role=alert] p"), WRONG);
+    assert_eq!(known.alert(), WRONG);
     assert_eq!(known.text().replace(MAYA, "…"), unknown.text().replace("nobody@acme.example", "…"));
     let names = |answer: &crate::support::Answer| {
         let mut names: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
@@ -164,7 +164,7 @@ async fn ten_wrong_tries_at_an_account_are_enough_for_a_while() {
     }
     let refused = visitor.try_sign_in(MAYA, PASSWORD).await.expect(429);
     assert_eq!(refused.header("retry-after"), "30");
-    assert_eq!(refused.one("[role=alert] p"), "Too many attempts. Wait 30 seconds and try again.");
+    assert_eq!(refused.alert(), "Too many attempts. Wait 30 seconds and try again.");
     assert_eq!(refused.field("email"), MAYA);
 
     app.clock.advance(TimeDelta::seconds(29));

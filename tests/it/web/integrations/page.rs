@@ -49,7 +49,7 @@ async fn a_key_is_listed_with_its_maker_its_hint_and_its_day() {
     assert_eq!(page.one("tbody time"), "Nov 23, 2026");
     assert_eq!(page.attribute("tbody time", "datetime"), "2026-11-23T06:11:00Z");
     assert_eq!(page.attributes("tbody a", "aria-label"), ["Rotate Production API Key", "Revoke Production API Key"]);
-    assert_eq!(page.one(".list-foot p"), "1 key");
+    assert_eq!(page.one(".list-foot p"), "1 key · Revoked keys stay in the audit log");
     assert_eq!(page.one("#key-actions a"), "Create API Key");
     assert!(!page.text().contains(&key.secret));
 }
@@ -106,7 +106,7 @@ async fn twenty_five_keys_are_one_page() {
     keys(&maya, 25).await;
     let page = maya.get(PAGE).await;
     assert_eq!(page.all("tbody tr").len(), 25);
-    assert_eq!(page.one(".list-foot p"), "25 keys");
+    assert_eq!(page.one(".list-foot p"), "25 keys · Revoked keys stay in the audit log");
     assert!(!page.has(".list-foot a"));
 }
 
@@ -158,7 +158,10 @@ async fn the_last_key_of_a_page_leaves_the_page_before_it() {
     let fields = [("version", "1"), ("page", "2")];
     let answer = maya.post(&format!("{PAGE}/keys/{id}/revoke"), &fields).await.expect(303);
     assert_eq!(answer.header("location"), "/settings/integrations?page=2");
-    assert_eq!(maya.get(answer.header("location")).await.expect(200).one(".list-foot p"), "25 keys");
+    assert_eq!(
+        maya.get(answer.header("location")).await.expect(200).one(".list-foot p"),
+        "25 keys · Revoked keys stay in the audit log"
+    );
 }
 
 #[tokio::test]

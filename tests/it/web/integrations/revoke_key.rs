@@ -124,7 +124,7 @@ async fn a_version_that_never_was_is_asked_again() {
     }
     for version in ["", "x", "1.0"] {
         let form = maya.post(&format!("{KEYS}/{}/revoke", key.id), &[("version", version)]).await.expect(422);
-        assert_eq!(form.one("[role=alert] p"), "This form is incomplete. Reload the page and try again.");
+        assert_eq!(form.alert(), "This form is incomplete. Reload the page and try again.");
     }
     assert_eq!(app.verify(&key.secret).await, "VALID");
 }

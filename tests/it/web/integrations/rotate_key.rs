@@ -81,7 +81,7 @@ async fn a_form_from_before_another_rotation_is_asked_again() {
     for person in [maya.clone(), maya.by_htmx()] {
         let form = person.try_rotate(&key.id, 1).await.expect(409);
         assert_eq!(form.one("#modal-title"), "Rotate API Key");
-        assert!(form.one("[role=alert] p").starts_with("This key was rotated in the meantime"));
+        assert!(form.alert().starts_with("This key was rotated in the meantime"));
         assert_eq!(form.field("version"), "2");
     }
     assert_eq!(app.verify(&new.secret).await, "VALID");
@@ -131,7 +131,7 @@ async fn a_form_with_missing_or_odd_fields_is_incomplete() {
     let idem = form_token();
     for (version, idem) in [("", &*idem), ("x", &idem), ("1.0", &idem), ("99999999999999999999", &idem), ("1", "")] {
         let form = maya.post(&path, &[("version", version), ("idem", idem)]).await.expect(422);
-        assert_eq!(form.one("[role=alert] p"), "This form is incomplete. Reload the page and try again.");
+        assert_eq!(form.alert(), "This form is incomplete. Reload the page and try again.");
     }
     maya.post(&path, &[]).await.expect(422);
     for version in [0, -1, 2, i64::MAX, i64::MIN] {

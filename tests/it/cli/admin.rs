@@ -1,0 +1,87 @@
+//! `keystead admin create`
+
+use crate::support::{Binary, PASSWORD};
+
+fn arguments<'a>(email: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    [&["admin", "create", "--email", email, "--password-stdin"], rest].concat()
+}
+
+#[tokio::test]
+async fn an_admin_is_made_without_a_browser_and_signs_in() {
+    let keystead = Binary::new();
+    let arguments = arguments("maya@acme.example", &["--organization", "Acme Robotics", "--name", "Maya Chen"]);
+    let made = keystead.run_with_input(&arguments, &format!("{PASSWORD}\n")).succeeded();
+    let id = made.stdout.trim();
+    assert!(id.starts_with("org_") && id.len() == 31, "{id}");
+
+    let server = keystead.serve();
+    assert_eq!(server.greeting.len(), 1, "no set-up link any more: {:?}", server.greeting);
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    let page = maya.get("/settings/integrations").await.expect(200);
+    assert_eq!(page.one("#organization-id"), id);
+    assert_eq!(page.one(".who-text strong"), "Maya Chen");
+}
+
+#[tokio::test]
+async fn a_second_admin_joins_an_organization_while_the_server_runs() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    maya.create_key("Production").await;
+    let id = maya.get("/settings/integrations").await.one("#organization-id");
+    let arguments = arguments("jonas@acme.example", &["--organization-id", &id]);
+    let made = keystead.run_with_input(&arguments, PASSWORD).succeeded();
+    assert_eq!(made.stdout.trim(), id);
+
+    let jonas = server.anonymous();
+    jonas.sign_in("jonas@acme.example", PASSWORD).await;
+    assert_eq!(jonas.listed().await, ["Production"]);
+    assert_eq!(jonas.get("/settings/integrations").await.one(".who-text strong"), "jonas");
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_one_line() {
+    let keystead = Binary::new();
+    let acme = ["--organization", "Acme"];
+    let unknown = format!("org_{}", "0".repeat(27));
+    for (arguments, password, words) in [
+        (arguments("maya", &acme), PASSWORD, "--email"),
+        (arguments("maya@acme.example", &["--organization", " "]), PASSWORD, "--organization"),
+        (arguments("maya@acme.example", &["--organization", "a\u{202E}b"]), PASSWORD, "--organization"),
+        (arguments("maya@acme.example", &["--organization-id", "acme"]), PASSWORD, "--organization-id"),
+        (arguments("maya@acme.example", &["--organization-id", &unknown]), PASSWORD, &*unknown),
+        (arguments("maya@acme.example", &["--organization", "Acme", "--name", ""]), PASSWORD, "--name"),
+        (arguments("maya@acme.example", &acme), "too short", "at least 15 characters"),
+        (arguments("maya@acme.example", &acme), "", "at least 15 characters"),
+        (arguments("maya@acme.example", &acme), "passwordpassword", "too easy to guess"),
+        (
+            vec!["admin", "create", "--email", "maya@acme.example", "--organization", "Acme"],
+            PASSWORD,
+            "--password-stdin",
+        ),
+    ] {
+        let refused = keystead.run_with_input(&arguments, password);
+        refused.refused_with(&[words]);
+        assert_eq!(refused.stdout, "");
+        assert!(!refused.stderr.contains(PASSWORD) && !refused.stderr.contains("passwordpassword"));
+    }
+}
+
+#[test]
+fn an_address_has_one_account() {
+    let keystead = Binary::new();
+    keystead.run_with_input(&arguments("maya@acme.example", &["--organization", "Acme"]), PASSWORD).succeeded();
+    let again = keystead.run_with_input(&arguments("MAYA@acme.example", &["--organization", "Other"]), PASSWORD);
+    again.refused_with(&["already an account"]);
+}
+
+#[test]
+fn an_organization_must_be_named_one_way() {
+    let keystead = Binary::new();
+    for rest in [vec![], vec!["--organization", "Acme", "--organization-id", "org_x"]] {
+        let refused = keystead.run_with_input(&arguments("maya@acme.example", &rest), PASSWORD);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("--organization"), "{refused:?}");
+    }
+}

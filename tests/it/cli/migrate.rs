@@ -1,0 +1,25 @@
+//! `keystead migrate`
+
+use crate::support::Binary;
+
+#[test]
+fn the_schema_is_made_once_and_then_left_alone() {
+    let keystead = Binary::new();
+    for _ in 0..2 {
+        let done = keystead.run(&["migrate"]).succeeded();
+        assert_eq!(done.stdout.trim(), "The schema is up to date.");
+    }
+    let server = keystead.serve();
+    assert_eq!(server.greeting.len(), 2, "{:?}", server.greeting);
+}
+
+#[test]
+fn nodes_that_start_at_once_do_not_fall_over_each_other() {
+    let keystead = Binary::new();
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| keystead.run(&["migrate"]))).collect();
+        for run in runs {
+            run.join().unwrap().succeeded();
+        }
+    });
+}

@@ -1,0 +1,169 @@
+//! `keystead serve`: starting, working on almost nothing, and stopping.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::support::{Binary, PASSWORD, Person};
+
+#[tokio::test]
+async fn in_an_empty_folder_it_prints_its_address_and_a_link_that_leads_to_a_working_key() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let port = server.base.rsplit(':').next().unwrap();
+    assert!(server.greeting[0].contains(&format!("http://localhost:{port}")), "{:?}", server.greeting);
+    assert!(server.greeting[1].contains("Open this link once to set up"), "{:?}", server.greeting);
+    assert!(server.started_in < Duration::from_secs(1), "{:?}", server.started_in);
+    assert!(keystead.data_dir().join("pepper").is_file());
+
+    let maya = server.anonymous();
+    maya.get(&server.set_up_path()).await.expect(200);
+    let maya = server.set_up().await;
+    let key = maya.create_key("Production API Key").await;
+    let told = maya.post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await.expect(200).json();
+    assert_eq!(told["code"], "VALID");
+    server.stop().succeeded();
+
+    let again = keystead.serve();
+    assert_eq!(again.greeting.len(), 1, "no link once an account exists: {:?}", again.greeting);
+    let maya = again.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    assert_eq!(maya.listed().await, ["Production API Key"]);
+}
+
+#[tokio::test]
+async fn the_set_up_link_is_the_same_after_a_restart() {
+    let keystead = Binary::new();
+    let first = keystead.serve();
+    let token = first.set_up_token();
+    first.stop().succeeded();
+    assert_eq!(keystead.serve().set_up_token(), token);
+}
+
+#[tokio::test]
+async fn a_session_outlives_a_restart() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let cookie = server.set_up().await.cookies();
+    server.stop().succeeded();
+    let server = keystead.serve();
+    let maya = server.anonymous();
+    maya.set_cookie(&cookie);
+    assert!(maya.is_signed_in().await);
+}
+
+#[test]
+fn the_data_directory_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let keystead = Binary::on_sqlite();
+    let _server = keystead.serve();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&keystead.data_dir()), 0o700);
+    assert_eq!(mode(&keystead.data_dir().join("pepper")), 0o600);
+}
+
+#[test]
+fn a_relative_pepper_and_a_database_elsewhere_are_used() {
+    let keystead = Binary::on_sqlite().with("KEYSTEAD_PEPPER_FILE", "my-pepper").with("DATABASE_URL", "sqlite:my.db");
+    keystead.serve().stop().succeeded();
+    assert!(keystead.folder().join("my-pepper").is_file());
+    assert!(keystead.folder().join("my.db").is_file());
+}
+
+/// Asks one thing after another over a kept connection, until the server says that it will close it.
+async fn ask_until_told_to_close(base: &str) -> u32 {
+    let program = Person::new(base, base);
+    for answered in 1.. {
+        let answer = program.post_json("/v1/keys/verify", &serde_json::json!({ "key": "x" })).await.expect(200);
+        if answer.header("connection") == "close" {
+            return answered;
+        }
+    }
+    unreachable!()
+}
+
+/// Asks as a load balancer does: over new connections, as long as the server says that it is ready.
+async fn ask_while_ready(base: &str) -> u32 {
+    for answered in 0.. {
+        let program = Person::new(base, base);
+        if program.get("/readyz").await.status == 503 {
+            return answered;
+        }
+        let program = Person::new(base, base);
+        program.post_json("/v1/keys/verify", &serde_json::json!({ "key": "x" })).await.expect(200);
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn stopping_under_load_drops_no_request() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let base = server.base.clone();
+    let kept = join_all((0..8).map(|_| ask_until_told_to_close(&base)));
+    let balanced = join_all((0..8).map(|_| ask_while_ready(&base)));
+    let (kept, balanced, exit) = tokio::join!(kept, balanced, async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.terminate();
+        tokio::task::spawn_blocking(move || server.wait()).await.unwrap()
+    });
+    exit.succeeded();
+    assert!(kept.iter().chain(&balanced).all(|answered| *answered > 1), "{kept:?} {balanced:?}");
+}
+
+#[tokio::test]
+async fn while_it_stops_a_slow_request_is_finished_and_readiness_is_taken_back() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let base = server.base.clone();
+    // Argon2 takes some 30 ms each, two at a time: these are in flight when the signal comes.
+    let people: Vec<Person> = (0..8).map(|_| Person::new(&base, &base)).collect();
+    let slow = join_all(people.iter().map(|person| person.try_sign_in("maya@acme.example", PASSWORD)));
+    let ready = Person::new(&base, &base);
+    let (answers, not_ready) = tokio::join!(slow, async {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        server.terminate();
+        loop {
+            let answer = ready.get("/readyz").await;
+            if answer.status == 503 {
+                return answer;
+            }
+        }
+    });
+    assert!(answers.iter().all(|answer| answer.status == 303));
+    assert_eq!(not_ready.json()["status"], "stopping");
+    drop(maya);
+    server.wait().succeeded();
+}
+
+#[tokio::test]
+async fn a_disk_without_room_makes_no_half_key() {
+    // A file-size limit is the one full disk that needs no privileges; SIGXFSZ must be ignored for it to be an error.
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let first = maya.create_key("Production").await;
+    server.stop().succeeded();
+    let kib = std::fs::metadata(keystead.data_dir().join("keystead.db")).unwrap().len() / 1024;
+    let keystead = keystead.after_shell(&format!("trap '' XFSZ; ulimit -f {}", (kib + 64) * 2));
+    let server = keystead.serve();
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    let mut made = 1;
+    let refused = loop {
+        let answer = maya.try_create_key(&format!("Key {made}")).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        made += 1;
+        assert!(made < 2000, "the disk is never full");
+    };
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.secret(), None);
+    let told = maya.post_json("/v1/keys/verify", &serde_json::json!({ "key": first.secret })).await.expect(200).json();
+    assert_eq!(told["code"], "VALID", "what needs no room goes on");
+    let page = maya.get("/settings/integrations").await.expect(200);
+    let total = page.one(".list-foot p");
+    assert!(total.starts_with(&format!("{made} key")) || total.ends_with(&format!("of {made}")), "{total}");
+}

@@ -1,0 +1,97 @@
+//! Postgres restarted or unreachable. These tests need `TEST_DATABASE_URL`; without it there is nothing for them to look
+//! at, and `tests/run` runs the suite with it too.
+
+use diesel::{RunQueryDsl, sql_query};
+use futures_util::future::join_all;
+
+use crate::support::{TestApp, TestDatabase, on_own_thread};
+
+const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+async fn app() -> Option<TestApp> {
+    let database = TestDatabase::postgres()?;
+    Some(TestApp::start_on(database, |_| {}).await)
+}
+
+fn terminate_all(app: &TestApp) {
+    let mut conn = app.database.connect();
+    on_own_thread(move || sql_query(TERMINATE).execute(&mut conn).unwrap());
+}
+
+#[tokio::test]
+async fn terminated_connections_cost_at_most_one_answer_each() {
+    let Some(app) = app().await else { return };
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    for _ in 0..3 {
+        terminate_all(&app);
+        let mut faults = 0;
+        loop {
+            let answer = app.ask_about(&key.secret).await;
+            if answer.status == 200 {
+                break;
+            }
+            let problem = answer.expect(503).problem();
+            assert!(problem["detail"].as_str().unwrap().contains("The database can't be reached"), "{problem}");
+            faults += 1;
+            assert!(faults <= 8, "more answers were lost than the pool has connections");
+        }
+    }
+    terminate_all(&app);
+    let first = maya.try_create_key("Staging").await;
+    assert!(matches!(first.status, 200 | 503), "{}", first.text());
+    if first.status == 503 {
+        maya.create_key("Staging").await;
+    }
+    assert_eq!(app.count("api_keys").await, 2);
+    assert_eq!(app.count("key_secrets").await, 2);
+}
+
+#[tokio::test]
+async fn connections_terminated_under_load_make_no_half_key() {
+    let Some(app) = app().await else { return };
+    let maya = app.admin().await;
+    let names: Vec<String> = (0..60).map(|n| format!("Key {n}")).collect();
+    let creations = join_all(names.iter().map(|name| maya.try_create_key(name)));
+    let (answers, ()) = tokio::join!(creations, async {
+        for _ in 0..3 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            terminate_all(&app);
+        }
+    });
+    let mut shown = 0;
+    for answer in &answers {
+        assert!(matches!(answer.status, 200 | 303 | 503), "{}", answer.text());
+        if let Some(secret) = answer.secret() {
+            shown += 1;
+            assert_eq!(app.verify(&secret).await, "VALID");
+        }
+    }
+    let made = app.count("api_keys").await;
+    assert!(made >= shown);
+    assert_eq!(app.count("key_secrets").await, made);
+    assert_eq!(app.count("audit_events WHERE action = 'key.created'").await, made);
+    assert_eq!(app.count("form_tokens").await, made);
+    maya.create_key("Afterwards").await;
+}
+
+#[tokio::test]
+async fn a_lock_that_is_held_for_too_long_is_a_503_that_says_what_to_do() {
+    let Some(app) = app().await else { return };
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let mut other = app.database.connect();
+    let mut other = on_own_thread(move || {
+        sql_query("BEGIN").execute(&mut other).unwrap();
+        sql_query("LOCK TABLE api_keys IN EXCLUSIVE MODE").execute(&mut other).unwrap();
+        other
+    });
+    let refused = maya.try_create_key("Staging").await.expect(503);
+    assert!(refused.alert().contains("The database is busy; wait a few seconds."), "{}", refused.alert());
+    assert_eq!(app.verify(&key.secret).await, "VALID", "reading goes on");
+    on_own_thread(move || sql_query("ROLLBACK").execute(&mut other).map(drop).unwrap());
+    assert_eq!(app.count("api_keys").await, 1);
+    assert_eq!(app.count("form_tokens").await, 1);
+    maya.create_key("Staging").await;
+}

@@ -1,0 +1,186 @@
+//! SQLite locked, full or gone: 503 with what to do, no half-made key, and everything works again afterwards.
+//!
+//! These tests run on SQLite whatever the rest of the suite runs on.
+
+use std::sync::{Arc, Barrier};
+
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
+use futures_util::future::join_all;
+use keystead::store::StoreError;
+
+use crate::support::{Answer, Key, Person, TestApp};
+
+async fn app_with_key() -> (TestApp, Person, Key) {
+    let app = TestApp::start_on_sqlite().await;
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    (app, maya, key)
+}
+
+#[track_caller]
+fn assert_says(answer: &Answer, advice: &str) {
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.secret(), None);
+    assert!(answer.text().contains(keystead::middleware::failure::NOTHING_CHANGED), "{}", answer.text());
+    assert!(answer.text().replace("&#39;", "'").contains(advice), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn while_another_process_holds_the_lock_changes_wait_and_then_say_so() {
+    let (app, maya, key) = app_with_key().await;
+    let mut other = app.database.connect();
+    sql_query("BEGIN IMMEDIATE").execute(&mut other).unwrap();
+
+    let by_htmx = maya.by_htmx();
+    let (created, rotated, revoked, verified, page) = tokio::join!(
+        maya.try_create_key("Staging"),
+        by_htmx.try_rotate(&key.id, 1),
+        maya.try_revoke(&key.id, 1),
+        app.verify(&key.secret),
+        maya.get("/settings/integrations"),
+    );
+    for answer in [&created, &rotated, &revoked] {
+        assert_says(answer, "The database is busy; wait a few seconds.");
+    }
+    assert_eq!(created.field("name"), "Staging", "what was typed is kept");
+    assert_eq!(verified, "VALID", "reading goes on");
+    page.expect(200);
+
+    sql_query("ROLLBACK").execute(&mut other).unwrap();
+    assert_eq!(app.count("api_keys").await, 1);
+    assert_eq!(app.count("key_secrets").await, 1);
+    assert_eq!(app.count("form_tokens").await, 1);
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    maya.create_key("Staging").await;
+    maya.rotate(&key).await;
+}
+
+#[tokio::test]
+async fn changes_that_wait_for_the_lock_do_not_keep_verification_waiting() {
+    let (app, maya, key) = app_with_key().await;
+    let mut other = app.database.connect();
+    sql_query("BEGIN IMMEDIATE").execute(&mut other).unwrap();
+    let changes = join_all((0..8).map(|n| {
+        let maya = maya.clone();
+        async move { maya.try_create_key(&format!("Key {n}")).await.status }
+    }));
+    let questions = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let begun = std::time::Instant::now();
+        let code = app.verify(&key.secret).await;
+        let took = begun.elapsed();
+        sql_query("ROLLBACK").execute(&mut other).unwrap();
+        (code, took)
+    };
+    let (_, (code, took)) = tokio::join!(changes, questions);
+    assert_eq!(code, "VALID");
+    assert!(took < std::time::Duration::from_secs(1), "a verification waited {took:?}");
+}
+
+#[tokio::test]
+async fn a_change_that_waits_for_a_short_lock_succeeds() {
+    let (app, maya, _key) = app_with_key().await;
+    let mut other = app.database.connect();
+    sql_query("BEGIN IMMEDIATE").execute(&mut other).unwrap();
+    let (created, ()) = tokio::join!(maya.try_create_key("Staging"), async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        sql_query("COMMIT").execute(&mut other).unwrap();
+    });
+    created.expect(200);
+}
+
+#[derive(QueryableByName)]
+struct Pages {
+    #[diesel(sql_type = BigInt)]
+    page_count: i64,
+}
+
+/// Lets the database grow by so many pages and no further, on every connection of the pool.
+async fn limit_growth(app: &TestApp, pages: i64) {
+    let all_connections = Arc::new(Barrier::new(4));
+    let limited = (0..4).map(|_| {
+        let all_connections = Arc::clone(&all_connections);
+        app.app.db.read::<_, StoreError>(move |conn| {
+            let now = sql_query("PRAGMA page_count").get_result::<Pages>(conn)?.page_count;
+            sql_query(format!("PRAGMA max_page_count = {}", now + pages)).execute(conn)?;
+            all_connections.wait();
+            Ok(())
+        })
+    });
+    for done in join_all(limited).await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_full_database_makes_no_half_key_and_works_again_with_room() {
+    let (app, maya, key) = app_with_key().await;
+    limit_growth(&app, 2).await;
+    let mut made = 1;
+    let refused = loop {
+        let answer = maya.try_create_key(&format!("Key {made}")).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        made += 1;
+        assert!(made < 500, "the database is never full");
+    };
+    assert_says(&refused, "The server's disk is full; whoever runs this server must make room.");
+    assert_eq!(app.count("api_keys").await, made);
+    assert_eq!(app.count("key_secrets").await, made);
+    assert_eq!(app.count("audit_events WHERE action = 'key.created'").await, made);
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    maya.get("/settings/integrations").await.expect(200);
+    assert_eq!(app.count("form_tokens").await, made, "the refused form can be sent again");
+
+    limit_growth(&app, 100_000).await;
+    maya.create_key("With room").await;
+}
+
+#[tokio::test]
+async fn a_database_file_that_is_gone_makes_no_key_that_nobody_will_ever_find() {
+    let (app, maya, key) = app_with_key().await;
+    let file = app.database.sqlite_file();
+    let hidden = file.with_extension("hidden");
+    std::fs::rename(&file, &hidden).unwrap();
+    for person in [maya.clone(), maya.by_htmx()] {
+        assert_eq!(person.try_create_key("Staging").await.status, 503);
+        assert_eq!(person.try_rotate(&key.id, 1).await.status, 503);
+        assert_eq!(person.get("/settings/integrations").await.status, 503);
+    }
+    assert_eq!(app.ask_about(&key.secret).await.expect(503).problem()["code"], "unavailable");
+    app.anonymous().get("/readyz").await.expect(503);
+    app.anonymous().get("/livez").await.expect(200);
+    assert!(!file.exists(), "a new, empty database was made in its place");
+
+    std::fs::rename(&hidden, &file).unwrap();
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    maya.create_key("Staging").await;
+}
+
+#[tokio::test]
+async fn a_database_that_can_only_be_read_says_so_and_goes_on_verifying() {
+    let (app, maya, key) = app_with_key().await;
+    let all_connections = Arc::new(Barrier::new(4));
+    let closed = (0..4).map(|_| {
+        let all_connections = Arc::clone(&all_connections);
+        app.app.db.read::<_, StoreError>(move |conn| {
+            sql_query("PRAGMA query_only = ON").execute(conn)?;
+            all_connections.wait();
+            Ok(())
+        })
+    });
+    join_all(closed).await;
+    let refused = maya.try_create_key("Staging").await.expect(503);
+    assert_says(&refused, "The database can't be reached; wait a minute.");
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_a_fault_and_no_lie() {
+    let (app, maya, key) = app_with_key().await;
+    app.execute("UPDATE api_keys SET hint = 'not four characters'").await;
+    maya.get("/settings/integrations").await.expect(503);
+    app.execute(&format!("UPDATE api_keys SET hint = '{}', name = ''", &key.secret[..4].replace('_', "x"))).await;
+    app.ask_about(&key.secret).await.expect(503);
+}
