@@ -12,7 +12,7 @@ use std::{
 use crate::{
     clock::Clock,
     config::{Config, PublicUrl},
-    domain::{ids::OrgId, pepper::Pepper},
+    domain::{ids::InstallationId, pepper::Pepper},
     passwords::Passwords,
     pepper_file::{self, PepperError},
     store::{
@@ -90,12 +90,11 @@ impl AppState {
         let now = clock.now();
         let installation_id = db
             .write(move |conn| {
-                installation::insert_once(conn, installation::ID, OrgId::generate(now).as_str())?;
-                installation::find(conn, installation::ID)
+                installation::insert_once(conn, installation::ID, InstallationId::generate(now).as_str())?;
+                installation::find(conn, installation::ID)?.ok_or_else(|| StoreError::damaged("installation.id"))
             })
             .await
-            .map_err(|error| StartError::Database(config.database.clone(), error))?
-            .unwrap_or_default();
+            .map_err(|error| StartError::Database(config.database.clone(), error))?;
         Ok(Arc::new(Self {
             config,
             public_url,

@@ -140,7 +140,11 @@ async fn serve(config: crate::config::Config) -> Result<(), CliError> {
     let running = server::start(config, Arc::new(SystemClock)).await?;
     let signals = stop_on_signals(&running)?;
     let brand = running.app.config.brand.clone();
-    say(&format!("{brand} keys are served at {} (listening on {})", running.app.public_url.as_str(), running.address));
+    say(&format!(
+        "The keys of {brand} are served at {} (listening on {})",
+        running.app.public_url.as_str(),
+        running.address
+    ));
     if let Some(link) = &running.set_up_link {
         say(&format!("No account exists yet. Open this link once to set up: {link}"));
     }

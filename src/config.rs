@@ -74,7 +74,7 @@ const VARIABLES: [&str; 9] = [
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen.
+    /// Where to listen: the first of these that can be had.
     pub listen: Vec<SocketAddr>,
     /// What was given for the public URL.
     pub public_url: Option<PublicUrl>,
@@ -102,7 +102,7 @@ pub enum ConfigError {
     Listen(String, String),
     #[error("KEYSTEAD_PUBLIC_URL: {0:?} is not an address such as https://keys.example.com, without a path")]
     PublicUrl(String),
-    #[error("DATABASE_URL must begin with sqlite: or postgres://")]
+    #[error("DATABASE_URL must be sqlite:PATH, with the path of a file, or postgres://…")]
     Database,
     #[error("KEYSTEAD_BRAND: {0}")]
     Brand(crate::domain::name::NameError),

@@ -1,5 +1,5 @@
 //! Keystead: the *Settings → Integrations* page of your product, and the service that tells your API whether a key is
-//! good. `ARCHITECTURE.md` is the map of these rooms; imports only go down this list.
+//! good. `ARCHITECTURE.md` is the map of these rooms.
 
 pub mod cli;
 pub mod server;

@@ -133,6 +133,11 @@ mod tests {
         assert!(!Passwords::default().verify(Zeroizing::new(String::new()), None).await.unwrap());
     }
 
+    #[test]
+    fn nobody_costs_what_an_account_costs() {
+        assert!(NOBODY.starts_with(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$")));
+    }
+
     #[tokio::test]
     async fn the_queue_is_short() {
         let passwords = Passwords::default();

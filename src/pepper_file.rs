@@ -50,7 +50,9 @@ pub fn create(path: &Path) -> Result<Pepper, PepperError> {
     let failed = |error| PepperError::Unwritable(path.to_owned(), error);
     let mut bytes = Zeroizing::new([0_u8; PEPPER_BYTES]);
     SysRng.try_fill_bytes(bytes.as_mut_slice()).map_err(|error| failed(io::Error::other(error)))?;
-    let whole = path.with_extension(format!("new-{}", std::process::id()));
+    // Not the process id: in a container it is always 1, and what a crash left behind would stand in the way for ever.
+    let suffix = SysRng.try_next_u64().map_err(|error| failed(io::Error::other(error)))?;
+    let whole = path.with_extension(format!("new-{suffix:016x}"));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&whole).map_err(failed)?;
     let written = file
         .write_all(bytes.as_slice())

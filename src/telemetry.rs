@@ -27,6 +27,8 @@ pub fn start(filter: &str, format: &str) -> Result<(), TelemetryError> {
         return Err(refused());
     }
     let filter = EnvFilter::try_new(filter).map_err(|_| refused())?;
+    // At debug it logs every statement's parameters: digests, password hashes, addresses.
+    let filter = filter.add_directive("tokio_postgres=info".parse().map_err(|_| refused())?);
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

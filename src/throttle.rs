@@ -37,35 +37,35 @@ pub struct SignInThrottle {
     addresses: Buckets<IpAddr>,
 }
 
-/// A try was taken from both buckets; give it back when the password was right.
+/// A try was taken; give it back when the password was right, or could not be checked.
 #[must_use]
 pub struct Try {
-    account: String,
+    account: Option<String>,
     address: Option<IpAddr>,
 }
 
 impl SignInThrottle {
-    /// Takes a try for this account (folded e-mail address) from this network address.
+    /// Takes a try for this account (folded email address, if it can be one) from this network address.
     ///
     /// # Errors
     /// The seconds to wait, at least 1, when there is none left.
-    pub fn take(&self, account: String, address: Option<IpAddr>, now: DateTime<Utc>) -> Result<Try, i64> {
+    pub fn take(&self, account: Option<String>, address: Option<IpAddr>, now: DateTime<Utc>) -> Result<Try, i64> {
         let address = address.map(network_of);
         if let Some(address) = address {
             self.addresses.take(address, ADDRESS, now)?;
         }
-        if let Err(wait) = self.accounts.take(account.clone(), ACCOUNT, now) {
-            if let Some(address) = address {
-                self.addresses.give_back(&address, ADDRESS);
-            }
-            return Err(wait);
+        let taken = account.clone().map_or(Ok(()), |account| self.accounts.take(account, ACCOUNT, now));
+        if let (Err(_), Some(address)) = (&taken, &address) {
+            self.addresses.give_back(address, ADDRESS);
         }
-        Ok(Try { account, address })
+        taken.map(|()| Try { account, address })
     }
 
     /// The password was right: the try does not count.
     pub fn give_back(&self, taken: &Try) {
-        self.accounts.give_back(&taken.account, ACCOUNT);
+        if let Some(account) = &taken.account {
+            self.accounts.give_back(account, ACCOUNT);
+        }
         if let Some(address) = &taken.address {
             self.addresses.give_back(address, ADDRESS);
         }
@@ -126,7 +126,7 @@ mod tests {
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     fn wrong(throttle: &SignInThrottle, account: &str, now: DateTime<Utc>) -> Result<(), i64> {
-        throttle.take(account.to_owned(), HERE, now).map(drop)
+        throttle.take(Some(account.to_owned()), HERE, now).map(drop)
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
     fn right_tries_cost_nothing() {
         let (throttle, now) = (SignInThrottle::default(), DateTime::UNIX_EPOCH);
         for _ in 0..1000 {
-            let taken = throttle.take("maya".to_owned(), HERE, now).unwrap();
+            let taken = throttle.take(Some("maya".to_owned()), HERE, now).unwrap();
             throttle.give_back(&taken);
         }
     }

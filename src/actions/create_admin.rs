@@ -45,7 +45,7 @@ pub enum CreateAdminError {
     #[error("there is no organization {0}")]
     NoOrganization(OrgId),
     /// One account an address.
-    #[error("there is already an account with this e-mail address")]
+    #[error("there is already an account with this email address")]
     EmailTaken,
     /// Hashing.
     #[error(transparent)]
@@ -85,22 +85,29 @@ pub async fn create_admin(
         }
         // From here on the set-up link is closed.
         installation::insert_once(conn, installation::SET_UP, &now.to_rfc3339())?;
-        let (_, organization_id) = insert_admin(conn, workplace, (admin.name, admin.email), &hash, now, |_| {
-            (AuditAction::AdminCreated, AuditActor::CommandLine, Client::default())
-        })?;
+        let (user, organization_id) = insert_admin(conn, workplace, (admin.name, admin.email), &hash, now)?;
+        let event = AuditEvent {
+            organization_id: Some(organization_id.clone()),
+            actor: AuditActor::CommandLine,
+            action: AuditAction::AdminCreated,
+            user: Some(user),
+            key: None,
+            at: now,
+            client: Client::default(),
+        };
+        audit_events::insert(conn, &event)?;
         Ok(organization_id)
     })
     .await
 }
 
-/// Inserts everything a new admin needs, and the event that tells of it.
+/// Inserts everything a new admin needs. Who calls it tells of it, in the same transaction.
 pub(super) fn insert_admin(
     conn: &mut Conn,
     workplace: Workplace,
     (name, email): (Name, Email),
     password_hash: &str,
     now: DateTime<Utc>,
-    told_as: impl FnOnce(&(UserId, Name)) -> (AuditAction, AuditActor, Client),
 ) -> Result<((UserId, Name), OrgId), StoreError> {
     let organization_id = match workplace {
         Workplace::Existing(id) => id,
@@ -113,10 +120,5 @@ pub(super) fn insert_admin(
     let user = User { id: UserId::generate(now), email, name, created_at: now };
     users::insert(conn, &user, password_hash)?;
     users::insert_membership(conn, &organization_id, &user.id, Role::Admin, now)?;
-    let who = (user.id, user.name);
-    let (action, actor, client) = told_as(&who);
-    let event =
-        AuditEvent { organization_id: Some(organization_id.clone()), actor, action, key: None, at: now, client };
-    audit_events::insert(conn, &event)?;
-    Ok((who, organization_id))
+    Ok(((user.id, user.name), organization_id))
 }

@@ -45,6 +45,7 @@ pub async fn open_session(
                 organization_id: Some(signed_in.organization_id),
                 actor: AuditActor::User(signed_in.user.0, signed_in.user.1),
                 action: AuditAction::SignedIn,
+                user: None,
                 key: None,
                 at: now,
                 client: signed_in.client,

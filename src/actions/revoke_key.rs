@@ -29,7 +29,7 @@ pub enum RevokeKeyError {
     NotFound,
     /// The form carries a version the key never had.
     #[error("the key never had this version")]
-    Changed(Box<ApiKey>),
+    UnknownVersion(Box<ApiKey>),
     /// The database; nothing was changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -49,7 +49,7 @@ pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<Ap
             match key.may_revoke(input.version) {
                 Ok(()) => {}
                 Err(MoveRefused::Revoked) => return Err(RevokeKeyError::NotFound),
-                Err(MoveRefused::Changed) => return Err(RevokeKeyError::Changed(Box::new(key))),
+                Err(_) => return Err(RevokeKeyError::UnknownVersion(Box::new(key))),
             }
             if !api_keys::revoke(conn, organization_id, &key.id, now)? {
                 return Err(RevokeKeyError::NotFound);

@@ -67,7 +67,7 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
             match key.may_rotate(input.version) {
                 Ok(()) => {}
                 Err(MoveRefused::Revoked) => return Err(RotateKeyError::NotFound),
-                Err(MoveRefused::Changed) => return Err(RotateKeyError::Changed(Box::new(key))),
+                Err(_) => return Err(RotateKeyError::Changed(Box::new(key))),
             }
             if !api_keys::rotate(conn, organization_id, &key.id, input.version, &prefix, &hint)? {
                 // Another transaction was faster than our reading.

@@ -11,12 +11,12 @@ use crate::{
     app::App,
     domain::{
         actor::Client,
-        audit_event::{AuditAction, AuditActor},
+        audit_event::{AuditAction, AuditActor, AuditEvent},
         ids::SessionId,
         name::Name,
     },
     passwords::PasswordFault,
-    store::{StoreError, installation, users},
+    store::{StoreError, audit_events, installation, users},
 };
 
 /// Why nothing was set up.
@@ -67,7 +67,7 @@ pub async fn set_up(
     }
     let hash = app.passwords.hash(admin.password).await?;
     let now = app.clock.now();
-    let (by, from) = (AuditAction::SetUp, client.clone());
+    let from = client.clone();
     let (user, organization_id) = app
         .db
         .write(move |conn| {
@@ -75,10 +75,19 @@ pub async fn set_up(
             if !installation::insert_once(conn, installation::SET_UP, &now.to_rfc3339())? || users::any(conn)? {
                 return Err(SetUpError::BadLink);
             }
-            let person = (admin.name, admin.email);
-            Ok(insert_admin(conn, Workplace::New(organization), person, &hash, now, |user| {
-                (by, AuditActor::User(user.0.clone(), user.1.clone()), from)
-            })?)
+            let workplace = Workplace::New(organization);
+            let (user, organization_id) = insert_admin(conn, workplace, (admin.name, admin.email), &hash, now)?;
+            let event = AuditEvent {
+                organization_id: Some(organization_id.clone()),
+                actor: AuditActor::User(user.0.clone(), user.1.clone()),
+                action: AuditAction::SetUp,
+                user: Some(user.clone()),
+                key: None,
+                at: now,
+                client: from,
+            };
+            audit_events::insert(conn, &event)?;
+            Ok::<_, SetUpError>((user, organization_id))
         })
         .await?;
     Ok(SignedIn { session_id: SessionId::generate(now), user, organization_id, client: client.clone() })

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
     /// No such account, or not its password.
-    #[error("the e-mail address or the password is wrong")]
+    #[error("the email address or the password is wrong")]
     Wrong,
     /// Too many wrong tries; the seconds to wait.
     #[error("too many wrong tries; wait {0} seconds")]
@@ -49,8 +49,7 @@ pub async fn sign_in(
     password: Zeroizing<String>,
 ) -> Result<SignedIn, SignInError> {
     let email = Email::parse(email).ok();
-    // What cannot be an address shares one bucket.
-    let account = email.as_ref().map(Email::folded).unwrap_or_default();
+    let account = email.as_ref().map(Email::folded);
     let taken = app.throttle.take(account, client.address, app.clock.now()).map_err(SignInError::Throttled)?;
 
     let checked = check(app, email.clone(), password).await;
@@ -70,6 +69,7 @@ pub async fn sign_in(
                 organization_id: known.map(|member| member.organization.0),
                 actor: AuditActor::Anonymous(email.map(|email| email.as_str().to_owned())),
                 action: AuditAction::SignInFailed,
+                user: None,
                 key: None,
                 at: app.clock.now(),
                 client: client.clone(),

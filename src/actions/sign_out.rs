@@ -25,6 +25,7 @@ pub async fn sign_out(app: &App, admin: &Admin) -> Result<(), StoreError> {
                 organization_id: Some(admin.organization_id().clone()),
                 actor: AuditActor::User(admin.user_id().clone(), admin.user_name().clone()),
                 action: AuditAction::SignedOut,
+                user: None,
                 key: None,
                 at: now,
                 client: admin.client().clone(),

@@ -2,8 +2,6 @@
 //!
 //! This is the seam where an in-memory index takes the database's place; nothing outside this file knows which it is.
 
-use chrono::{DateTime, Utc};
-
 use crate::{
     app::App,
     domain::{secret::Secret, verdict::Verdict},
@@ -19,13 +17,13 @@ pub async fn verify_key(app: &App, text: &str) -> Result<Verdict, StoreError> {
     let Ok(secret) = Secret::parse(text) else { return Ok(Verdict::Malformed) };
     let digest = app.pepper.digest(&secret);
     let found = app.db.read(move |conn| key_secrets::find(conn, digest)).await?;
-    Ok(found.map_or(Verdict::NotFound, |secret| judge(secret, app.clock.now())))
+    Ok(found.map_or(Verdict::NotFound, judge))
 }
 
-fn judge(secret: FoundSecret, now: DateTime<Utc>) -> Verdict {
-    if secret.revoked_at.is_some() {
+fn judge(secret: FoundSecret) -> Verdict {
+    if secret.is_revoked {
         Verdict::Revoked(secret.key)
-    } else if secret.expires_at.is_some_and(|end| end <= now) {
+    } else if secret.is_replaced {
         Verdict::Rotated(secret.key)
     } else {
         Verdict::Valid(secret.key)

@@ -40,6 +40,9 @@ pub enum MoveRefused {
     /// It changed since the version that was seen.
     #[error("the key changed in the meantime")]
     Changed,
+    /// It never had the version that was seen.
+    #[error("the key never had this version")]
+    UnknownVersion,
 }
 
 impl ApiKey {
@@ -64,7 +67,7 @@ impl ApiKey {
     pub fn may_revoke(&self, seen: i64) -> Result<(), MoveRefused> {
         match self.revoked_at {
             Some(_) => Err(MoveRefused::Revoked),
-            None if seen < 1 || seen > self.version => Err(MoveRefused::Changed),
+            None if seen < 1 || seen > self.version => Err(MoveRefused::UnknownVersion),
             None => Ok(()),
         }
     }
@@ -99,8 +102,8 @@ mod tests {
     #[test]
     fn revoking_wins_over_a_rotation_that_came_between() {
         assert_eq!(key(3, false).may_revoke(2), Ok(()));
-        assert_eq!(key(3, false).may_revoke(4), Err(MoveRefused::Changed));
-        assert_eq!(key(3, false).may_revoke(0), Err(MoveRefused::Changed));
+        assert_eq!(key(3, false).may_revoke(4), Err(MoveRefused::UnknownVersion));
+        assert_eq!(key(3, false).may_revoke(0), Err(MoveRefused::UnknownVersion));
         assert_eq!(key(3, true).may_revoke(3), Err(MoveRefused::Revoked));
     }
 }

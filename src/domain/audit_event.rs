@@ -52,7 +52,7 @@ pub enum AuditActor {
     User(UserId, Name),
     /// Whoever can run the binary against the database.
     CommandLine,
-    /// Nobody we know; the text is the e-mail address they tried, when it could be one.
+    /// Nobody we know; the text is the email address they tried, when it could be one.
     Anonymous(Option<String>),
 }
 
@@ -65,6 +65,8 @@ pub struct AuditEvent {
     pub actor: AuditActor,
     /// What.
     pub action: AuditAction,
+    /// Whom, when it was an admin who was added.
+    pub user: Option<(UserId, Name)>,
     /// Which key.
     pub key: Option<(KeyId, Name)>,
     /// When.
@@ -80,6 +82,7 @@ impl AuditEvent {
             organization_id: Some(admin.organization_id().clone()),
             actor: AuditActor::User(admin.user_id().clone(), admin.user_name().clone()),
             action,
+            user: None,
             key: Some(key),
             at,
             client: admin.client().clone(),

@@ -44,6 +44,11 @@ macro_rules! id {
 }
 
 id!(
+    /// One installation of Keystead: what its set-up link is derived from.
+    InstallationId,
+    "ins_"
+);
+id!(
     /// An organization, such as `org_2wfr1fypcw3QC6quBxj2XRcuRGq`.
     OrgId,
     "org_"

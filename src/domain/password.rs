@@ -28,7 +28,7 @@ pub enum PasswordError {
 }
 
 impl NewPassword {
-    /// Checks a password; `context` are words an attacker would try first: the e-mail address, names.
+    /// Checks a password; `context` are words an attacker would try first: the email address, names.
     ///
     /// # Errors
     /// See [`PasswordError`].
@@ -59,7 +59,7 @@ impl std::fmt::Debug for NewPassword {
     }
 }
 
-/// One piece of at most 8 characters, over and over: `passwordpassword`, `abcabcabcabcabc`.
+/// One piece of at most 8 bytes, over and over: `passwordpassword`, `abcabcabcabcabc`.
 fn repeats(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=8).any(|piece| bytes.len() > piece && bytes.iter().zip(&bytes[piece..]).all(|(a, b)| a == b))

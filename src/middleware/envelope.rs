@@ -1,7 +1,7 @@
 //! Around every request: an id, a line in the log, the security headers, and a failure in the shape of its caller.
 //!
-//! It stands outermost and alone, because an error of an inner middleware carries no request any more: whatever is
-//! needed to answer one is noted before.
+//! It is one middleware and stands outside of all that can fail, because an error of an inner one carries no request any
+//! more: whatever is needed to answer it is noted before.
 
 use std::time::Instant;
 
@@ -40,6 +40,11 @@ pub struct Asked {
     pub theme: Option<String>,
 }
 
+/// Whether htmx asks, and wants a fragment.
+pub fn is_htmx(headers: &HeaderMap) -> bool {
+    headers.get("hx-request").is_some_and(|value| value == "true")
+}
+
 impl Asked {
     /// Whether a program asks, to whom a page is no answer.
     pub fn is_for_programs(&self) -> bool {
@@ -76,7 +81,7 @@ pub async fn envelope(
     let asked = Asked {
         request_id: new_request_id(),
         path: request.path().to_owned(),
-        is_htmx: request.headers().get("hx-request").is_some_and(|value| value == "true"),
+        is_htmx: is_htmx(request.headers()),
         theme: request.cookie("theme").as_ref().map(Cookie::value).map(str::to_owned),
     };
     let method = request.method().clone();
@@ -102,7 +107,8 @@ pub async fn envelope(
         Err(error) => {
             let bare = error.error_response();
             tracing::error!(%error, "a middleware failed");
-            let failure = unshaped_failure(&bare).unwrap_or_else(|| Failure::of_status(bare.status()));
+            let failure =
+                if bare.status().is_server_error() { Failure::of_session() } else { Failure::of_status(bare.status()) };
             let mut shaped = shape_failure(&app, **shape, &failure, &asked, bare.headers());
             finish(&mut shaped, &app, &asked);
             Err((shaped.status(), InternalError::from_response(error, shaped).into()))
@@ -170,7 +176,7 @@ fn add_headers(headers: &mut HeaderMap, app: &App, asked: &Asked) {
         headers.insert(header::CACHE_CONTROL, fixed("no-store"));
     }
     if app.public_url.is_secure() {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=31536000; includeSubDomains"));
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=31536000"));
     }
     if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
         headers.insert(X_REQUEST_ID, id);

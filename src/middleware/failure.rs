@@ -1,10 +1,11 @@
 //! A request that failed, before it has a shape: HTML pages, htmx fragments and JSON problems are made from it.
 
 use actix_web::{
-    HttpResponse, HttpResponseBuilder, ResponseError,
+    HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},
 };
 
+use super::envelope::RequestId;
 use crate::{
     passwords::PasswordFault,
     store::{Fault, StoreError},
@@ -56,7 +57,7 @@ impl Failure {
     pub fn fault(advice: &str) -> Self {
         let message = format!("{NOTHING_CHANGED} {advice}");
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-        Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "That didn't work", message) }
+        Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "Something went wrong", message) }
     }
 
     /// What to say of an answer that came without words: the framework's own 404, 405, 413, a panic's 500, …
@@ -66,13 +67,13 @@ impl Failure {
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 status,
                 "method_not_allowed",
-                "That can't be done here",
-                "This address does not take this kind of request. The Allow header lists what it takes.",
+                "Wrong kind of request",
+                "This address does not answer this kind of request. Go back and try again.",
             ),
             StatusCode::PAYLOAD_TOO_LARGE => Self::new(
                 status,
                 "payload_too_large",
-                "That was too much",
+                "Too much data",
                 "At most 16 KiB can be sent at once. Send less and try again.",
             ),
             status if status.is_server_error() => {
@@ -87,9 +88,20 @@ impl Failure {
         }
     }
 
-    /// Too many at once, or too often; the seconds to wait.
-    pub fn too_many(seconds: i64) -> Self {
-        let message = format!("Too many attempts. Wait {seconds} seconds and try again.");
+    /// The session could not be read or written: before the deed, or after it.
+    pub fn of_session() -> Self {
+        let message = "Something went wrong on our side with your session. Reload the page to see whether your change \
+            was saved, and sign in again if you are asked to.";
+        Self { message: message.to_owned(), ..Self::fault("") }
+    }
+
+    /// Too often; the seconds to wait.
+    pub fn too_many_attempts(seconds: i64) -> Self {
+        let unit = if seconds == 1 { "second" } else { "seconds" };
+        Self::too_many(seconds, format!("Too many attempts. Wait {seconds} {unit} and try again."))
+    }
+
+    fn too_many(seconds: i64, message: String) -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { retry_after: Some(seconds), ..Self::new(status, "too_many_requests", "Too many attempts", message) }
     }
@@ -97,11 +109,21 @@ impl Failure {
     /// A password that could not be hashed or checked.
     pub fn of_password(fault: &PasswordFault) -> Self {
         match fault {
-            PasswordFault::Busy => Self::too_many(2),
+            PasswordFault::Busy => {
+                Self::too_many(2, "Many people are signing in right now. Wait 2 seconds and try again.".to_owned())
+            }
             PasswordFault::Failed(error) => {
                 tracing::error!(%error, "password hashing failed");
                 Self::of_status(StatusCode::SERVICE_UNAVAILABLE)
             }
+        }
+    }
+
+    /// The message for a page that stays where it is, with the id by which the log knows the request.
+    pub fn message_with_id(&self, request: &HttpRequest) -> String {
+        match request.extensions().get::<RequestId>() {
+            Some(RequestId(id)) if self.status.is_server_error() => format!("{} Request ID: {id}", self.message),
+            _ => self.message.clone(),
         }
     }
 

@@ -24,6 +24,8 @@ pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<(), StoreError> {
             audit_events::actor_kind.eq(actor_kind),
             audit_events::actor_id.eq(actor_id),
             audit_events::actor_name.eq(actor_name),
+            audit_events::user_id.eq(event.user.as_ref().map(|(id, _)| id.as_str())),
+            audit_events::user_name.eq(event.user.as_ref().map(|(_, name)| name.as_str())),
             audit_events::key_id.eq(event.key.as_ref().map(|(id, _)| id.as_str())),
             audit_events::key_name.eq(event.key.as_ref().map(|(_, name)| name.as_str())),
             audit_events::address.eq(event.client.address.map(|address| address.to_string())),

@@ -53,12 +53,11 @@ pub struct Db {
 }
 
 impl Db {
-    /// A pool of `size` connections; opens the first one.
+    /// A pool of at most `size` connections, opened as they are needed.
     ///
     /// # Errors
     /// [`StoreError::Fault`] when the database cannot be reached.
     pub fn open(url: &DatabaseUrl, size: u32) -> Result<Self, StoreError> {
-        drop(url.connect()?);
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
@@ -127,7 +126,7 @@ impl Db {
     }
 }
 
-/// The same for whoever holds a connection of their own (the command line).
+/// One transaction on a connection at hand: committed if `work` succeeds, rolled back if not.
 ///
 /// # Errors
 /// As [`Db::write`].

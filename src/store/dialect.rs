@@ -1,4 +1,4 @@
-//! Every statement that differs between SQLite and Postgres, and the one way to write a query text once for both.
+//! Where SQLite and Postgres differ (but for the settings of a connection), and the one way to write a query text once for both.
 
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
@@ -7,7 +7,7 @@ use diesel::{
 
 use super::connection::Conn;
 
-/// Expands one Diesel query into both arms of [`Conn`]: for the few things (`ON CONFLICT`, batches) that Diesel's
+/// Expands one Diesel query into both arms of [`Conn`]: for what (`ON CONFLICT`) Diesel's
 /// `MultiConnection` cannot build for a backend it does not know yet.
 macro_rules! on {
     ($connection:expr, $c:ident => $query:expr) => {

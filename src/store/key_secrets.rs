@@ -19,10 +19,11 @@ use crate::domain::{
 pub struct FoundSecret {
     /// The key it belongs to.
     pub key: VerifiedKey,
-    /// When the key was revoked.
-    pub revoked_at: Option<DateTime<Utc>>,
-    /// When this secret ends or ended.
-    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether the key was revoked.
+    pub is_revoked: bool,
+    /// Whether the secret was replaced. A fact and not a comparison of times: a node whose clock is behind must not
+    /// take it for a good one.
+    pub is_replaced: bool,
 }
 
 /// Adds a secret to a key.
@@ -69,9 +70,5 @@ pub fn find(conn: &mut Conn, digest: SecretDigest) -> Result<Option<FoundSecret>
             .ok_or_else(|| StoreError::damaged("api_keys.organization_id"))?,
         name: Name::parse(&name).map_err(|_| StoreError::damaged("api_keys.name"))?,
     };
-    Ok(Some(FoundSecret {
-        key,
-        revoked_at: revoked_at.map(DateTime::try_from).transpose()?,
-        expires_at: expires_at.map(DateTime::try_from).transpose()?,
-    }))
+    Ok(Some(FoundSecret { key, is_revoked: revoked_at.is_some(), is_replaced: expires_at.is_some() }))
 }

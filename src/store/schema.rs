@@ -88,6 +88,8 @@ diesel::table! {
         actor_kind -> Text,
         actor_id -> Nullable<Text>,
         actor_name -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        user_name -> Nullable<Text>,
         key_id -> Nullable<Text>,
         key_name -> Nullable<Text>,
         address -> Nullable<Text>,

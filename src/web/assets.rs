@@ -1,6 +1,8 @@
 //! Static files, embedded and compressed by `build.rs`: the path holds a hash over all of them, so a browser may keep
 //! them for ever.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header},
@@ -41,10 +43,18 @@ async fn serve(request: HttpRequest, path: web::Path<(String, String)>) -> HttpR
         let supported = [Encoding::Known(encoding), Encoding::identity()];
         let chosen = accepted.as_ref().and_then(|accepted| accepted.negotiate(supported.iter()));
         if chosen == Some(Encoding::Known(encoding)) {
-            return response.insert_header(encoding).body(compressed.data.into_owned());
+            return response.insert_header(encoding).body(bytes_of(compressed.data));
         }
     }
-    response.body(file.data.into_owned())
+    response.body(bytes_of(file.data))
+}
+
+/// Embedded files are sent from where they are.
+fn bytes_of(data: Cow<'static, [u8]>) -> web::Bytes {
+    match data {
+        Cow::Borrowed(bytes) => web::Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    }
 }
 
 fn media_type(name: &str) -> &'static str {

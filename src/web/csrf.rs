@@ -70,5 +70,5 @@ fn refusal(app: &App, headers: &HeaderMap) -> Failure {
         return Failure::new(StatusCode::FORBIDDEN, "wrong_address", "This site has another address", message);
     }
     let message = "This request did not come from a page of this site, so it was refused. Nothing was changed.";
-    Failure::new(StatusCode::FORBIDDEN, "cross_site", "That came from elsewhere", message)
+    Failure::new(StatusCode::FORBIDDEN, "cross_site", "Request refused", message)
 }

@@ -21,12 +21,10 @@ struct ErrorPage {
     heading: String,
     message: String,
     request_id: String,
-    way_out: String,
-    way_out_label: String,
 }
 
-/// Gives a failure a page. To htmx only a 404 is a fragment, and closes the dialog; out of any other page `app.js` takes
-/// the message and shows it in the dialog, where everything typed stays.
+/// Gives a failure a page. To htmx only a 404 is a fragment, and closes the dialog; out of any other 4xx page `app.js`
+/// takes the message, and for a 5xx it has its own, and shows it in the dialog, where everything typed stays.
 pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
     if asked.is_htmx && failure.status == StatusCode::NOT_FOUND {
         return htmx::toast_answer(failure.status, Toast::of_failure(failure), Fragments::default());
@@ -45,8 +43,6 @@ pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
         heading: failure.heading.clone(),
         message: failure.message.clone(),
         request_id: asked.request_id.clone(),
-        way_out: return_path::HOME.to_owned(),
-        way_out_label: "Back to Integrations".to_owned(),
     };
     htmx::page(failure.status, &page).unwrap_or_else(|_| {
         // Even the page that says so cannot be rendered.

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode
 use askama::Template;
 
 use super::page::{Toast, ToastFragment};
-use crate::middleware::failure::Failure;
+use crate::middleware::{envelope, failure::Failure};
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -33,7 +33,7 @@ pub(crate) use dialog;
 
 /// Whether htmx asks for a fragment.
 pub fn is_htmx(request: &HttpRequest) -> bool {
-    request.headers().get("hx-request").is_some_and(|value| value == "true")
+    envelope::is_htmx(request.headers())
 }
 
 /// A whole page.

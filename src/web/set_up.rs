@@ -66,7 +66,7 @@ impl SetUpForm {
         let organization =
             Name::parse(&self.organization).map_err(|e| name_error(e, "Enter your organization's name."));
         let name = Name::parse(&self.name).map_err(|e| name_error(e, "Enter your name."));
-        let email = Email::parse(&self.email).map_err(|_| "Enter an e-mail address, such as maya@example.com.");
+        let email = Email::parse(&self.email).map_err(|_| "Enter an email address, such as maya@example.com.");
         let context = [&*self.organization, &*self.name, &*self.email];
         let password = NewPassword::parse(self.password.to_string(), &context).map_err(password_error);
         match (organization, name, email, password) {
@@ -151,7 +151,7 @@ async fn submit(
     let client = client_of(&request, &app.config.trusted_proxies);
     let result = set_up(&app, &client, &form.token, organization, admin).await;
     let again = |failure: Failure| {
-        let alert = Some(failure.message.clone());
+        let alert = Some(failure.message_with_id(&request));
         let mut answer = htmx::page(failure.status, &form.page(&app, &request, &Errors::default(), alert))?;
         htmx::copy_retry_after(&mut answer, &failure);
         Ok(answer)
@@ -172,6 +172,6 @@ fn bad_link() -> Failure {
         StatusCode::NOT_FOUND,
         "set_up_closed",
         "This set-up link is not valid",
-        "It works once, while no account exists. Sign in, or start the server anew and use the link it prints.",
+        "It works once, while no account exists. If nobody has set up this site yet, use the link in the server's output; otherwise sign in.",
     )
 }

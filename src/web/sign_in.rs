@@ -84,12 +84,12 @@ async fn submit(
             return Ok(see_other(&return_to));
         }
         Err(SignInError::Wrong) => wrong(),
-        Err(SignInError::Throttled(seconds)) => Failure::too_many(seconds),
+        Err(SignInError::Throttled(seconds)) => Failure::too_many_attempts(seconds),
         Err(SignInError::Password(fault)) => Failure::of_password(&fault),
         Err(SignInError::Store(error)) => Failure::of_store(&error),
     };
     let page = Page::plain(&app, &request, "Sign in");
-    let alert = Some(failure.message.clone());
+    let alert = Some(failure.message_with_id(&request));
     let mut answer = htmx::page(failure.status, &SignInPage { page, return_to, email, alert, notice: None })?;
     htmx::copy_retry_after(&mut answer, &failure);
     Ok(answer)
@@ -97,6 +97,6 @@ async fn submit(
 
 /// One sentence for an unknown address and for a wrong password.
 fn wrong() -> Failure {
-    let message = "The e-mail address or the password is wrong. Check both and try again.";
+    let message = "The email address or the password is wrong. Check both and try again.";
     Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_password", "That was not right", message)
 }

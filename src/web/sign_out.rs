@@ -17,6 +17,7 @@ pub async fn submit(
     _body: web::Bytes,
 ) -> Result<HttpResponse, Failure> {
     sign_out(&app, &admin).await?;
+    // Takes the cookie away; that it deletes the row once more does no harm.
     session.purge();
     Ok(see_other("/sign-in"))
 }

@@ -30,7 +30,7 @@ pub fn signed_out(prepare: impl Fn(&Admin), look: &mut Look) {
     maya.fill("Email", "maya.chen@example.com");
     maya.fill("Password", "not the right password");
     maya.click("Sign in");
-    maya.see("The e-mail address or the password is wrong.");
+    maya.see("The email address or the password is wrong.");
     look(&maya, "sign-in-error");
     maya.open("/sign-in?ended=1");
     maya.see("Your session ended.");

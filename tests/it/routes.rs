@@ -59,7 +59,7 @@ async fn every_address_names_the_methods_it_takes_when_it_is_asked_with_another(
             if path.starts_with("/v1/") || path.ends_with('z') {
                 assert_eq!(answer.problem()["code"], "method_not_allowed");
             } else if !path.starts_with("/static/") {
-                assert_eq!(answer.one("h1"), "That can't be done here", "{method} {path}");
+                assert_eq!(answer.one("h1"), "Wrong kind of request", "{method} {path}");
             }
         }
     }

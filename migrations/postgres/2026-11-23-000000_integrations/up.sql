@@ -92,6 +92,9 @@ CREATE TABLE audit_events (
     actor_kind TEXT NOT NULL,
     actor_id TEXT,
     actor_name TEXT,
+    -- Whom it was done to: an admin who was added.
+    user_id TEXT,
+    user_name TEXT,
     key_id TEXT,
     key_name TEXT,
     address TEXT,

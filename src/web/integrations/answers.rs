@@ -14,6 +14,7 @@ use crate::{
     },
 };
 
+/// The title of the page, and of its pop-ups as pages.
 pub const TITLE: &str = "Integrations";
 
 /// A pop-up that only says something, with a way back.
@@ -23,6 +24,7 @@ struct Notice {
     page: Page,
     heading: String,
     message: String,
+    list_page: i64,
 }
 
 dialog!(Notice);
@@ -32,13 +34,14 @@ pub fn already_done(
     app: &App,
     request: &HttpRequest,
     admin: &Admin,
-    heading: &str,
     done: &str,
+    list_page: i64,
 ) -> Result<HttpResponse, Failure> {
     let notice = Notice {
         page: Page::of_settings(app, request, admin, TITLE),
-        heading: heading.to_owned(),
+        heading: format!("This key was already {done}"),
         message: format!("This key was already {done}. Its secret can't be shown again. Rotate it to get a new one."),
+        list_page,
     };
     htmx::dialog_answer(request, StatusCode::CONFLICT, &notice)
 }
@@ -54,23 +57,37 @@ pub fn no_such_key() -> Failure {
 }
 
 /// The same, with the list as it now is: a row of a key that is gone must not stay on the page.
-pub async fn key_gone(app: &App, request: &HttpRequest, admin: &Admin, page: i64) -> Result<HttpResponse, Failure> {
+pub async fn key_gone(
+    app: &App,
+    request: &HttpRequest,
+    admin: &Admin,
+    list_page: i64,
+) -> Result<HttpResponse, Failure> {
     let failure = no_such_key();
     if !htmx::is_htmx(request) {
         return Err(failure);
     }
-    let list = key_list::add_list(app, admin, page, None, Fragments::default()).await?;
+    let list = key_list::add_list(app, admin, list_page, None, Fragments::default()).await?;
     Ok(htmx::toast_answer(failure.status, Toast::of_failure(&failure), list))
 }
 
+/// The key that a path names.
+///
+/// # Errors
+/// [`no_such_key`] when it cannot name one.
 pub fn key_id(path: &web::Path<String>) -> Result<KeyId, Failure> {
     KeyId::parse(path).ok_or_else(no_such_key)
 }
 
+/// A token for a form about to be shown.
+///
+/// # Errors
+/// A fault when there are no random bytes.
 pub fn new_form_token() -> Result<FormToken, Failure> {
     FormToken::generate().map_err(no_entropy)
 }
 
+/// The operating system gave no random bytes.
 pub fn no_entropy(error: EntropyError) -> Failure {
     tracing::error!(%error, "no random bytes");
     Failure::fault("")
@@ -80,7 +97,7 @@ pub fn no_entropy(error: EntropyError) -> Failure {
 pub const INCOMPLETE: &str = "This form is incomplete. Reload the page and try again.";
 
 /// `page=N` of the query, 1 if there is none that can be read.
-pub fn list_page(request: &HttpRequest) -> i64 {
+pub fn list_page_of(request: &HttpRequest) -> i64 {
     let pairs = form_urlencoded::parse(request.query_string().as_bytes());
     let page = pairs.into_iter().find(|(name, _)| name == "page").and_then(|(_, page)| page.parse().ok());
     page.filter(|page| *page >= 1).unwrap_or(1)

@@ -87,43 +87,44 @@ pub async fn submit(
     admin: Admin,
     form: Result<web::Form<CreateKeyForm>, Error>,
 ) -> Result<HttpResponse, Error> {
-    let form = match form {
-        Ok(form) => form.into_inner(),
+    let answer = match form {
+        Ok(form) => create(&app, &request, &admin, form.into_inner()).await?,
         // A name of a megabyte: the dialog stays, with the sentence under the field.
         Err(error) if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let complaint = Complaint::Name(TOO_LONG);
-            let form = CreateKeyForm { idem: new_form_token()?.as_str().to_owned(), ..Default::default() };
-            return Ok(again(&app, &request, &admin, StatusCode::PAYLOAD_TOO_LARGE, form, complaint)?);
+            let (status, form) = (StatusCode::PAYLOAD_TOO_LARGE, CreateKeyForm::default());
+            again(&app, &request, &admin, status, form, Complaint::Name(TOO_LONG))?
         }
         Err(error) => return Err(error),
     };
+    Ok(answer)
+}
+
+async fn create(app: &App, request: &HttpRequest, admin: &Admin, form: CreateKeyForm) -> Result<HttpResponse, Failure> {
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
     let input = match CreateKey::try_from(&form) {
         Ok(input) => input,
-        Err(complaint) => return Ok(again(&app, &request, &admin, unprocessable, form, complaint)?),
+        Err(complaint) => return again(app, request, admin, unprocessable, form, complaint),
     };
-    match create_key(&app, &admin, input).await {
+    match create_key(app, admin, input).await {
         Ok(new) => {
-            let reveal = reveal(&app, &request, &admin, &new, false);
-            if htmx::is_htmx(&request) {
-                let answer = Fragments::default().modal(&reveal)?;
-                let answer = add_list(&app, &admin, 1, Some(&new.key.id), answer).await?;
-                Ok(answer.answer(HttpResponse::Ok()))
-            } else {
+            let reveal = reveal(app, request, admin, &new, false, 1);
+            if !htmx::is_htmx(request) {
                 // Never a redirect: the secret exists in this answer alone.
-                Ok(htmx::page(StatusCode::OK, &reveal)?)
+                return htmx::page(StatusCode::OK, &reveal);
             }
+            let answer = Fragments::default().modal(&reveal)?;
+            let answer = add_list(app, admin, 1, Some(&new.key.id), answer).await?;
+            Ok(answer.answer(HttpResponse::Ok()))
         }
-        Err(CreateKeyError::NameTaken) => {
-            Ok(again(&app, &request, &admin, unprocessable, form, Complaint::Name(TAKEN))?)
-        }
-        Err(CreateKeyError::Repeated) => {
-            Ok(already_done(&app, &request, &admin, "This key was already created", "created")?)
-        }
-        Err(CreateKeyError::Entropy(error)) => Err(no_entropy(error).into()),
+        Err(CreateKeyError::NameTaken) => again(app, request, admin, unprocessable, form, Complaint::Name(TAKEN)),
+        Err(CreateKeyError::Repeated) => already_done(app, request, admin, "created", 1),
+        Err(CreateKeyError::Entropy(error)) => Err(no_entropy(error)),
         Err(CreateKeyError::Store(error)) => {
             let failure = Failure::of_store(&error);
-            Ok(again(&app, &request, &admin, failure.status, form, Complaint::Form(failure.message))?)
+            let complaint = Complaint::Form(failure.message_with_id(request));
+            let mut answer = again(app, request, admin, failure.status, form, complaint)?;
+            htmx::copy_retry_after(&mut answer, &failure);
+            Ok(answer)
         }
     }
 }

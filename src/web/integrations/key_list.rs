@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 use chrono::SecondsFormat;
 
-use super::answers::{TITLE, list_page};
+use super::answers::{TITLE, list_page_of};
 use crate::{
     actions::list_keys::{KeyPage, PER_PAGE, list_keys},
     app::App,
@@ -126,7 +126,7 @@ pub async fn show_page(
     request: HttpRequest,
     admin: Admin,
 ) -> Result<HttpResponse, Failure> {
-    let list = list_keys(&app, &admin, list_page(&request)).await?;
+    let list = list_keys(&app, &admin, list_page_of(&request)).await?;
     let mut page = Page::of_settings(&app, &request, &admin, TITLE);
     page.toasts.extend(session::take_toast(&session));
     let list = KeyList::new(&app, &admin, list, None);
@@ -140,20 +140,27 @@ pub async fn show_rows(app: web::Data<App>, request: HttpRequest, admin: Admin) 
         let query = request.query_string();
         return Ok(see_other(&if query.is_empty() { HOME.to_owned() } else { format!("{HOME}?{query}") }));
     }
-    let list = list_keys(&app, &admin, list_page(&request)).await?;
+    let list = list_keys(&app, &admin, list_page_of(&request)).await?;
     let list = KeyList::new(&app, &admin, list, None);
     htmx::page(StatusCode::OK, &KeyRowsFragment { list: &list })
 }
 
-/// Adds the list as it now is to an answer, wherever the page shows it.
+/// Adds the list as it now is to an answer, wherever the page shows it. The change is made by then, so a list that cannot
+/// be read is left out: the answer may carry the only copy of a key.
 pub async fn add_list(
     app: &App,
     admin: &Admin,
-    page: i64,
+    list_page: i64,
     fresh: Option<&KeyId>,
     answer: Fragments,
 ) -> Result<Fragments, Failure> {
-    let list = KeyList::new(app, admin, list_keys(app, admin, page).await?, fresh);
+    let list = match list_keys(app, admin, list_page).await {
+        Ok(list) => KeyList::new(app, admin, list, fresh),
+        Err(error) => {
+            tracing::warn!(%error, "the list could not be read; the page keeps the old one");
+            return Ok(answer);
+        }
+    };
     answer.partial("#key-list", "outerHTML", &KeyListFragment { list: &list })?.partial(
         "#key-actions",
         "innerHTML",

@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::answers::TITLE;
@@ -13,8 +14,8 @@ use crate::{
     web::{htmx::dialog, page::Page},
 };
 
-/// The dialog. Everything in it that holds the secret is wiped when it is dropped; the answer's own buffers are not
-/// ours to wipe.
+/// The dialog. What it holds of the secret is wiped when it is dropped; buffers that grew while it was made, and the
+/// answer's own, are not ours to wipe.
 #[derive(Template)]
 #[template(path = "integrations/reveal_key.html", blocks = ["modal"])]
 pub struct RevealKeyDialog {
@@ -23,6 +24,7 @@ pub struct RevealKeyDialog {
     secret: Zeroizing<String>,
     env_name: String,
     rotated: bool,
+    list_page: i64,
     file_stem: String,
     env_href: Zeroizing<String>,
     txt_href: Zeroizing<String>,
@@ -33,33 +35,45 @@ pub struct RevealKeyDialog {
 dialog!(RevealKeyDialog);
 
 /// Shows a new secret, once.
-pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, rotated: bool) -> RevealKeyDialog {
+pub fn reveal(
+    app: &App,
+    request: &HttpRequest,
+    admin: &Admin,
+    new: &NewKey,
+    rotated: bool,
+    list_page: i64,
+) -> RevealKeyDialog {
     let secret = new.secret.expose();
     let organization_id = admin.organization_id().as_str();
     let brand = env_brand(app.config.brand.as_str());
     let env = Zeroizing::new(format!("{brand}_API_KEY={secret}\n{brand}_ORG_ID={organization_id}\n"));
     let txt = Zeroizing::new(format!("{secret}\n"));
-    let json = Zeroizing::new(format!(
-        "{:#}\n",
-        serde_json::json!({
-            "name": new.key.name.as_str(),
-            "id": new.key.id.as_str(),
-            "organization_id": organization_id,
-            "api_key": secret,
-        })
-    ));
+    let download = Download { name: new.key.name.as_str(), id: new.key.id.as_str(), organization_id, api_key: secret };
+    // Text alone: there is nothing in it that could not be written.
+    let mut json = Zeroizing::new(serde_json::to_string_pretty(&download).unwrap_or_default());
+    json.push('\n');
     RevealKeyDialog {
         page: Page::of_settings(app, request, admin, TITLE),
         key_name: new.key.name.to_string(),
         secret: Zeroizing::new(secret.to_owned()),
         env_name: format!("{brand}_API_KEY"),
         rotated,
+        list_page,
         file_stem: file_stem(&format!("{} {}", app.config.brand, new.key.name)),
         env_href: data_url("text/plain", &env),
         txt_href: data_url("text/plain", &txt),
         json_href: data_url("application/json", &json),
         verify_url: format!("{}/v1/keys/verify", app.public_url.as_str()),
     }
+}
+
+/// The `.json` download.
+#[derive(Serialize)]
+struct Download<'a> {
+    name: &'a str,
+    id: &'a str,
+    organization_id: &'a str,
+    api_key: &'a str,
 }
 
 /// `Talvin AI` → `TALVIN_AI`: a name every shell takes.
@@ -74,7 +88,9 @@ fn env_brand(brand: &str) -> String {
 
 /// `Talvin AI Production` → `talvin-ai-production`: a file name every system takes.
 fn file_stem(text: &str) -> String {
-    words(text).join("-").to_lowercase()
+    let stem = words(text).join("-").to_lowercase();
+    // Without a stem `.env` would be a hidden file.
+    if stem.is_empty() { "api-key".to_owned() } else { stem }
 }
 
 fn words(text: &str) -> Vec<&str> {
@@ -96,6 +112,7 @@ mod tests {
         assert_eq!(env_brand("Talvin AI"), "TALVIN_AI");
         assert_eq!(env_brand("7-Seas"), "_7_SEAS");
         assert_eq!(env_brand("本"), "KEYSTEAD");
+        assert_eq!(file_stem("本 番"), "api-key");
         assert_eq!(file_stem("Talvin AI ../Prod: \"EU\""), "talvin-ai-prod-eu");
     }
 

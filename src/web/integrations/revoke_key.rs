@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, key_gone, key_id, list_page, no_such_key},
+    answers::{INCOMPLETE, TITLE, key_gone, key_id, list_page_of},
     key_list::{KeyRow, add_list},
 };
 use crate::{
@@ -50,11 +50,11 @@ pub async fn show(
     admin: Admin,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
-    let page = list_page(&request);
+    let list_page = list_page_of(&request);
     let Some(key) = find_key(&app, &admin, key_id(&id)?).await? else {
-        return key_gone(&app, &request, &admin, page).await;
+        return key_gone(&app, &request, &admin, list_page).await;
     };
-    ask(&app, &request, &admin, StatusCode::OK, &key, page, None)
+    ask(&app, &request, &admin, StatusCode::OK, &key, list_page, None)
 }
 
 /// `POST /settings/integrations/keys/{id}/revoke`
@@ -67,11 +67,13 @@ pub async fn submit(
     form: web::Form<RevokeKeyForm>,
 ) -> Result<HttpResponse, Failure> {
     let id = key_id(&id)?;
-    let page = form.page.parse().unwrap_or(1);
+    let list_page = form.page.parse().unwrap_or(1);
     let Ok(version) = form.version.parse() else {
-        let key = find_key(&app, &admin, id).await?.ok_or_else(no_such_key)?;
+        let Some(key) = find_key(&app, &admin, id).await? else {
+            return key_gone(&app, &request, &admin, list_page).await;
+        };
         let alert = Some(INCOMPLETE.to_owned());
-        return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, page, alert);
+        return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
     };
     match revoke_key(&app, &admin, RevokeKey { key_id: id, version }).await {
         Ok(key) => {
@@ -82,17 +84,21 @@ pub async fn submit(
             };
             if !htmx::is_htmx(&request) {
                 session::keep_toast(&session, &toast);
-                return Ok(see_other(&if page > 1 { format!("{HOME}?page={page}") } else { HOME.to_owned() }));
+                return Ok(see_other(&if list_page > 1 {
+                    format!("{HOME}?page={list_page}")
+                } else {
+                    HOME.to_owned()
+                }));
             }
-            let answer = add_list(&app, &admin, page, None, Fragments::default()).await?.toast(toast)?;
+            let answer = add_list(&app, &admin, list_page, None, Fragments::default()).await?.toast(toast)?;
             let mut builder = HttpResponse::Ok();
             builder.insert_header(("HX-Trigger", "modal:close"));
             Ok(answer.answer(builder))
         }
-        Err(RevokeKeyError::NotFound) => key_gone(&app, &request, &admin, page).await,
-        Err(RevokeKeyError::Changed(key)) => {
+        Err(RevokeKeyError::NotFound) => key_gone(&app, &request, &admin, list_page).await,
+        Err(RevokeKeyError::UnknownVersion(key)) => {
             let alert = Some("This form is out of date. Check the key below and confirm once more.".to_owned());
-            ask(&app, &request, &admin, StatusCode::CONFLICT, &key, page, alert)
+            ask(&app, &request, &admin, StatusCode::CONFLICT, &key, list_page, alert)
         }
         Err(RevokeKeyError::Store(error)) => Err(Failure::of_store(&error)),
     }

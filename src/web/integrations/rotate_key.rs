@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, already_done, key_gone, key_id, list_page, new_form_token, no_entropy, no_such_key},
+    answers::{INCOMPLETE, TITLE, already_done, key_gone, key_id, list_page_of, new_form_token, no_entropy},
     key_list::{KeyRow, add_list},
     reveal_key::reveal,
 };
@@ -53,11 +53,11 @@ pub async fn show(
     admin: Admin,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
-    let page = list_page(&request);
+    let list_page = list_page_of(&request);
     let Some(key) = find_key(&app, &admin, key_id(&id)?).await? else {
-        return key_gone(&app, &request, &admin, page).await;
+        return key_gone(&app, &request, &admin, list_page).await;
     };
-    ask(&app, &request, &admin, StatusCode::OK, &key, page, None)
+    ask(&app, &request, &admin, StatusCode::OK, &key, list_page, None)
 }
 
 /// `POST /settings/integrations/keys/{id}/rotate`
@@ -69,31 +69,31 @@ pub async fn submit(
     form: web::Form<RotateKeyForm>,
 ) -> Result<HttpResponse, Failure> {
     let id = key_id(&id)?;
-    let page = form.page.parse().unwrap_or(1);
+    let list_page = form.page.parse().unwrap_or(1);
     let input = match (form.version.parse(), FormToken::parse(&form.idem)) {
         (Ok(version), Some(form_token)) => RotateKey { key_id: id.clone(), version, form_token },
         _ => {
-            let key = find_key(&app, &admin, id).await?.ok_or_else(no_such_key)?;
+            let Some(key) = find_key(&app, &admin, id).await? else {
+                return key_gone(&app, &request, &admin, list_page).await;
+            };
             let alert = Some(INCOMPLETE.to_owned());
-            return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, page, alert);
+            return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
         }
     };
     match rotate_key(&app, &admin, input).await {
         Ok(new) => {
-            let reveal = reveal(&app, &request, &admin, &new, true);
+            let reveal = reveal(&app, &request, &admin, &new, true, list_page);
             if !htmx::is_htmx(&request) {
                 return htmx::page(StatusCode::OK, &reveal);
             }
             let answer = Fragments::default().modal(&reveal)?;
-            let answer = add_list(&app, &admin, page, Some(&new.key.id), answer).await?;
+            let answer = add_list(&app, &admin, list_page, Some(&new.key.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
-        Err(RotateKeyError::NotFound) => key_gone(&app, &request, &admin, page).await,
-        Err(RotateKeyError::Repeated) => {
-            already_done(&app, &request, &admin, "This key was already rotated", "rotated")
-        }
+        Err(RotateKeyError::NotFound) => key_gone(&app, &request, &admin, list_page).await,
+        Err(RotateKeyError::Repeated) => already_done(&app, &request, &admin, "rotated", list_page),
         Err(RotateKeyError::Changed(key)) => {
-            ask(&app, &request, &admin, StatusCode::CONFLICT, &key, page, Some(CHANGED.to_owned()))
+            ask(&app, &request, &admin, StatusCode::CONFLICT, &key, list_page, Some(CHANGED.to_owned()))
         }
         Err(RotateKeyError::Entropy(error)) => Err(no_entropy(error)),
         Err(RotateKeyError::Store(error)) => Err(Failure::of_store(&error)),

@@ -79,7 +79,7 @@ async fn every_mistake_is_shown_at_its_field_and_nothing_typed_is_lost() {
     let form = set_up(&app.anonymous(), &token, &fields).await.expect(422);
     assert_eq!(form.one("#organization-error"), "Use 64 characters or fewer.");
     assert_eq!(form.one("#name-error"), "Enter your name.");
-    assert_eq!(form.one("#email-error"), "Enter an e-mail address, such as maya@example.com.");
+    assert_eq!(form.one("#email-error"), "Enter an email address, such as maya@example.com.");
     assert_eq!(form.one("#password-error"), "Use at least 15 characters.");
     assert_eq!((form.field("organization"), form.field("email")), (long, "maya".to_owned()));
     assert!(!form.text().contains("too short"));

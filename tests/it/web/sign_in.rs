@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use crate::support::{PASSWORD, Person, TestApp, without_request_ids};
 
 const MAYA: &str = "maya@acme.example";
-const WRONG: &str = "The e-mail address or the password is wrong. Check both and try again.";
+const WRONG: &str = "The email address or the password is wrong. Check both and try again.";
 
 async fn app_with_maya() -> TestApp {
     let app = TestApp::start().await;
