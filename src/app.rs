@@ -1,7 +1,8 @@
 //! What every request may use, and how it is brought up.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -62,7 +63,7 @@ pub enum StartError {
     DataDir(PathBuf, std::io::Error),
     #[error("another keystead server is running on {0}; stop it first, or use Postgres for several nodes")]
     Locked(PathBuf),
-    #[error("cannot lock {0}: {1}")]
+    #[error("cannot open {0}: {1}")]
     Lock(PathBuf, std::io::Error),
     #[error("cannot open the database {0:?}: {1}")]
     Database(DatabaseUrl, StoreError),
@@ -126,6 +127,9 @@ impl AppState {
 /// [`StartError`] when it cannot be opened or migrated.
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     make_data_dir(&config.data_dir)?;
+    if let DatabaseUrl::Sqlite(path) = &config.database {
+        make_database_file(path)?;
+    }
     let url = config.database.clone();
     let size = match url {
         DatabaseUrl::Sqlite(_) => SQLITE_CONNECTIONS,
@@ -146,16 +150,24 @@ pub async fn open_database(config: &Config) -> Result<Db, StartError> {
 }
 
 fn make_data_dir(path: &Path) -> Result<(), StartError> {
-    use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| StartError::DataDir(path.to_owned(), error))
+}
+
+/// Made here and not by SQLite, so that only its owner can read it; SQLite gives its other files the same mode.
+fn make_database_file(path: &Path) -> Result<(), StartError> {
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| StartError::Lock(path.to_owned(), error))
 }
 
 /// Two servers on one SQLite file would each believe to be the only one.
 fn lock_database(config: &Config) -> Result<Option<File>, StartError> {
     let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(None) };
     make_data_dir(&config.data_dir)?;
-    let mut name = path.clone().into_os_string();
+    make_database_file(path)?;
+    // By its real name: through a link it would be another lock.
+    let real = path.canonicalize().map_err(|error| StartError::Lock(path.clone(), error))?;
+    let mut name = real.into_os_string();
     name.push(".lock");
     let lock = PathBuf::from(name);
     let file = File::create(&lock).map_err(|error| StartError::Lock(lock.clone(), error))?;

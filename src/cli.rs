@@ -96,15 +96,28 @@ enum CliError {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version.
+        Err(shown) if !shown.use_stderr() => shown.exit(),
         Err(error) => {
-            // One line, whatever a database put into its message.
-            let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-            let _ = writeln!(std::io::stderr(), "keystead: {line}");
-            ExitCode::FAILURE
+            let first = error.to_string();
+            let first = first.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            fail(&format!("{first}; see keystead --help"));
+            return ExitCode::from(2);
         }
+    };
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
     }
+}
+
+/// One line, whatever a database put into its message.
+fn fail(message: &str) -> ExitCode {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let _ = writeln!(std::io::stderr(), "keystead: {line}");
+    ExitCode::FAILURE
 }
 
 fn run(arguments: Arguments) -> Result<(), CliError> {

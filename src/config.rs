@@ -149,7 +149,7 @@ fn refuse_unknown_variables() -> Result<(), ConfigError> {
 fn parse_database_url(url: &str) -> Result<DatabaseUrl, ConfigError> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() || path.starts_with(":memory:") {
+        if path.is_empty() || path.starts_with(":memory:") || path.starts_with("file:") || path.contains('?') {
             return Err(ConfigError::Database);
         }
         return Ok(DatabaseUrl::Sqlite(path.into()));
@@ -275,6 +275,8 @@ mod tests {
             Some(DatabaseUrl::Sqlite("/var/lib/k.db".into()))
         );
         assert!(parse_database_url("mysql://x").is_err());
-        assert!(parse_database_url("sqlite::memory:").is_err());
+        for no_file in ["sqlite:", "sqlite::memory:", "sqlite:file:x.db", "sqlite:x.db?mode=ro"] {
+            assert!(parse_database_url(no_file).is_err(), "{no_file}");
+        }
     }
 }

@@ -32,7 +32,10 @@ pub fn start(filter: &str, format: &str) -> Result<(), TelemetryError> {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        // A log that cannot be written would be complained of on stderr, which panics when that is what broke: every
+        // request would fail for want of a log line.
+        .log_internal_errors(false);
     match format {
         "text" => logs.with_target(false).init(),
         "json" => logs.json().flatten_event(true).init(),

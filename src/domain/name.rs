@@ -55,10 +55,11 @@ impl Name {
         &self.0
     }
 
-    /// What two names are compared by: compatibility-normalized (NFKC, UAX #15) and lower-cased,
-    /// so that `Production`, `PRODUCTION` and full-width `Ｐroduction` are one name.
+    /// What two names are compared by: compatibility-normalized (NFKC, UAX #15) and without case, so that `Production`,
+    /// `PRODUCTION` and full-width `Ｐroduction` are one name. Upper case first: only there `ß` meets `SS`, and the two
+    /// lower-case sigmas each other.
     pub fn folded(&self) -> String {
-        self.0.nfkc().collect::<String>().to_lowercase()
+        self.0.nfkc().collect::<String>().to_uppercase().to_lowercase().nfkc().collect()
     }
 }
 
@@ -133,6 +134,8 @@ mod tests {
         let folded = |text| Name::parse(text).map(|n| n.folded());
         assert_eq!(folded("PRODUCTION"), folded("production"));
         assert_eq!(folded("Ｐrod"), folded("prod"));
+        assert_eq!(folded("Straße"), folded("STRASSE"));
+        assert_eq!(folded("ΟΔΟΣ"), folded("οδοσ"));
         assert_ne!(folded("prod"), folded("prod 2"));
     }
 }

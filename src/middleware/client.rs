@@ -2,7 +2,7 @@
 //!
 //! actix's `ConnectionInfo` is never asked: it believes `X-Forwarded-For` from anyone.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix_web::{HttpMessage, HttpRequest, http::header};
 use ipnet::IpNet;
@@ -25,18 +25,25 @@ pub fn client_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Client {
 fn address_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|network| network.contains(&address));
-    let hops = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = hops.flat_map(|value| value.split(',')).map(str::trim).collect();
+    // Split as bytes: what a client wrote in front, readable or not, must not hide what the proxy wrote behind it.
+    let lines = request.headers().get_all("x-forwarded-for");
+    let hops: Vec<&[u8]> = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).collect();
     let mut address = peer;
     // From the nearest hop outwards, as long as whoever reports the next one is trusted.
     for hop in hops.iter().rev() {
         if !is_trusted(address) {
             break;
         }
-        let Ok(hop) = hop.parse::<IpAddr>() else { break };
+        let Some(hop) = read_hop(hop) else { break };
         address = hop.to_canonical();
     }
     Some(address)
+}
+
+/// An address, perhaps with a port behind it, as some proxies write it.
+fn read_hop(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    hop.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]
@@ -47,7 +54,8 @@ mod tests {
     fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let mut request = TestRequest::default().peer_addr(format!("{peer}:1").parse().unwrap());
         for value in forwarded {
-            request = request.append_header(("x-forwarded-for", *value));
+            let value = header::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            request = request.append_header(("x-forwarded-for", value));
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
         address_of(&request.to_http_request(), &trusted).unwrap().to_string()
@@ -65,6 +73,8 @@ mod tests {
         assert_eq!(address("10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.0.0.2"], trusted), "203.0.113.9");
         assert_eq!(address("10.0.0.1", &["6.6.6.6", "203.0.113.9"], trusted), "203.0.113.9");
         assert_eq!(address("10.0.0.1", &["nonsense"], trusted), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["\u{ff}, 203.0.113.9"], trusted), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["203.0.113.9:4711"], trusted), "203.0.113.9");
         assert_eq!(address("10.0.0.1", &[], trusted), "10.0.0.1");
     }
 }

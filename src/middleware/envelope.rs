@@ -20,7 +20,7 @@ use actix_web::{
 };
 use tracing::Instrument;
 
-use super::failure::Failure;
+use super::{failure::Failure, limits};
 use crate::app::App;
 
 /// Stands in the log, in `X-Request-Id` and on error pages.
@@ -92,11 +92,13 @@ pub async fn envelope(
     request.extensions_mut().insert(RequestId(asked.request_id.clone()));
 
     let span = tracing::info_span!("request", id = asked.request_id);
-    let result = next.call(request).instrument(span.clone()).await;
+    let result = match limits::compressed_body(request.headers()) {
+        Some(failure) => Ok(request.into_response(failure.into_response())),
+        None => next.call(request).instrument(span.clone()).await.map(ServiceResponse::map_into_boxed_body),
+    };
     let _in_request = span.enter();
     let result = match result {
-        Ok(response) => {
-            let mut response = response.map_into_boxed_body();
+        Ok(mut response) => {
             if let Some(failure) = unshaped_failure(response.response()) {
                 let shaped = shape_failure(&app, **shape, &failure, &asked, response.headers());
                 response = response.into_response(shaped);
@@ -124,12 +126,20 @@ pub async fn envelope(
 
 /// Never the query: it may hold the token of the set-up link.
 fn log(method: &Method, path: &str, status: StatusCode, begun: Instant) {
-    let (status, took_us) = (status.as_u16(), begun.elapsed().as_micros());
-    if !is_for_programs(path) && !path.starts_with("/static/") {
+    let is_page = !is_for_programs(path) && !path.starts_with("/static/");
+    let (path, status, took_us) = (loggable(path), status.as_u16(), begun.elapsed().as_micros());
+    if is_page {
         tracing::info!(%method, path, status, took_us, "answered");
     } else {
         tracing::debug!(%method, path, status, took_us, "answered");
     }
+}
+
+/// The path, without what is longer than any name of ours: a program that puts its key there must not have it logged.
+fn loggable(path: &str) -> String {
+    const LONGEST_ID: usize = 31;
+    let segments = path.split('/').map(|segment| if segment.len() > LONGEST_ID { "…" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// A failure that nobody has given a body: one of ours, or one of the framework's, which speaks plain text or not at

@@ -3,7 +3,10 @@
 use actix_web::{
     HttpRequest,
     error::{JsonPayloadError, UrlencodedError},
-    http::StatusCode,
+    http::{
+        StatusCode,
+        header::{self, HeaderMap},
+    },
     web,
 };
 
@@ -18,6 +21,17 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .app_data(web::PayloadConfig::new(MAX_BODY))
         .app_data(web::FormConfig::default().limit(MAX_BODY).error_handler(|error, request| bad_form(&error, request)))
         .app_data(json("a JSON object"));
+}
+
+/// The failure of a request whose body is compressed.
+///
+/// Trap: the framework's compression of answers also inflates requests, a chunk at a time, before any limit is looked at:
+/// 339 bytes of brotli became 400 MB.
+pub fn compressed_body(headers: &HeaderMap) -> Option<Failure> {
+    let coding = headers.get(header::CONTENT_ENCODING)?;
+    let message = "Send the body as it is, without Content-Encoding.";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    (coding != "identity").then(|| Failure::new(status, "compressed_body", "Compressed request", message))
 }
 
 /// The limit for a JSON body; `expected` is what its reader is told to send.

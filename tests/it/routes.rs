@@ -329,3 +329,18 @@ async fn a_file_of_another_version_is_served_but_not_kept() {
     assert_eq!(file.header("cache-control"), "no-cache");
     visitor.get("/static/0123456789abcdef/nothing.css").await.expect(404);
 }
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_before_it_is_inflated() {
+    let app = TestApp::start().await;
+    let nobody = app.anonymous();
+    for coding in ["br", "gzip", "deflate", "br, gzip", "zstd"] {
+        for path in ["/v1/keys/verify", "/sign-in", "/setup", "/theme"] {
+            let request = nobody.request(reqwest::Method::POST, path).header("content-encoding", coding);
+            let request = request.header("content-type", "application/json").body("\u{1b}\u{0}");
+            nobody.send(request).await.expect(415);
+        }
+    }
+    let plain = nobody.request(reqwest::Method::POST, "/v1/keys/verify").header("content-encoding", "identity");
+    nobody.send(plain.json(&serde_json::json!({ "key": "x" }))).await.expect(200);
+}

@@ -91,7 +91,11 @@ fn a_second_server_on_the_same_file() {
     let keystead = Binary::on_sqlite();
     let first = keystead.serve();
     keystead.run(&[]).refused_with(&["another keystead server is running", "keystead.db"]);
+    std::os::unix::fs::symlink(keystead.data_dir().join("keystead.db"), keystead.folder().join("link.db")).unwrap();
+    let through_a_link = keystead.with("DATABASE_URL", "sqlite:link.db");
+    through_a_link.run(&[]).refused_with(&["another keystead server is running", "link.db"]);
     drop(first);
+    let keystead = through_a_link;
     // The lock went with the process, however it ended.
     keystead.serve().stop().succeeded();
 }

@@ -20,6 +20,8 @@ async fn no_secret_is_logged_at_any_level() {
         }
         maya.post_json("/v1/keys/verify", &serde_json::json!({ "key": [&first.secret] })).await.expect(400);
         maya.get(&format!("/v1/keys/verify?key={}", first.secret)).await.expect(405);
+        maya.get(&format!("/v1/keys/{}/verify", first.secret)).await.expect(404);
+        maya.get(&format!("/{}", first.secret)).await.expect(404);
         maya.revoke(&second).await;
         maya.sign_out().await;
         maya.try_sign_in("maya@acme.example", "another wrong password").await.expect(422);

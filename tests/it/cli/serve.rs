@@ -63,6 +63,27 @@ fn the_data_directory_is_its_owners_alone() {
 }
 
 #[test]
+fn a_database_in_a_folder_open_to_all_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let keystead = Binary::on_sqlite().with("DATABASE_URL", "sqlite:my.db");
+    let _server = keystead.serve();
+    for file in ["my.db", "my.db-wal"] {
+        let mode = std::fs::metadata(keystead.folder().join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_costs_no_request() {
+    let keystead = Binary::new().after_shell("exec 2>/dev/full");
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let key = maya.create_key("Production").await;
+    maya.revoke(&key).await;
+    server.stop().succeeded();
+}
+
+#[test]
 fn a_relative_pepper_and_a_database_elsewhere_are_used() {
     let keystead = Binary::on_sqlite().with("KEYSTEAD_PEPPER_FILE", "my-pepper").with("DATABASE_URL", "sqlite:my.db");
     keystead.serve().stop().succeeded();

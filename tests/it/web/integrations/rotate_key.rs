@@ -46,6 +46,31 @@ async fn the_new_key_works_and_the_old_one_is_refused_from_that_moment() {
 }
 
 #[tokio::test]
+async fn the_old_key_stays_refused_when_the_clock_goes_back() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let old = maya.create_key("Production").await;
+    maya.rotate(&old).await;
+    app.clock.advance(chrono::TimeDelta::hours(-1));
+    assert_eq!(app.verify(&old.secret).await, "ROTATED");
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_does_not_lose_the_new_key() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await.by_htmx();
+    maya.create_key("Damaged").await;
+    let key = maya.create_key("Production").await;
+    app.execute("UPDATE api_keys SET hint = '' WHERE name = 'Damaged'").await;
+    let rotated = maya.rotate(&key).await;
+    assert_eq!(app.verify(&rotated.secret).await, "VALID");
+    let created = maya.create_key("Another").await;
+    assert_eq!(app.verify(&created.secret).await, "VALID");
+    maya.revoke(&rotated).await;
+    assert_eq!(app.verify(&rotated.secret).await, "REVOKED");
+}
+
+#[tokio::test]
 async fn with_scripts_the_answer_brings_the_list_along() {
     let app = TestApp::start().await;
     let maya = app.admin().await.by_htmx();
