@@ -86,7 +86,10 @@ impl Db {
         }
     }
 
-    /// Runs `work`, which only reads, on a thread that may block.
+    /// Runs `work`, which only reads: on SQLite at once, where it is asked for, on Postgres on a thread that may block.
+    ///
+    /// A read of SQLite takes some microseconds and waits for no writer (WAL); handing it to another thread and back
+    /// costs several times as much CPU (`docs/performance.md`). Only when no connection is free does it wait elsewhere.
     ///
     /// # Errors
     /// Whatever `work` fails with, or a [`StoreError`] when there is no connection.
@@ -95,6 +98,12 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        if let Some(file) = &self.file {
+            file.check()?;
+            if let Some(mut conn) = self.pool.try_get() {
+                return work(&mut conn);
+            }
+        }
         let db = self.clone();
         on_blocking_thread(move || {
             let mut conn = db.connection()?;
