@@ -13,8 +13,9 @@ use crate::domain::{
     secret::{KeyPrefix, PrefixError},
 };
 
-/// Flags and variables as they were given. `--help` shows these texts.
+/// Flags and variables as they were given. `--help` shows these texts, so they are plain.
 #[derive(clap::Args, Clone, Debug)]
+#[allow(rustdoc::bare_urls)]
 pub struct Settings {
     /// Address and port to listen on
     #[arg(long, env = "KEYSTEAD_LISTEN", default_value = "127.0.0.1:8080", global = true, value_name = "ADDRESS:PORT")]
