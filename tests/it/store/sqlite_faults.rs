@@ -6,7 +6,8 @@ use std::sync::{Arc, Barrier};
 
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 use futures_util::future::join_all;
-use keystead::store::StoreError;
+use keystead::store::{Conn, StoreError};
+use tokio::runtime::Handle;
 
 use crate::support::{Answer, Key, Person, TestApp};
 
@@ -97,18 +98,32 @@ struct Pages {
 
 /// Lets the database grow by so many pages and no further, on every connection of the pool.
 async fn limit_growth(app: &TestApp, pages: i64) {
+    on_every_connection(app, move |conn| {
+        let now = sql_query("PRAGMA page_count").get_result::<Pages>(conn)?.page_count;
+        sql_query(format!("PRAGMA max_page_count = {}", now + pages)).execute(conn)?;
+        Ok(())
+    })
+    .await;
+}
+
+/// Each of four reads, on a thread of its own, holds its connection until all four are taken.
+async fn on_every_connection(
+    app: &TestApp,
+    work: impl Fn(&mut Conn) -> Result<(), StoreError> + Copy + Send + 'static,
+) {
     let all_connections = Arc::new(Barrier::new(4));
-    let limited = (0..4).map(|_| {
-        let all_connections = Arc::clone(&all_connections);
-        app.app.db.read::<_, StoreError>(move |conn| {
-            let now = sql_query("PRAGMA page_count").get_result::<Pages>(conn)?.page_count;
-            sql_query(format!("PRAGMA max_page_count = {}", now + pages)).execute(conn)?;
-            all_connections.wait();
-            Ok(())
+    let reads = (0..4).map(|_| {
+        let (db, all_connections, runtime) = (app.app.db.clone(), Arc::clone(&all_connections), Handle::current());
+        tokio::task::spawn_blocking(move || {
+            runtime.block_on(db.read(move |conn| {
+                work(conn)?;
+                all_connections.wait();
+                Ok::<_, StoreError>(())
+            }))
         })
     });
-    for done in join_all(limited).await {
-        done.unwrap();
+    for done in join_all(reads).await {
+        done.unwrap().unwrap();
     }
 }
 
@@ -161,16 +176,11 @@ async fn a_database_file_that_is_gone_makes_no_key_that_nobody_will_ever_find() 
 #[tokio::test]
 async fn a_database_that_can_only_be_read_says_so_and_goes_on_verifying() {
     let (app, maya, key) = app_with_key().await;
-    let all_connections = Arc::new(Barrier::new(4));
-    let closed = (0..4).map(|_| {
-        let all_connections = Arc::clone(&all_connections);
-        app.app.db.read::<_, StoreError>(move |conn| {
-            sql_query("PRAGMA query_only = ON").execute(conn)?;
-            all_connections.wait();
-            Ok(())
-        })
-    });
-    join_all(closed).await;
+    on_every_connection(&app, |conn| {
+        sql_query("PRAGMA query_only = ON").execute(conn)?;
+        Ok(())
+    })
+    .await;
     let refused = maya.try_create_key("Staging").await.expect(503);
     assert_says(&refused, "The database can't be reached; wait a minute.");
     assert_eq!(app.verify(&key.secret).await, "VALID");
