@@ -158,10 +158,11 @@ fn unshaped_failure(response: &HttpResponse<BoxBody>) -> Option<Failure> {
 
 fn shape_failure(app: &App, shape: ShapeFailure, failure: &Failure, asked: &Asked, before: &HeaderMap) -> HttpResponse {
     let mut shaped = shape(app, failure, asked);
-    for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
-        if let Some(value) = before.get(&name) {
-            shaped.headers_mut().insert(name, value.clone());
-        }
+    if let Some(allow) = before.get(header::ALLOW) {
+        shaped.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    if let Some(seconds) = failure.retry_after {
+        shaped.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     shaped
 }

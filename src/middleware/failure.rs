@@ -1,9 +1,6 @@
 //! A request that failed, before it has a shape: HTML pages, htmx fragments and JSON problems are made from it.
 
-use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
-    http::{StatusCode, header},
-};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, http::StatusCode};
 
 use super::envelope::RequestId;
 use crate::{
@@ -129,11 +126,7 @@ impl Failure {
 
     /// An answer without a body yet; [`super::envelope`] gives it one that suits the caller.
     pub fn into_response(self) -> HttpResponse {
-        let mut builder = HttpResponseBuilder::new(self.status);
-        if let Some(seconds) = self.retry_after {
-            builder.insert_header((header::RETRY_AFTER, seconds.to_string()));
-        }
-        let mut response = builder.finish();
+        let mut response = HttpResponse::new(self.status);
         response.extensions_mut().insert(self);
         response
     }
