@@ -488,19 +488,30 @@ fn capabilities(kit: Kit, folder: &Path) -> Value {
 }
 
 /// Starts chromedriver on a port it chooses.
+///
+/// It takes a port that is free for IPv4 and wants the same for IPv6; when somebody else has that one it gives up. So a
+/// driver that ends before it listens is started anew.
 fn start_driver() -> (Child, u16) {
+    const TRIES: usize = 5;
     let path = installed("CHROMEDRIVER", &["chromedriver"]);
-    let mut command = Command::new(&path);
-    command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut driver = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", path.display()));
-    let mut lines = BufReader::new(driver.stdout.take().expect("stdout is a pipe")).lines();
-    let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-        let port = line.split("started successfully on port ").nth(1)?;
-        port.trim_end_matches('.').parse().ok()
-    });
-    // Nobody may leave it alone with a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    (driver, port.expect("chromedriver prints its port"))
+    for _ in 0..TRIES {
+        let mut command = Command::new(&path);
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", path.display()));
+        let mut lines = BufReader::new(driver.stdout.take().expect("stdout is a pipe")).lines();
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let port = line.split("started successfully on port ").nth(1)?;
+            port.trim_end_matches('.').parse().ok()
+        });
+        if let Some(port) = port {
+            // Nobody may leave it alone with a full pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (driver, port);
+        }
+        let _ = driver.kill();
+        let _ = driver.wait();
+    }
+    panic!("{} ended {TRIES} times before it listened", path.display());
 }
 
 /// A program named by a variable, or the first of these names on the path. Without one the test fails: a browser test
