@@ -57,7 +57,6 @@ pub struct AppState {
 
 /// Why the application cannot start. Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum StartError {
     #[error("cannot make the data directory {0}: {1}")]
     DataDir(PathBuf, std::io::Error),

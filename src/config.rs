@@ -95,7 +95,6 @@ pub struct Config {
 
 /// A setting that cannot be used. Each message names the variable and says what it should be.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum ConfigError {
     #[error("unknown variable {0}; known are {known}", known = VARIABLES.join(", "))]
     UnknownVariable(String),

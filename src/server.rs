@@ -38,7 +38,6 @@ const SHUTDOWN_SECONDS: u64 = 30;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum ServeError {
     #[error("cannot listen on {0}: {1}; is another server running there? (KEYSTEAD_LISTEN)")]
     Listen(String, std::io::Error),

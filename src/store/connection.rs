@@ -21,7 +21,6 @@ const POSTGRES_SETTINGS: &str = "SET lock_timeout = '4s'; SET statement_timeout 
 
 /// A connection to either database; queries are written once on this type.
 #[derive(diesel::MultiConnection)]
-#[allow(missing_docs)]
 #[allow(clippy::large_enum_variant)] // a handful exist, each for as long as the pool does
 pub enum Conn {
     Postgres(PurePg),

@@ -89,7 +89,7 @@ impl Db {
     /// Runs `work`, which only reads: on SQLite at once, where it is asked for, on Postgres on a thread that may block.
     ///
     /// A read of SQLite takes some microseconds and waits for no writer (WAL); handing it to another thread and back
-    /// costs several times as much CPU (`docs/performance.md`). Only when no connection is free does it wait elsewhere.
+    /// costs more CPU than the read (`docs/performance.md`). Only when no connection is free does it wait elsewhere.
     ///
     /// # Errors
     /// Whatever `work` fails with, or a [`StoreError`] when there is no connection.

@@ -1,4 +1,4 @@
-//! Where SQLite and Postgres differ (but for the settings of a connection), and the one way to write a query text once for both.
+//! Where SQLite and Postgres differ (but for the settings of a connection), and how one query text serves both.
 
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
@@ -7,8 +7,8 @@ use diesel::{
 
 use super::connection::Conn;
 
-/// Expands one Diesel query into both arms of [`Conn`]: for what (`ON CONFLICT`) Diesel's
-/// `MultiConnection` cannot build for a backend it does not know yet.
+/// Expands one Diesel query into both arms of [`Conn`]: for `ON CONFLICT`, which Diesel's `MultiConnection` cannot build
+/// for a backend it does not know yet.
 macro_rules! on {
     ($connection:expr, $c:ident => $query:expr) => {
         match $connection {
