@@ -11,5 +11,6 @@ pub mod organization;
 pub mod password;
 pub mod pepper;
 pub mod secret;
+pub mod usage;
 pub mod user;
 pub mod verdict;

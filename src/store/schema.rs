@@ -58,6 +58,7 @@ diesel::table! {
         created_at -> BigInt,
         revoked_at -> Nullable<BigInt>,
         version -> BigInt,
+        expires_at -> Nullable<BigInt>,
     }
 }
 
@@ -95,6 +96,50 @@ diesel::table! {
         address -> Nullable<Text>,
         user_agent -> Nullable<Text>,
         request_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    key_epoch (id) {
+        id -> BigInt,
+        value -> BigInt,
+    }
+}
+
+diesel::table! {
+    key_changes (epoch, key_id) {
+        epoch -> BigInt,
+        key_id -> Text,
+    }
+}
+
+diesel::table! {
+    nodes (id) {
+        id -> Text,
+        started_at -> BigInt,
+        applied_epoch -> BigInt,
+        renewal -> BigInt,
+        lease_ms -> BigInt,
+        lease_until -> BigInt,
+    }
+}
+
+diesel::table! {
+    key_usage (key_id, seconds, starts_at, code) {
+        key_id -> Text,
+        seconds -> BigInt,
+        starts_at -> BigInt,
+        code -> Text,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
+    key_last_used (key_id) {
+        key_id -> Text,
+        at -> BigInt,
+        address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
     }
 }
 

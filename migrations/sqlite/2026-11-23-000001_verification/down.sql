@@ -1,0 +1,6 @@
+DROP TABLE key_last_used;
+DROP TABLE key_usage;
+DROP TABLE nodes;
+DROP TABLE key_changes;
+DROP TABLE key_epoch;
+ALTER TABLE api_keys DROP COLUMN expires_at;
