@@ -112,7 +112,7 @@ fn fill(data: &Path) {
                 version: 1,
             };
             api_keys::insert(conn, &key, &user.id)?;
-            key_secrets::insert(conn, pepper.digest(&secret), &key.id, now)?;
+            key_secrets::insert(conn, pepper.digest(secret.as_presented()), &key.id, now)?;
         }
         Ok::<_, StoreError>(())
     })

@@ -41,6 +41,8 @@ async fn main() {
         brand: Name::parse("Talvin AI").unwrap(),
         key_prefix: KeyPrefix::parse("talvin_live").unwrap(),
         trusted_proxies: Vec::new(),
+        lease: std::time::Duration::from_secs(10),
+        safeguards: keystead::config::Safeguards { lease: true, notifications: true },
     };
     let app = AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
     let token = set_up_token(&app).await.unwrap().unwrap();

@@ -13,7 +13,8 @@ use std::{
 use crate::{
     clock::Clock,
     config::{Config, PublicUrl},
-    domain::{ids::InstallationId, pepper::Pepper},
+    domain::{ids::InstallationId, key_record::Epoch, pepper::Pepper},
+    key_index::{Follower, KeyIndex, Lease, Receipt, receipt},
     passwords::Passwords,
     pepper_file::{self, PepperError},
     store::{
@@ -44,6 +45,12 @@ pub struct AppState {
     pub clock: Arc<dyn Clock>,
     /// Digests keys and signs cookies.
     pub pepper: Pepper,
+    /// Every key, in memory.
+    pub index: Arc<KeyIndex>,
+    /// Until when the index may be believed.
+    pub lease: Arc<Lease>,
+    /// Keeps the index true.
+    pub follower: Follower,
     /// Hashes passwords.
     pub passwords: Passwords,
     /// Slows down guessing.
@@ -74,6 +81,8 @@ pub enum StartError {
         "the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)"
     )]
     PepperMissing(PathBuf),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     #[error("the pepper in {0} is not the one this database was made with; use the right file")]
     WrongPepper(PathBuf),
 }
@@ -95,18 +104,35 @@ impl AppState {
             })
             .await
             .map_err(|error| StartError::Database(config.database.clone(), error))?;
+        let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
+        let follower = Follower::start(&db, &index, &lease, &clock, config.lease, config.safeguards.notifications)
+            .map_err(StartError::Thread)?;
         Ok(Arc::new(Self {
             config,
             public_url,
             db,
             clock,
             pepper,
+            index,
+            lease,
+            follower,
             passwords: Passwords::default(),
             throttle: SignInThrottle::default(),
             installation_id,
             draining: AtomicBool::new(false),
             _lock: lock,
         }))
+    }
+
+    /// Waits until a change that was committed is in this node's memory, but no longer than a lease: the change is made,
+    /// and will be true here as soon as this node can read it.
+    pub async fn settle(&self, epoch: Epoch) {
+        let _ = tokio::time::timeout(self.config.lease, self.follower.applied(epoch)).await;
+    }
+
+    /// Waits until a change that took something away is true on every node.
+    pub async fn receipt(&self, epoch: Epoch) -> Receipt {
+        receipt(&self.db, &self.follower, &*self.clock, self.config.lease, epoch).await
     }
 
     /// From now on `/readyz` says no and every answer closes its connection.

@@ -3,10 +3,14 @@
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     path::PathBuf,
+    time::Duration,
 };
 
 use ipnet::IpNet;
-use url::Url;
+
+mod public_url;
+
+pub use public_url::PublicUrl;
 
 use crate::domain::{
     name::Name,
@@ -50,6 +54,11 @@ pub struct Settings {
     #[arg(long, env = "KEYSTEAD_TRUSTED_PROXIES", default_value = "", global = true, value_name = "CIDRS")]
     pub trusted_proxies: String,
 
+    /// With several nodes: the longest a node that is cut off may go on answering, and the longest a revocation may wait
+    /// for one; seconds, the same on every node
+    #[arg(long, env = "KEYSTEAD_LEASE_SECS", default_value = "10", global = true, value_name = "SECONDS")]
+    pub lease_secs: String,
+
     /// error, warn, info, debug, trace, or a tracing filter
     #[arg(long, env = "KEYSTEAD_LOG", default_value = "info", global = true, value_name = "LEVEL")]
     pub log: String,
@@ -60,7 +69,7 @@ pub struct Settings {
 }
 
 /// Every variable of ours; another one that begins with `KEYSTEAD_` is a typing error and refused.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "KEYSTEAD_LISTEN",
     "KEYSTEAD_PUBLIC_URL",
     "KEYSTEAD_DATA_DIR",
@@ -68,6 +77,7 @@ const VARIABLES: [&str; 9] = [
     "KEYSTEAD_BRAND",
     "KEYSTEAD_KEY_PREFIX",
     "KEYSTEAD_TRUSTED_PROXIES",
+    "KEYSTEAD_LEASE_SECS",
     "KEYSTEAD_LOG",
     "KEYSTEAD_LOG_FORMAT",
 ];
@@ -91,6 +101,19 @@ pub struct Config {
     pub key_prefix: KeyPrefix,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long a node may answer from memory after it last knew that its memory was true.
+    pub lease: Duration,
+    /// What tests may switch off.
+    pub safeguards: Safeguards,
+}
+
+/// What makes revocations true and fast; a test switches one off to see what it is for. A release build has all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Safeguards {
+    /// Whether a node without a lease refuses to answer.
+    pub lease: bool,
+    /// Whether Postgres' notifications are listened to.
+    pub notifications: bool,
 }
 
 /// A setting that cannot be used. Each message names the variable and says what it should be.
@@ -110,6 +133,8 @@ pub enum ConfigError {
     KeyPrefix(PrefixError),
     #[error("KEYSTEAD_TRUSTED_PROXIES: {0:?} is not an address or network such as 10.0.0.0/8")]
     TrustedProxies(String),
+    #[error("KEYSTEAD_LEASE_SECS: {0:?} is not a number of seconds from 1 to 300")]
+    Lease(String),
 }
 
 impl Settings {
@@ -135,6 +160,8 @@ impl Settings {
             brand: Name::parse(&self.brand).map_err(ConfigError::Brand)?,
             key_prefix: KeyPrefix::parse(&self.key_prefix).map_err(ConfigError::KeyPrefix)?,
             trusted_proxies: parse_networks(&self.trusted_proxies)?,
+            lease: parse_lease(&self.lease_secs)?,
+            safeguards: safeguards(),
         })
     }
 }
@@ -142,8 +169,28 @@ impl Settings {
 #[allow(clippy::disallowed_methods)] // this is the one room
 fn refuse_unknown_variables() -> Result<(), ConfigError> {
     let given = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    let unknown = given.filter(|name| name.starts_with("KEYSTEAD_") && !VARIABLES.contains(&name.as_str())).min();
+    let unknown = given
+        .filter(|name| {
+            name.starts_with("KEYSTEAD_") && !VARIABLES.contains(&name.as_str()) && Some(name.as_str()) != TEST_OFF
+        })
+        .min();
     unknown.map_or(Ok(()), |name| Err(ConfigError::UnknownVariable(name)))
+}
+
+/// Names of [`Safeguards`], separated by commas; known to debug builds, and to release builds made for measuring.
+const TEST_OFF: Option<&str> =
+    if cfg!(any(debug_assertions, feature = "test-switches")) { Some("KEYSTEAD_TEST_OFF") } else { None };
+
+#[allow(clippy::disallowed_methods)] // this is the one room
+fn safeguards() -> Safeguards {
+    let off = TEST_OFF.and_then(|name| std::env::var(name).ok()).unwrap_or_default();
+    let is_on = |name| !off.split(',').any(|word| word == name);
+    Safeguards { lease: is_on("lease"), notifications: is_on("notifications") }
+}
+
+fn parse_lease(text: &str) -> Result<Duration, ConfigError> {
+    let seconds = text.trim().parse().ok().filter(|seconds| (1..=300).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Lease(text.to_owned()))
 }
 
 fn parse_database_url(url: &str) -> Result<DatabaseUrl, ConfigError> {
@@ -186,80 +233,9 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Where people open the site: the base of links, and the only origins whose posts are accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicUrl {
-    /// Scheme, host and port, as a browser's `Origin` header writes them.
-    origin: String,
-    /// Further origins that are this site.
-    aliases: Vec<String>,
-    secure: bool,
-}
-
-impl PublicUrl {
-    fn parse(text: &str) -> Result<Self, ConfigError> {
-        let refused = || ConfigError::PublicUrl(text.to_owned());
-        let url = Url::parse(text).map_err(|_| refused())?;
-        let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-        let anonymous = url.username().is_empty() && url.password().is_none();
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !bare || !anonymous {
-            return Err(refused());
-        }
-        Ok(Self { origin: url.origin().ascii_serialization(), aliases: Vec::new(), secure: url.scheme() == "https" })
-    }
-
-    /// What holds while `KEYSTEAD_PUBLIC_URL` is unset: every loopback name of the port is the site.
-    pub fn of_loopback(port: u16) -> Self {
-        let origin = |host: &str| match port {
-            80 => format!("http://{host}"),
-            _ => format!("http://{host}:{port}"),
-        };
-        Self { origin: origin("localhost"), aliases: vec![origin("127.0.0.1"), origin("[::1]")], secure: false }
-    }
-
-    /// Without a slash at the end.
-    pub fn as_str(&self) -> &str {
-        &self.origin
-    }
-
-    /// Whether it is https: decides cookie security and HSTS.
-    pub fn is_secure(&self) -> bool {
-        self.secure
-    }
-
-    /// Whether a browser's `Origin` header names this site.
-    pub fn is_own_origin(&self, origin: &str) -> bool {
-        origin == self.origin || self.aliases.iter().any(|alias| alias == origin)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn public_urls() {
-        let origin = |text| PublicUrl::parse(text).map(|url| url.origin).ok();
-        assert_eq!(origin("https://Keys.Example.com/").as_deref(), Some("https://keys.example.com"));
-        assert_eq!(origin("http://192.168.1.5:8080").as_deref(), Some("http://192.168.1.5:8080"));
-        assert_eq!(origin("https://keys.example.com:443").as_deref(), Some("https://keys.example.com"));
-        for bad in ["", "keys.example.com", "ftp://x", "https://x/path", "https://x?q", "https://u:p@x", "file:///x"] {
-            assert_eq!(origin(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn every_loopback_name_is_the_site_while_none_is_set() {
-        let url = PublicUrl::of_loopback(8080);
-        for origin in ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"] {
-            assert!(url.is_own_origin(origin), "{origin}");
-        }
-        for origin in
-            ["http://localhost", "http://localhost:8081", "https://localhost:8080", "null", "http://127.0.0.2:8080"]
-        {
-            assert!(!url.is_own_origin(origin), "{origin}");
-        }
-    }
 
     #[test]
     fn networks() {

@@ -14,6 +14,7 @@ pub mod app;
 
 pub mod clock;
 pub mod config;
+pub mod key_index;
 pub mod passwords;
 pub mod pepper_file;
 pub mod store;

@@ -73,17 +73,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let link = |token| format!("{}/setup?token={token}", app.public_url.as_str());
     let set_up_link = set_up_token(&app).await?.map(link);
     let served = app.clone();
-    let server = HttpServer::new(move || {
-        ActixApp::new()
-            .wrap(from_fn(envelope))
-            // Outside the envelope, which reads a cookie: actix parses all of them once, on the first look.
-            .wrap(from_fn(pages::cookie_filter::keep_own_cookies))
-            .configure(|config| mount(config, &served))
-    })
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    let server = HttpServer::new(move || ActixApp::new().configure(|config| mount(config, &served)))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .listen(listener)?
+        .run();
     Ok(Running { app, address, set_up_link, server })
 }
 
@@ -93,9 +87,12 @@ impl Running {
     /// # Errors
     /// When the server cannot go on.
     pub async fn run(self) -> Result<(), ServeError> {
-        let purging = tokio::spawn(worker::purge_expired::run(self.app));
+        let purging = tokio::spawn(worker::purge_expired::run(self.app.clone()));
         let ended = self.server.await;
         purging.abort();
+        // Nobody is answered any more: the lease goes back, so that no revocation elsewhere waits for this node.
+        let app = self.app;
+        let _ = tokio::task::spawn_blocking(move || app.follower.stop()).await;
         Ok(ended?)
     }
 
@@ -105,14 +102,20 @@ impl Running {
     }
 }
 
-/// Everything that stands inside the envelope: what handlers may use, the API, and the pages.
+/// Everything: what handlers may use, verification, and inside the envelope the rest of the API and the pages.
 pub fn mount(config: &mut web::ServiceConfig, app: &App) {
-    config
-        .app_data(web::Data::new(app.clone()))
-        .app_data(web::Data::new(shape_failure as ShapeFailure))
+    let in_envelope = web::scope("")
+        .wrap(from_fn(envelope))
+        // Outside the envelope, which reads a cookie: actix parses all of them once, on the first look.
+        .wrap(from_fn(pages::cookie_filter::keep_own_cookies))
         .configure(limits::configure)
         .configure(api::configure)
         .configure(|config| pages::configure(config, app));
+    config
+        .app_data(web::Data::new(app.clone()))
+        .app_data(web::Data::new(shape_failure as ShapeFailure))
+        .configure(api::configure_verification)
+        .service(in_envelope);
 }
 
 /// Lets requests in flight finish, and those that are about to come, then stops.

@@ -13,7 +13,8 @@ use crate::{
         name::Name,
         secret::{EntropyError, Secret},
     },
-    store::{StoreError, api_keys, audit_events, form_tokens, key_secrets},
+    key_index::Receipt,
+    store::{StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets},
 };
 
 /// What the form says.
@@ -31,6 +32,8 @@ pub struct NewKey {
     pub key: ApiKey,
     /// To be shown once.
     pub secret: Secret,
+    /// Where the secret before it is refused, if there was one.
+    pub receipt: Option<Receipt>,
 }
 
 /// Why no key was made.
@@ -67,7 +70,7 @@ impl From<StoreError> for CreateKeyError {
 pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<NewKey, CreateKeyError> {
     let now = app.clock.now();
     let secret = Secret::generate(&app.config.key_prefix)?;
-    let digest = app.pepper.digest(&secret);
+    let digest = app.pepper.digest(secret.as_presented());
     let key = ApiKey {
         id: KeyId::generate(now),
         organization_id: admin.organization_id().clone(),
@@ -81,7 +84,7 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
     };
     let event = AuditEvent::of_key(admin, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), now);
     let (organization_id, user_id) = (admin.organization_id().clone(), admin.user_id().clone());
-    let key = app
+    let (key, epoch) = app
         .db
         .write(move |conn| {
             if !form_tokens::claim(conn, &organization_id, input.form_token.as_str(), now)? {
@@ -93,8 +96,10 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
             api_keys::insert(conn, &key, &user_id)?;
             key_secrets::insert(conn, digest, &key.id, now)?;
             audit_events::insert(conn, &event)?;
-            Ok(key)
+            let epoch = key_changes::record(conn, &key.id)?;
+            Ok((key, epoch))
         })
         .await?;
-    Ok(NewKey { key, secret })
+    app.settle(epoch).await;
+    Ok(NewKey { key, secret, receipt: None })
 }

@@ -1,4 +1,4 @@
-//! Revoke a key: none of its secrets works from the moment this returns, and nothing brings it back.
+//! Revoke a key: none of its secrets works on any node from the moment this returns, and nothing brings it back.
 //!
 //! A revocation wins over a rotation that came between (`docs/decisions/0005-revoke-wins.md`).
 
@@ -10,7 +10,8 @@ use crate::{
         audit_event::{AuditAction, AuditEvent},
         ids::KeyId,
     },
-    store::{StoreError, api_keys, audit_events, key_secrets},
+    key_index::Receipt,
+    store::{StoreError, api_keys, audit_events, key_changes, key_secrets},
 };
 
 /// What the form says.
@@ -35,14 +36,15 @@ pub enum RevokeKeyError {
     Store(#[from] StoreError),
 }
 
-/// Revokes a key and returns it as it was.
+/// Revokes a key; returns it as it was, and where it is refused.
 ///
 /// # Errors
 /// See [`RevokeKeyError`].
-pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<ApiKey, RevokeKeyError> {
+pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(ApiKey, Receipt), RevokeKeyError> {
     let now = app.clock.now();
     let admin = admin.clone();
-    app.db
+    let (key, epoch) = app
+        .db
         .write(move |conn| {
             let organization_id = admin.organization_id();
             let key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RevokeKeyError::NotFound)?;
@@ -57,7 +59,9 @@ pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<Ap
             key_secrets::end_all(conn, &key.id, now)?;
             let named = (key.id.clone(), key.name.clone());
             audit_events::insert(conn, &AuditEvent::of_key(&admin, AuditAction::KeyRevoked, named, now))?;
-            Ok(key)
+            let epoch = key_changes::record(conn, &key.id)?;
+            Ok((key, epoch))
         })
-        .await
+        .await?;
+    Ok((key, app.receipt(epoch).await))
 }

@@ -1,4 +1,4 @@
-//! Rotate a key: it gets a new secret, and the old one is refused from the moment this returns.
+//! Rotate a key: it gets a new secret, and the old one is refused on every node from the moment this returns.
 //!
 //! Whoever rotates must have seen the newest version: of many who rotate one version at once, one succeeds.
 
@@ -13,7 +13,7 @@ use crate::{
         ids::KeyId,
         secret::{EntropyError, Secret},
     },
-    store::{StoreError, api_keys, audit_events, form_tokens, key_secrets},
+    store::{StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets},
 };
 
 /// What the form says.
@@ -54,9 +54,9 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
     let now = app.clock.now();
     let prefix = app.config.key_prefix.clone();
     let secret = Secret::generate(&prefix)?;
-    let (digest, hint) = (app.pepper.digest(&secret), secret.hint());
+    let (digest, hint) = (app.pepper.digest(secret.as_presented()), secret.hint());
     let admin = admin.clone();
-    let key = app
+    let (key, epoch) = app
         .db
         .write(move |conn| {
             let organization_id = admin.organization_id();
@@ -81,8 +81,10 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
             let named = (key.id.clone(), key.name.clone());
             audit_events::insert(conn, &AuditEvent::of_key(&admin, AuditAction::KeyRotated, named, now))?;
             (key.prefix, key.hint, key.version) = (prefix, hint, input.version + 1);
-            Ok(key)
+            let epoch = key_changes::record(conn, &key.id)?;
+            Ok((key, epoch))
         })
         .await?;
-    Ok(NewKey { key, secret })
+    let receipt = Some(app.receipt(epoch).await);
+    Ok(NewKey { key, secret, receipt })
 }

@@ -1,31 +1,32 @@
-//! Verify a key: read it, digest it, look the digest up once.
-//!
-//! This is the seam where an in-memory index takes the database's place; nothing outside this file knows which it is.
+//! Verify a key: ask the lease, read the key, digest it, look the digest up in memory. No database, no lock, no write.
+
+use std::time::Duration;
 
 use crate::{
-    app::App,
-    domain::{secret::Secret, verdict::Verdict},
-    store::{StoreError, key_secrets, key_secrets::FoundSecret},
+    app::AppState,
+    domain::{secret::PresentedKey, verdict::Verdict},
+    key_index::Caller,
 };
+
+/// Nobody may pass: this node does not know whether its memory is still true, or has not loaded it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this node holds no lease")]
+pub struct NoLease;
+
+/// When to ask again without a lease: it comes back within a second once the database answers.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Whether this text is a key that may pass.
 ///
 /// # Errors
-/// [`StoreError`] when the database cannot be read: then nobody may pass.
-pub async fn verify_key(app: &App, text: &str) -> Result<Verdict, StoreError> {
-    // Nothing malformed reaches the HMAC or the database; that also makes a digest out of a stolen database useless.
-    let Ok(secret) = Secret::parse(text) else { return Ok(Verdict::Malformed) };
-    let digest = app.pepper.digest(&secret);
-    let found = app.db.read(move |conn| key_secrets::find(conn, digest)).await?;
-    Ok(found.map_or(Verdict::NotFound, judge))
-}
-
-fn judge(secret: FoundSecret) -> Verdict {
-    if secret.is_revoked {
-        Verdict::Revoked(secret.key)
-    } else if secret.is_replaced {
-        Verdict::Rotated(secret.key)
-    } else {
-        Verdict::Valid(secret.key)
+/// [`NoLease`]: ask again, or another node.
+pub fn verify_key<'a>(app: &'a AppState, text: &str, caller: Caller<'_>) -> Result<Verdict<'a>, NoLease> {
+    // Before the look-up, never after it (see `Lease`).
+    if !app.lease.is_held(app.clock.since_boot()) {
+        return Err(NoLease);
     }
+    // Nothing malformed reaches the HMAC; that also makes a digest out of a stolen database useless.
+    let Ok(key) = PresentedKey::parse(text) else { return Ok(Verdict::Malformed) };
+    let digest = app.pepper.digest(key);
+    Ok(app.index.judge(&digest, app.clock.now(), caller))
 }

@@ -2,7 +2,10 @@
 
 use actix_web::{HttpResponse, Responder, web};
 
-use crate::{actions::check_ready::check_ready, app::App};
+use crate::{
+    actions::check_ready::{NotReady, check_ready},
+    app::App,
+};
 
 /// The routes of this room.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -16,7 +19,7 @@ async fn livez() -> impl Responder {
     status(HttpResponse::Ok(), "ok")
 }
 
-/// Requests may come: the database answers and the server is not about to stop.
+/// Requests may come: keys can be verified, pages be served, and the server is not about to stop.
 async fn readyz(app: web::Data<App>) -> impl Responder {
     if app.is_draining() {
         return status(HttpResponse::ServiceUnavailable(), "stopping");
@@ -24,12 +27,14 @@ async fn readyz(app: web::Data<App>) -> impl Responder {
     match check_ready(&app).await {
         Ok(()) => status(HttpResponse::Ok(), "ok"),
         Err(error) => {
-            tracing::warn!(%error, "not ready");
-            status(HttpResponse::ServiceUnavailable(), "the database does not answer")
+            if let NotReady::Store(words) = &error {
+                tracing::warn!(error = %words, "not ready");
+            }
+            status(HttpResponse::ServiceUnavailable(), &error.to_string())
         }
     }
 }
 
-fn status(mut builder: actix_web::HttpResponseBuilder, status: &'static str) -> HttpResponse {
+fn status(mut builder: actix_web::HttpResponseBuilder, status: &str) -> HttpResponse {
     builder.json(serde_json::json!({ "status": status }))
 }

@@ -1,12 +1,22 @@
 //! Failures for programs: RFC 9457 problem documents with a stable `code`.
 
-use actix_web::HttpResponse;
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
 use serde::Serialize;
 
 use crate::{
+    actions::verify_key::{NoLease, RETRY_AFTER},
     app::App,
-    middleware::{envelope::Asked, failure::Failure},
+    middleware::{
+        envelope::{self, Asked},
+        failure::Failure,
+    },
 };
+
+/// The media type of a problem document.
+pub const PROBLEM_JSON: &str = "application/problem+json";
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -16,17 +26,43 @@ struct Problem<'a> {
     status: u16,
     detail: &'a str,
     code: &'static str,
-    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+/// A problem document as text.
+pub fn document(status: StatusCode, code: &'static str, detail: &str, request_id: Option<&str>) -> String {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let problem = Problem { r#type: "about:blank", title, status: status.as_u16(), detail, code, request_id };
+    serde_json::to_string(&problem).unwrap_or_default()
 }
 
 /// Gives a failure the body of a problem document.
 pub fn shape(_app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
-    HttpResponse::build(failure.status).content_type("application/problem+json").json(Problem {
-        r#type: "about:blank",
-        title: failure.status.canonical_reason().unwrap_or("Error"),
-        status: failure.status.as_u16(),
-        detail: &failure.message,
-        code: failure.code,
-        request_id: &asked.request_id,
-    })
+    let body = document(failure.status, failure.code, &failure.message, Some(&asked.request_id));
+    HttpResponse::build(failure.status).content_type(PROBLEM_JSON).body(body)
+}
+
+/// The whole answer for a failure outside of the envelope, where verifications are answered.
+pub fn answer(app: &App, failure: &Failure) -> HttpResponse {
+    let id = envelope::new_request_id();
+    let body = document(failure.status, failure.code, &failure.message, Some(&id));
+    let mut builder = HttpResponse::build(failure.status);
+    builder.content_type(PROBLEM_JSON);
+    if let Some(seconds) = failure.retry_after {
+        builder.insert_header((header::RETRY_AFTER, seconds));
+    }
+    let mut response = builder.body(body);
+    envelope::finish(&mut response, app, Some(&id));
+    response
+}
+
+impl From<NoLease> for Failure {
+    fn from(_: NoLease) -> Self {
+        let message = "This node cannot tell right now whether its keys are up to date: it is starting, or cut off from \
+            its database. Ask again, or another node.";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let retry_after = i64::try_from(RETRY_AFTER.as_secs()).ok();
+        Self { retry_after, ..Self::new(status, "no_lease", "Not now", message) }
+    }
 }

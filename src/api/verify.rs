@@ -1,59 +1,42 @@
-//! `POST /v1/keys/verify`: is this key good?
+//! `POST /v1/keys/verify`: is this key good? And these?
 
-use std::fmt;
+use std::time::Duration;
 
-use actix_web::{HttpResponse, web};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error, IgnoredAny, MapAccess, Visitor},
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderMap},
+    },
+    web::{self, Bytes},
 };
-use zeroize::Zeroizing;
+use serde::Serialize;
+use serde_json::error::Category;
 
+use super::{
+    problem,
+    questions::{MAX_KEYS, Question},
+};
 use crate::{
-    actions::verify_key::verify_key,
+    actions::verify_key::{NoLease, verify_key},
     app::App,
     domain::verdict::Verdict,
-    middleware::{failure::Failure, limits},
+    key_index::Caller,
+    middleware::{client::caller_of, envelope, failure::Failure, limits},
 };
+
+/// The largest body, in bytes: room for [`MAX_KEYS`] of the longest keys.
+const MAX_BODY: usize = 128 * 1024;
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What is said to a body that cannot be read.
+const EXPECTED: &str = r#"Send {"key": "…"} or {"keys": ["…", …]} with at most 1,000 keys."#;
 
 /// The routes of this room.
 pub fn configure(config: &mut web::ServiceConfig) {
-    let expected = limits::json(r#"{"key": "…"}"#);
-    config.service(web::resource("/v1/keys/verify").app_data(expected).route(web::post().to(verify)));
-}
-
-/// `{"key": "…"}`; other members are ignored.
-struct Question {
-    key: Zeroizing<String>,
-}
-
-/// By hand, because a derived one would also take `["…"]`.
-impl<'de> Deserialize<'de> for Question {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Question;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with the member `key`")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Question, A::Error> {
-                let mut key = None;
-                while let Some(name) = members.next_key::<String>()? {
-                    if name != "key" {
-                        members.next_value::<IgnoredAny>()?;
-                    } else if key.replace(members.next_value()?).is_some() {
-                        return Err(Error::duplicate_field("key"));
-                    }
-                }
-                Ok(Question { key: key.ok_or_else(|| Error::missing_field("key"))? })
-            }
-        }
-
-        deserializer.deserialize_map(Members)
-    }
+    let resource =
+        web::resource("/v1/keys/verify").route(web::post().to(verify)).default_service(web::to(refuse_method));
+    config.service(resource);
 }
 
 /// Always 200 for a well-formed question: `code` is `VALID`, or the reason why not.
@@ -69,19 +52,102 @@ struct Answer<'a> {
     name: Option<&'a str>,
 }
 
-impl<'a> From<&'a Verdict> for Answer<'a> {
-    fn from(verdict: &'a Verdict) -> Self {
+/// The answers to many, in the order of the keys.
+#[derive(Serialize)]
+struct Answers<'a> {
+    results: Vec<Answer<'a>>,
+}
+
+impl<'a> From<Verdict<'a>> for Answer<'a> {
+    fn from(verdict: Verdict<'a>) -> Self {
+        let key = verdict.key();
         Self {
             valid: verdict.is_valid(),
             code: verdict.code(),
-            key_id: verdict.key().map(|key| key.id.as_str()),
-            organization_id: verdict.key().map(|key| key.organization_id.as_str()),
-            name: verdict.key().map(|key| key.name.as_str()),
+            key_id: key.map(|key| key.id),
+            organization_id: key.map(|key| key.organization_id),
+            name: key.map(|key| key.name),
         }
     }
 }
 
-async fn verify(app: web::Data<App>, question: web::Json<Question>) -> Result<HttpResponse, Failure> {
-    let verdict = verify_key(&app, &question.key).await?;
-    Ok(HttpResponse::Ok().json(Answer::from(&verdict)))
+async fn verify(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let text = match read(&request, body).await {
+        Ok(text) => text,
+        Err(failure) => return problem::answer(&app, &failure),
+    };
+    let caller = caller_of(&request, &app.config.trusted_proxies);
+    let answer = match serde_json::from_slice(&text) {
+        Ok(Question::One(key)) => one(&app, &key, caller),
+        Ok(Question::Many(keys)) => many(&app, &keys, caller),
+        Err(error) => return problem::answer(&app, &bad_json(&error)),
+    };
+    match answer {
+        Ok(body) => {
+            let mut response = HttpResponse::Ok().content_type("application/json").body(body);
+            envelope::finish(&mut response, &app, Some(&envelope::new_request_id()));
+            response
+        }
+        Err(no_lease) => problem::answer(&app, &no_lease.into()),
+    }
 }
+
+fn one(app: &App, key: &str, caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
+    let answer = Answer::from(verify_key(app, key, caller)?);
+    Ok(serde_json::to_vec(&answer).unwrap_or_default())
+}
+
+fn many(app: &App, keys: &[std::borrow::Cow<'_, str>], caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
+    let results = keys.iter().map(|key| verify_key(app, key, caller).map(Answer::from)).collect::<Result<_, _>>()?;
+    Ok(serde_json::to_vec(&Answers { results }).unwrap_or_default())
+}
+
+/// The body as it came: it is never inflated, and never longer than the limit.
+async fn read(request: &HttpRequest, body: web::Payload) -> Result<Bytes, Failure> {
+    let headers = request.headers();
+    if let Some(failure) = limits::compressed_body(headers) {
+        return Err(failure);
+    }
+    if !is_json(headers) {
+        let message = format!("{EXPECTED} Content-Type must be application/json.");
+        return Err(unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    match tokio::time::timeout(PATIENCE, body.to_bytes_limited(MAX_BODY)).await {
+        Ok(Ok(Ok(text))) => Ok(text),
+        Ok(Ok(Err(_))) => Err(unreadable(StatusCode::BAD_REQUEST, "The body could not be read.".to_owned())),
+        Ok(Err(_)) => {
+            let message = format!("The body is longer than {MAX_BODY} bytes. {EXPECTED}");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            Err(Failure::new(status, "payload_too_large", "Too much data", message))
+        }
+        Err(_) => Err(unreadable(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.".to_owned())),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    kind.eq_ignore_ascii_case(b"application/json") || kind.to_ascii_lowercase().ends_with(b"+json")
+}
+
+/// The position and the kind of the error, never what was sent: it may be a key.
+fn bad_json(error: &serde_json::Error) -> Failure {
+    let what = match error.classify() {
+        Category::Data => "does not have the expected members",
+        _ => "is not JSON",
+    };
+    let (line, column) = (error.line(), error.column());
+    unreadable(StatusCode::BAD_REQUEST, format!("The body {what} (line {line}, column {column}). {EXPECTED}"))
+}
+
+fn unreadable(status: StatusCode, message: String) -> Failure {
+    Failure::new(status, "bad_request", "The request body could not be read", message)
+}
+
+async fn refuse_method(app: web::Data<App>) -> HttpResponse {
+    let mut response = problem::answer(&app, &Failure::of_status(StatusCode::METHOD_NOT_ALLOWED));
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    response
+}
+
+const _: () = assert!(MAX_BODY > MAX_KEYS * (crate::domain::secret::MAX_KEY_BYTES + 4));

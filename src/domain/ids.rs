@@ -73,6 +73,11 @@ id!(
     SessionId,
     "ses_"
 );
+id!(
+    /// One run of the server on Postgres.
+    NodeId,
+    "nod_"
+);
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ pub mod audit_event;
 pub mod email;
 pub mod form_token;
 pub mod ids;
+pub mod key_record;
 pub mod name;
 pub mod organization;
 pub mod password;

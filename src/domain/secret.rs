@@ -153,11 +153,41 @@ impl Secret {
         Ok(Self(key))
     }
 
+    /// Reads a key and keeps a copy.
+    ///
+    /// # Errors
+    /// As [`PresentedKey::parse`].
+    pub fn parse(text: &str) -> Result<Self, MalformedKey> {
+        PresentedKey::parse(text).map(|key| Self(Zeroizing::new(key.0.to_owned())))
+    }
+
+    /// The same as somebody would present it.
+    pub fn as_presented(&self) -> PresentedKey<'_> {
+        PresentedKey(&self.0)
+    }
+
+    /// The key itself. Who may call this is a short list in the architecture test.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What may be shown of it later.
+    pub fn hint(&self) -> KeyHint {
+        let body = &self.0[..self.0.len() - CHECK_CHARS];
+        KeyHint(body[body.len() - HINT_CHARS..].to_owned())
+    }
+}
+
+/// A well-formed key where a caller's request keeps it: verifying it makes no copy.
+#[derive(Clone, Copy)]
+pub struct PresentedKey<'a>(&'a str);
+
+impl<'a> PresentedKey<'a> {
     /// Reads a key as a caller sent it. Order: length, ASCII, shape, checksum.
     ///
     /// # Errors
     /// [`MalformedKey`] says which check failed first.
-    pub fn parse(text: &str) -> Result<Self, MalformedKey> {
+    pub fn parse(text: &'a str) -> Result<Self, MalformedKey> {
         if text.len() > MAX_KEY_BYTES {
             return Err(MalformedKey::Length);
         }
@@ -172,18 +202,18 @@ impl Secret {
         if checksum(covered) != check {
             return Err(MalformedKey::Checksum);
         }
-        Ok(Self(Zeroizing::new(text.to_owned())))
+        Ok(Self(text))
     }
 
     /// The key itself. Who may call this is a short list in the architecture test.
-    pub fn expose(&self) -> &str {
-        &self.0
+    pub fn expose(&self) -> &'a str {
+        self.0
     }
+}
 
-    /// What may be shown of it later.
-    pub fn hint(&self) -> KeyHint {
-        let body = &self.0[..self.0.len() - CHECK_CHARS];
-        KeyHint(body[body.len() - HINT_CHARS..].to_owned())
+impl fmt::Debug for PresentedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PresentedKey(…)")
     }
 }
 

@@ -8,7 +8,10 @@ use actix_web::{HttpMessage, HttpRequest, http::header};
 use ipnet::IpNet;
 
 use super::envelope::RequestId;
-use crate::domain::actor::{Client, MAX_USER_AGENT};
+use crate::{
+    domain::actor::{Client, MAX_USER_AGENT},
+    key_index::Caller,
+};
 
 /// What the audit log keeps of a request.
 pub fn client_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Client {
@@ -22,9 +25,19 @@ pub fn client_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Client {
     }
 }
 
+/// What a verification counts of its caller, without a copy.
+pub fn caller_of<'a>(request: &'a HttpRequest, trusted_proxies: &[IpNet]) -> Caller<'a> {
+    let user_agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Caller { address: address_of(request, trusted_proxies), user_agent }
+}
+
+/// The peer's address, or what the trusted proxies in between say it is.
 fn address_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|network| network.contains(&address));
+    if !is_trusted(peer) {
+        return Some(peer);
+    }
     // Split as bytes: what a client wrote in front, readable or not, must not hide what the proxy wrote behind it.
     let lines = request.headers().get_all("x-forwarded-for");
     let hops: Vec<&[u8]> = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).collect();

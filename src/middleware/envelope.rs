@@ -3,7 +3,7 @@
 //! It is one middleware and stands outside of all that can fail, because an error of an inner one carries no request any
 //! more: whatever is needed to answer it is noted before.
 
-use std::time::Instant;
+use std::{cell::Cell, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
@@ -103,7 +103,7 @@ pub async fn envelope(
                 let shaped = shape_failure(&app, **shape, &failure, &asked, response.headers());
                 response = response.into_response(shaped);
             }
-            finish(response.response_mut(), &app, &asked);
+            finish(response.response_mut(), &app, Some(&asked.request_id));
             Ok(response)
         }
         Err(error) => {
@@ -112,7 +112,7 @@ pub async fn envelope(
             let failure =
                 if bare.status().is_server_error() { Failure::of_session() } else { Failure::of_status(bare.status()) };
             let mut shaped = shape_failure(&app, **shape, &failure, &asked, bare.headers());
-            finish(&mut shaped, &app, &asked);
+            finish(&mut shaped, &app, Some(&asked.request_id));
             Err((shaped.status(), InternalError::from_response(error, shaped).into()))
         }
     };
@@ -167,15 +167,24 @@ fn shape_failure(app: &App, shape: ShapeFailure, failure: &Failure, asked: &Aske
     shaped
 }
 
-fn finish(response: &mut HttpResponse, app: &App, asked: &Asked) {
-    add_headers(response.headers_mut(), app, asked);
+/// What every answer carries, and the end of its connection when the server is about to stop.
+pub fn finish(response: &mut HttpResponse, app: &App, request_id: Option<&str>) {
+    add_headers(response.headers_mut(), app, request_id);
     if app.is_draining() {
         // Not by the header: the encoder writes its own.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
 }
 
-fn add_headers(headers: &mut HeaderMap, app: &App, asked: &Asked) {
+/// The same for an answer that no browser ever sees: a gateway reads it, and passes on what it was told to.
+pub fn finish_for_gateway(response: &mut HttpResponse, app: &App) {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if app.is_draining() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+}
+
+fn add_headers(headers: &mut HeaderMap, app: &App, request_id: Option<&str>) {
     let fixed = HeaderValue::from_static;
     headers.insert(header::CONTENT_SECURITY_POLICY, fixed(CONTENT_SECURITY_POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
@@ -189,14 +198,21 @@ fn add_headers(headers: &mut HeaderMap, app: &App, asked: &Asked) {
     if app.public_url.is_secure() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=31536000"));
     }
-    if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
+    if let Some(Ok(id)) = request_id.map(HeaderValue::from_str) {
         headers.insert(X_REQUEST_ID, id);
     }
 }
 
-/// 64 random bits: enough to find one request in a log. Not a secret, so a fault of the generator is none either.
-fn new_request_id() -> String {
+/// 64 bits that look random: enough to find one request in a log. Not a secret, so each thread draws once and counts on
+/// from there (SplitMix64, Steele et al. 2014): asking the operating system each time costs more than a verification.
+pub fn new_request_id() -> String {
     use rand::TryRng;
-    let number = rand::rngs::SysRng.try_next_u64().unwrap_or_default();
-    format!("req_{number:016x}")
+    thread_local! {
+        static STATE: Cell<u64> = Cell::new(rand::rngs::SysRng.try_next_u64().unwrap_or_default());
+    }
+    let state = STATE.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+    STATE.set(state);
+    let number = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    format!("req_{:016x}", number ^ (number >> 31))
 }

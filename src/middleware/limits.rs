@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest,
-    error::{JsonPayloadError, UrlencodedError},
+    error::UrlencodedError,
     http::{
         StatusCode,
         header::{self, HeaderMap},
@@ -20,7 +20,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config
         .app_data(web::PayloadConfig::new(MAX_BODY))
         .app_data(web::FormConfig::default().limit(MAX_BODY).error_handler(|error, request| bad_form(&error, request)))
-        .app_data(json("a JSON object"));
+        .app_data(web::JsonConfig::default().limit(MAX_BODY));
 }
 
 /// The failure of a request whose body is compressed.
@@ -34,11 +34,6 @@ pub fn compressed_body(headers: &HeaderMap) -> Option<Failure> {
     (coding != "identity").then(|| Failure::new(status, "compressed_body", "Compressed request", message))
 }
 
-/// The limit for a JSON body; `expected` is what its reader is told to send.
-pub fn json(expected: &'static str) -> web::JsonConfig {
-    web::JsonConfig::default().limit(MAX_BODY).error_handler(move |error, _| bad_json(&error, expected))
-}
-
 fn bad_form(error: &UrlencodedError, _request: &HttpRequest) -> actix_web::Error {
     let status = match error {
         UrlencodedError::Overflow { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -46,27 +41,4 @@ fn bad_form(error: &UrlencodedError, _request: &HttpRequest) -> actix_web::Error
         _ => StatusCode::BAD_REQUEST,
     };
     Failure::of_status(status).into()
-}
-
-fn bad_json(error: &JsonPayloadError, expected: &str) -> actix_web::Error {
-    let (status, message) = match error {
-        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
-            return Failure::of_status(StatusCode::PAYLOAD_TOO_LARGE).into();
-        }
-        JsonPayloadError::ContentType => {
-            (StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Send {expected} with Content-Type: application/json."))
-        }
-        // The position and the kind of the error, never what was sent: it may be a key.
-        JsonPayloadError::Deserialize(json) => {
-            let what = match json.classify() {
-                serde_json::error::Category::Data => "does not have the expected members",
-                _ => "is not JSON",
-            };
-            let (line, column) = (json.line(), json.column());
-            let message = format!("The body {what} (line {line}, column {column}). Send {expected}.");
-            (StatusCode::BAD_REQUEST, message)
-        }
-        _ => (StatusCode::BAD_REQUEST, "The body could not be read.".to_owned()),
-    };
-    Failure::new(status, "bad_request", "The request body could not be read", message).into()
 }

@@ -46,6 +46,7 @@ impl ManageConnection for Manager {
 /// The database, shared by every worker.
 #[derive(Clone)]
 pub struct Db {
+    url: DatabaseUrl,
     pool: Pool<Manager>,
     /// SQLite has one writer: waiting here is fair and wakes at once, waiting in `busy_timeout` is neither.
     writer: Option<Arc<Mutex<()>>>,
@@ -68,13 +69,38 @@ impl Db {
             DatabaseUrl::Postgres(_) => (None, None),
             DatabaseUrl::Sqlite(path) => (Some(Arc::default()), Some(Arc::new(DatabaseFile::open(path)?))),
         };
-        Ok(Self { pool, writer, file })
+        Ok(Self { url: url.clone(), pool, writer, file })
+    }
+
+    /// A connection of one's own, for whoever works all the time.
+    ///
+    /// # Errors
+    /// [`StoreError::Fault`] when the database cannot be reached.
+    pub fn connect_apart(&self) -> Result<Conn, StoreError> {
+        self.check_file()?;
+        self.url.connect()
+    }
+
+    /// Whether the file is still the one that was opened. SQLite itself would go on with a file that was removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Fault`] when it is gone or another.
+    pub fn check_file(&self) -> Result<(), StoreError> {
+        self.file.as_ref().map_or(Ok(()), |file| file.check())
+    }
+
+    /// Where the database is.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    /// Whether several servers may share the database.
+    pub fn has_nodes(&self) -> bool {
+        matches!(self.url, DatabaseUrl::Postgres(_))
     }
 
     fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
-        if let Some(file) = &self.file {
-            file.check()?;
-        }
+        self.check_file()?;
         Ok(self.pool.get()?)
     }
 

@@ -47,3 +47,14 @@ pub fn sqlite_version(conn: &mut Conn) -> QueryResult<Option<String>> {
         Conn::Postgres(_) => Ok(None),
     }
 }
+
+/// The channel on which followers are woken.
+pub const CHANNEL: &str = "keystead_key_changes";
+
+/// Wakes the followers of other nodes once this transaction is committed. A mere wake-up: they ask in any case.
+pub fn notify_followers(conn: &mut Conn) -> QueryResult<()> {
+    match conn {
+        Conn::Sqlite(_) => Ok(()),
+        Conn::Postgres(c) => c.batch_execute(&format!("NOTIFY {CHANNEL}")),
+    }
+}

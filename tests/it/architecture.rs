@@ -40,7 +40,7 @@ fn files_with(needle: &str, below: &str) -> Vec<String> {
 }
 
 /// The rooms, from the top of the ladder to its foot. Rooms on one step do not import each other.
-const LADDER: [&[&str]; 10] = [
+const LADDER: [&[&str]; 11] = [
     &["main"],
     &["cli"],
     &["server"],
@@ -48,7 +48,8 @@ const LADDER: [&[&str]; 10] = [
     &["middleware"],
     &["actions"],
     &["app"],
-    &["store", "passwords", "throttle", "pepper_file", "telemetry"],
+    &["key_index", "passwords", "throttle", "pepper_file", "telemetry"],
+    &["store"],
     &["config", "clock"],
     &["domain"],
 ];

@@ -86,7 +86,8 @@ async fn whatever_answers_get_answers_head_without_a_body() {
 async fn every_post_takes_16_kib_and_no_more() {
     let (app, maya, key) = app_with_key().await;
     let posts = PAGES.into_iter().chain(OTHERS).filter(|(_, takes)| takes.contains(&"POST"));
-    for (route, _) in posts {
+    // A question may be of a thousand keys; it has a limit and a test of its own.
+    for (route, _) in posts.filter(|(route, _)| *route != "/v1/keys/verify") {
         let path = path(route, &key);
         for bytes in [16 * 1024 + 1, 1024 * 1024] {
             let refused = with_body(&maya, &path, bytes).await;
@@ -179,9 +180,10 @@ async fn every_kind_of_answer_carries_the_security_headers() {
         ("sign-in", app.anonymous().get("/sign-in").await.expect(200)),
     ];
     app.execute("ALTER TABLE api_keys RENAME TO hidden").await;
+    app.execute("ALTER TABLE installation RENAME TO hidden_too").await;
     answers.push(("503 page", maya.get("/settings/integrations").await.expect(503)));
     answers.push(("503 htmx", maya.by_htmx().get(&format!("{keys}/new")).await));
-    answers.push(("503 problem", app.ask_about(&key.secret).await.expect(503)));
+    answers.push(("503 problem", maya.get("/readyz").await.expect(503)));
     for (what, answer) in &answers {
         assert_safe(answer, what);
         assert_eq!(answer.header("cache-control"), "no-store", "{what}");

@@ -7,6 +7,7 @@ use super::key_list;
 use crate::{
     app::App,
     domain::{actor::Admin, form_token::FormToken, ids::KeyId, secret::EntropyError},
+    key_index::Receipt,
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
@@ -101,4 +102,20 @@ pub fn list_page_of(request: &HttpRequest) -> i64 {
     let pairs = form_urlencoded::parse(request.query_string().as_bytes());
     let page = pairs.into_iter().find(|(name, _)| name == "page").and_then(|(_, page)| page.parse().ok());
     page.filter(|page| *page >= 1).unwrap_or(1)
+}
+
+/// A receipt in words: "Refused on 3 of 3 nodes after 41 ms."
+pub fn refused_on(receipt: &Receipt) -> String {
+    let Receipt { confirmed, nodes, after } = receipt;
+    let unit = if *nodes == 1 { "node" } else { "nodes" };
+    let time = match after.as_millis() {
+        milliseconds @ ..1_000 => format!("{milliseconds} ms"),
+        milliseconds => format!("{}.{} s", milliseconds / 1_000, milliseconds / 100 % 10),
+    };
+    let refused = format!("Refused on {confirmed} of {nodes} {unit} after {time}.");
+    match nodes - confirmed {
+        0 => refused,
+        1 => format!("{refused} The other one is cut off and answers nobody."),
+        others => format!("{refused} The other {others} are cut off and answer nobody."),
+    }
 }

@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, key_gone, key_id, list_page_of},
+    answers::{INCOMPLETE, TITLE, key_gone, key_id, list_page_of, refused_on},
     key_list::{KeyRow, add_list},
 };
 use crate::{
@@ -76,11 +76,11 @@ pub async fn submit(
         return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
     };
     match revoke_key(&app, &admin, RevokeKey { key_id: id, version }).await {
-        Ok(key) => {
+        Ok((key, receipt)) => {
             let toast = Toast {
                 kind: ToastKind::Good,
                 title: "API key revoked".to_owned(),
-                body: format!("{} no longer works.", key.name),
+                body: format!("{} no longer works. {}", key.name, refused_on(&receipt)),
             };
             if !htmx::is_htmx(&request) {
                 session::keep_toast(&session, &toast);

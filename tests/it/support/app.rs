@@ -99,6 +99,7 @@ impl TestApp {
             brand: "Talvin AI".to_owned(),
             key_prefix: "talvin_live".to_owned(),
             trusted_proxies: String::new(),
+            lease_secs: "10".to_owned(),
             log: String::new(),
             log_format: String::new(),
         };
@@ -116,7 +117,18 @@ impl TestApp {
             });
         });
         let (app, address, set_up_link, handle) = starting.await.expect("the server starts");
-        Self { app, clock, address, set_up_link, database, handle, thread: Some(thread) }
+        let app = Self { app, clock, address, set_up_link, database, handle, thread: Some(thread) };
+        app.ready().await;
+        app
+    }
+
+    /// Waits until it answers verifications.
+    pub async fn ready(&self) {
+        let begun = std::time::Instant::now();
+        while !self.app.lease.is_held(self.app.clock.since_boot()) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not become ready");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Where the server listens, as a URL.

@@ -164,7 +164,24 @@ impl Binary {
             greeting.push(more);
         }
         let base = format!("http://127.0.0.1:{port}");
+        wait_until_ready(&port);
         Server { base, greeting, started_in, child, stderr, readers: vec![log_reader, output_reader] }
+    }
+}
+
+/// Asks `/readyz` until it says yes.
+fn wait_until_ready(port: &str) {
+    let begun = Instant::now();
+    loop {
+        let mut answer = String::new();
+        if let Ok(mut stream) = std::net::TcpStream::connect(format!("127.0.0.1:{port}")) {
+            let _ = stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").and_then(|()| stream.read_to_string(&mut answer));
+        }
+        if answer.contains(" 200 ") {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the server does not become ready: {answer}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

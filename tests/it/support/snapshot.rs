@@ -21,6 +21,7 @@ pub fn assert_snapshot(app: &TestApp, name: &str, answer: &Answer) {
     settings.add_filter(r"ending in </span>[0-9A-Za-z]{4}<", "ending in </span>[4 characters]<");
     settings.add_filter(r#"name="idem" value="[0-9a-f]{32}""#, r#"name="idem" value="[32 digits]""#);
     settings.add_filter(r"/static/[0-9a-f]{16}/", "/static/[hash]/");
+    settings.add_filter(r"after \d+ ms\.", "after [n] ms.");
     settings.add_filter(r"req_[0-9a-f]{16}", "req_[16 digits]");
     settings.bind(|| insta::assert_snapshot!(name, text));
 }

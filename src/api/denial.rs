@@ -1,0 +1,145 @@
+//! Denials for gateways: RFC 6750 says which status and challenge, RFC 9457 which body.
+//!
+//! The bodies are made once: a refused key must not cost more than a good one.
+
+use std::sync::LazyLock;
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+    web::Bytes,
+};
+
+use super::problem::{self, PROBLEM_JSON};
+use crate::{actions::verify_key::RETRY_AFTER, app::App, domain::verdict::CODES, middleware::envelope};
+
+const X_AUTH_CODE: HeaderName = HeaderName::from_static("x-auth-code");
+
+/// Why a request is not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Two keys, or one header twice.
+    Ambiguous,
+    /// No key.
+    Missing,
+    /// A key that may not pass: the number of its verdict in [`CODES`].
+    Refused(usize),
+    /// This node cannot tell.
+    NoLease,
+}
+
+struct Kind {
+    status: StatusCode,
+    code: &'static str,
+    detail: &'static str,
+    challenge: Option<&'static str>,
+}
+
+impl Denial {
+    const fn kind(self) -> Kind {
+        const INVALID: Option<&str> = Some("Bearer realm=\"api\", error=\"invalid_token\"");
+        let unauthorized = StatusCode::UNAUTHORIZED;
+        match self {
+            Self::Ambiguous => Kind {
+                status: StatusCode::BAD_REQUEST,
+                code: "INVALID_REQUEST",
+                detail: "Send one API key, in Authorization: Bearer or in X-API-Key.",
+                challenge: Some("Bearer realm=\"api\", error=\"invalid_request\""),
+            },
+            // No error code: nothing was presented that could be wrong (RFC 6750, 3.1).
+            Self::Missing => Kind {
+                status: unauthorized,
+                code: "MISSING",
+                detail: "Send your API key in Authorization: Bearer or in X-API-Key.",
+                challenge: Some("Bearer realm=\"api\""),
+            },
+            Self::Refused(number) => Kind {
+                status: unauthorized,
+                code: CODES[number],
+                detail: match number {
+                    1 => "This API key was revoked.",
+                    2 => "This API key was replaced by a newer one.",
+                    3 => "This API key has expired.",
+                    4 => "This API key is not known.",
+                    _ => "This is not an API key.",
+                },
+                challenge: INVALID,
+            },
+            Self::NoLease => Kind {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "NO_LEASE",
+                detail: "Keys cannot be checked right now. Try again.",
+                challenge: None,
+            },
+        }
+    }
+
+    fn body(self) -> Bytes {
+        static BODIES: LazyLock<Vec<(Denial, Bytes)>> = LazyLock::new(|| {
+            let refused = (1..CODES.len()).map(Denial::Refused);
+            let all = [Denial::Ambiguous, Denial::Missing, Denial::NoLease].into_iter().chain(refused);
+            let body = |denial: Denial| {
+                let kind = denial.kind();
+                Bytes::from(problem::document(kind.status, kind.code, kind.detail, None))
+            };
+            all.map(|denial| (denial, body(denial))).collect()
+        });
+        BODIES.iter().find(|(denial, _)| *denial == self).map(|(_, body)| body.clone()).unwrap_or_default()
+    }
+
+    /// The answer.
+    pub fn into_response(self, app: &App) -> HttpResponse {
+        let kind = self.kind();
+        self.answer(app, kind.status, &kind)
+    }
+
+    /// The answer for nginx, which makes a 500 of anything but 401 and 403: those say why in `X-Auth-Code`.
+    pub fn into_response_for_nginx(self, app: &App) -> HttpResponse {
+        let kind = self.kind();
+        let mut response = self.answer(app, status_for_nginx(kind.status), &kind);
+        response.headers_mut().insert(X_AUTH_CODE, HeaderValue::from_static(kind.code));
+        response
+    }
+
+    fn answer(self, app: &App, status: StatusCode, kind: &Kind) -> HttpResponse {
+        let mut response = HttpResponse::new(status).set_body(self.body()).map_into_boxed_body();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if let Some(challenge) = kind.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if kind.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
+        }
+        envelope::finish_for_gateway(&mut response, app);
+        response
+    }
+}
+
+fn status_for_nginx(status: StatusCode) -> StatusCode {
+    if status == StatusCode::UNAUTHORIZED { status } else { StatusCode::FORBIDDEN }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_body_with_its_code() {
+        for (number, code) in CODES.iter().enumerate().skip(1) {
+            let body = Denial::Refused(number).body();
+            assert!(String::from_utf8_lossy(&body).contains(&format!("\"code\":\"{code}\"")), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn nginx_gets_nothing_that_it_makes_a_500_of() {
+        for status in [400, 401, 403, 429, 503] {
+            let seen = status_for_nginx(StatusCode::from_u16(status).unwrap()).as_u16();
+            assert_eq!(seen, if status == 401 { 401 } else { 403 });
+        }
+    }
+}

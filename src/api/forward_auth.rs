@@ -1,0 +1,85 @@
+//! `/v1/forward-auth`: a gateway asks with the headers of its own request whether to let it through.
+//!
+//! Any method and any path behind it. Allow is exactly 200 with an empty body (Envoy refuses 204; nginx gives up its
+//! connection after a body) and every identity header (a missing one would let a client's own through). Deny is RFC 6750
+//! with a problem document (RFC 9457).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{HeaderName, HeaderValue},
+    },
+    web,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{denial::Denial, presented};
+use crate::{
+    actions::verify_key::verify_key,
+    app::App,
+    domain::verdict::{Verdict, VerifiedKey},
+    middleware::{client::caller_of, envelope},
+};
+
+const X_KEY_ID: HeaderName = HeaderName::from_static("x-key-id");
+const X_KEY_NAME: HeaderName = HeaderName::from_static("x-key-name");
+const X_ORGANIZATION_ID: HeaderName = HeaderName::from_static("x-organization-id");
+const X_KEY_SCOPES: HeaderName = HeaderName::from_static("x-key-scopes");
+
+/// What stays as it is in `X-Key-Name` (RFC 3986, 2.3).
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The routes of this room.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource(["/v1/forward-auth/nginx", "/v1/forward-auth/nginx/{tail:.*}"]).to(for_nginx))
+        .service(web::resource(["/v1/forward-auth", "/v1/forward-auth/{tail:.*}"]).to(for_all));
+}
+
+async fn for_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    answer(&app, &request).unwrap_or_else(|denial| denial.into_response(&app))
+}
+
+/// nginx makes a 500 of every denial that is neither 401 nor 403.
+async fn for_nginx(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    answer(&app, &request).unwrap_or_else(|denial| denial.into_response_for_nginx(&app))
+}
+
+fn answer(app: &App, request: &HttpRequest) -> Result<HttpResponse, Denial> {
+    let key = presented::key_of(request.headers())?;
+    let verdict = verify_key(app, key, caller_of(request, &app.config.trusted_proxies)).map_err(|_| Denial::NoLease)?;
+    match verdict {
+        Verdict::Valid(key) => Ok(allow(app, key)),
+        refused => Err(Denial::Refused(refused.number())),
+    }
+}
+
+fn allow(app: &App, key: VerifiedKey<'_>) -> HttpResponse {
+    let mut response = HttpResponse::new(StatusCode::OK);
+    let headers = response.headers_mut();
+    let name = utf8_percent_encode(key.name, NOT_UNRESERVED);
+    headers.insert(X_KEY_ID, value(key.id));
+    headers.insert(X_KEY_NAME, value(&std::borrow::Cow::from(name)));
+    headers.insert(X_ORGANIZATION_ID, value(key.organization_id));
+    // Keys have no scopes yet. Never empty: an empty header is no header to some gateways.
+    headers.insert(X_KEY_SCOPES, HeaderValue::from_static("-"));
+    envelope::finish_for_gateway(&mut response, app);
+    response
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_becomes_a_header_that_can_be_read_back() {
+        let encode = |name| utf8_percent_encode(name, NOT_UNRESERVED).to_string();
+        assert_eq!(encode("Production-API_Key.1~"), "Production-API_Key.1~");
+        assert_eq!(encode("Zürich, 100 %\r\n"), "Z%C3%BCrich%2C%20100%20%25%0D%0A");
+    }
+}

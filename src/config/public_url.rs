@@ -1,0 +1,85 @@
+//! Where people open the site, checked.
+
+use url::Url;
+
+use super::ConfigError;
+
+/// Where people open the site: the base of links, and the only origins whose posts are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// Scheme, host and port, as a browser's `Origin` header writes them.
+    origin: String,
+    /// Further origins that are this site.
+    aliases: Vec<String>,
+    secure: bool,
+}
+
+impl PublicUrl {
+    /// Reads `KEYSTEAD_PUBLIC_URL`.
+    ///
+    /// # Errors
+    /// [`ConfigError::PublicUrl`] for anything but a scheme, a host and perhaps a port.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let refused = || ConfigError::PublicUrl(text.to_owned());
+        let url = Url::parse(text).map_err(|_| refused())?;
+        let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let anonymous = url.username().is_empty() && url.password().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !bare || !anonymous {
+            return Err(refused());
+        }
+        Ok(Self { origin: url.origin().ascii_serialization(), aliases: Vec::new(), secure: url.scheme() == "https" })
+    }
+
+    /// What holds while `KEYSTEAD_PUBLIC_URL` is unset: every loopback name of the port is the site.
+    pub fn of_loopback(port: u16) -> Self {
+        let origin = |host: &str| match port {
+            80 => format!("http://{host}"),
+            _ => format!("http://{host}:{port}"),
+        };
+        Self { origin: origin("localhost"), aliases: vec![origin("127.0.0.1"), origin("[::1]")], secure: false }
+    }
+
+    /// Without a slash at the end.
+    pub fn as_str(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether it is https: decides cookie security and HSTS.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Whether a browser's `Origin` header names this site.
+    pub fn is_own_origin(&self, origin: &str) -> bool {
+        origin == self.origin || self.aliases.iter().any(|alias| alias == origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_urls() {
+        let origin = |text| PublicUrl::parse(text).map(|url| url.origin).ok();
+        assert_eq!(origin("https://Keys.Example.com/").as_deref(), Some("https://keys.example.com"));
+        assert_eq!(origin("http://192.168.1.5:8080").as_deref(), Some("http://192.168.1.5:8080"));
+        assert_eq!(origin("https://keys.example.com:443").as_deref(), Some("https://keys.example.com"));
+        for bad in ["", "keys.example.com", "ftp://x", "https://x/path", "https://x?q", "https://u:p@x", "file:///x"] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_loopback_name_is_the_site_while_none_is_set() {
+        let url = PublicUrl::of_loopback(8080);
+        for origin in ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"] {
+            assert!(url.is_own_origin(origin), "{origin}");
+        }
+        for origin in
+            ["http://localhost", "http://localhost:8081", "https://localhost:8080", "null", "http://127.0.0.2:8080"]
+        {
+            assert!(!url.is_own_origin(origin), "{origin}");
+        }
+    }
+}

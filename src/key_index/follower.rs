@@ -1,0 +1,239 @@
+//! The follower: one thread with a database connection of its own that loads the index, applies every change in the order
+//! of epochs, and holds the lease for as long as that is certain.
+//!
+//! Local and remote changes take the same path: whoever changed a key wakes it and waits until it has come as far.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{KeyIndex, Lease, membership::Membership};
+use crate::{
+    clock::Clock,
+    config::DatabaseUrl,
+    domain::key_record::Epoch,
+    store::{Conn, Db, Fault, StoreError, key_changes, key_records, notifications::Listener},
+};
+
+/// How often Postgres is asked without a notification.
+const POSTGRES_POLL: Duration = Duration::from_millis(250);
+/// On SQLite only the command line can be another writer; asking costs some microseconds.
+const SQLITE_POLL: Duration = Duration::from_millis(50);
+/// When to try again after a fault.
+const AGAIN: Duration = Duration::from_millis(200);
+/// Keys a page of the first scan.
+const PAGE: i64 = 5_000;
+/// Epochs a step of catching up.
+const STEP: i64 = 500;
+
+/// How far the follower has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Whether the index holds every key; until then nothing is answered.
+    pub is_loaded: bool,
+    /// Every change up to here is in the index.
+    pub applied: Epoch,
+    /// The newest change that is known to be committed.
+    pub seen: Epoch,
+}
+
+/// The handle of the thread.
+pub struct Follower {
+    orders: SyncSender<()>,
+    stop: watch::Sender<bool>,
+    progress: watch::Receiver<Progress>,
+    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Follower {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(
+        db: &Db,
+        index: &Arc<KeyIndex>,
+        lease: &Arc<Lease>,
+        clock: &Arc<dyn Clock>,
+        lease_length: Duration,
+        is_woken_by_notifications: bool,
+    ) -> std::io::Result<Self> {
+        let (orders, woken) = sync_channel(1);
+        let (stop, stopping) = watch::channel(false);
+        let (progress, seen) = watch::channel(Progress::default());
+        let membership = Membership::new(db, Arc::clone(lease), lease_length, Arc::clone(clock));
+        let poll = match db.url() {
+            DatabaseUrl::Sqlite(_) => SQLITE_POLL,
+            DatabaseUrl::Postgres(_) => POSTGRES_POLL,
+        };
+        let (db, index, wake) = (db.clone(), Arc::clone(index), orders.clone());
+        let mut thread =
+            Thread { db, index, membership, progress, woken, wake, stopping, poll, is_woken_by_notifications };
+        let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || thread.run())?;
+        Ok(Self { orders, stop, progress: seen, thread: std::sync::Mutex::new(Some(thread)) })
+    }
+
+    /// Tells it that something was committed.
+    pub fn wake(&self) {
+        wake(&self.orders);
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// Waits until the index holds every key.
+    pub async fn loaded(&self) {
+        let _ = self.progress.clone().wait_for(|progress| progress.is_loaded).await;
+    }
+
+    /// Waits until a change that was committed is in the index.
+    pub async fn applied(&self, epoch: Epoch) {
+        self.wake();
+        let _ = self.progress.clone().wait_for(|progress| progress.applied >= epoch).await;
+    }
+
+    /// Ends the thread, which gives the lease back. Blocks until it has.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+        self.wake();
+        let thread = self.thread.lock().map(|mut thread| thread.take());
+        if let Ok(Some(thread)) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.wake();
+    }
+}
+
+fn wake(orders: &SyncSender<()>) {
+    // Full: an order to look lies there already, and nobody has looked since.
+    if let Err(TrySendError::Disconnected(())) = orders.try_send(()) {
+        tracing::debug!("the follower has ended");
+    }
+}
+
+struct Thread {
+    db: Db,
+    index: Arc<KeyIndex>,
+    membership: Membership,
+    progress: watch::Sender<Progress>,
+    woken: Receiver<()>,
+    wake: SyncSender<()>,
+    stopping: watch::Receiver<bool>,
+    poll: Duration,
+    is_woken_by_notifications: bool,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        let orders = self.wake.clone();
+        let is_woken = self.is_woken_by_notifications;
+        let _listener = is_woken.then(|| Listener::start(self.db.url(), move || wake(&orders)));
+        let mut failing = false;
+        while !*self.stopping.borrow() {
+            let Err(error) = self.follow(&mut failing) else { break };
+            if !failing {
+                tracing::error!(%error, "changes of keys cannot be followed; the lease will lapse, then nobody passes");
+                failing = true;
+            }
+            self.pause(AGAIN);
+        }
+        self.membership.give_up();
+    }
+
+    /// On one connection, until it breaks or somebody stops the server.
+    fn follow(&mut self, failing: &mut bool) -> Result<(), StoreError> {
+        let mut conn = self.db.connect_apart()?;
+        if !self.progress.borrow().is_loaded {
+            self.load(&mut conn)?;
+        }
+        while !*self.stopping.borrow() {
+            let begun = self.membership.now();
+            self.db.check_file()?;
+            self.catch_up(&mut conn)?;
+            let applied = self.progress.borrow().applied;
+            let is_member = self.membership.renew(&mut conn, applied, begun)?;
+            if std::mem::take(failing) {
+                tracing::info!("changes of keys are followed again");
+            }
+            if is_member {
+                self.pause(self.poll);
+            }
+        }
+        self.membership.leave(&mut conn)
+    }
+
+    fn pause(&self, time: Duration) {
+        match self.woken.recv_timeout(time) {
+            Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    /// Reads every key. What is committed meanwhile is either read here or has an epoch after the one noted first, so
+    /// that it is applied after this: reading a key twice does no harm.
+    fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        let epoch = key_changes::current(conn)?;
+        let (keys, secrets) = key_records::count(conn)?;
+        self.index.reserve(keys, secrets);
+        let mut after = String::new();
+        while let Some((page, last)) = key_records::page(conn, &after, PAGE)? {
+            page.iter().for_each(|record| self.index.put(record));
+            after = last;
+            if *self.stopping.borrow() {
+                return Ok(());
+            }
+        }
+        self.progress.send_replace(Progress { is_loaded: true, applied: epoch, seen: epoch });
+        tracing::info!(keys = self.index.keys(), secrets = self.index.secrets(), "the index is loaded");
+        Ok(())
+    }
+
+    /// Applies what was committed since the last time.
+    fn catch_up(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        let newest = key_changes::current(conn)?;
+        self.progress.send_if_modified(|progress| std::mem::replace(&mut progress.seen, newest) != newest);
+        loop {
+            let applied = self.progress.borrow().applied;
+            if applied == newest {
+                return Ok(());
+            }
+            if applied > newest {
+                let words = "the database went back in time (a backup was restored?); restart keystead";
+                return Err(StoreError::Fault(Fault::Damaged, words.to_owned()));
+            }
+            let to = newest.min(Epoch(applied.0 + STEP));
+            let changes = key_changes::between(conn, applied, to)?;
+            if changes.first().is_none_or(|(epoch, _)| epoch.0 != applied.0 + 1) {
+                tracing::warn!("this node was away for longer than changes are kept; it reads everything again");
+                self.load(conn)?;
+                continue;
+            }
+            let mut ids: Vec<&str> = changes.iter().map(|(_, id)| id.as_str()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let records = key_records::find(conn, &ids)?;
+            records.iter().for_each(|record| self.index.put(record));
+            for id in ids {
+                if !records.iter().any(|record| record.id.as_str() == id) {
+                    self.index.refuse(id);
+                }
+            }
+            // Only now: whoever sees this finds the changes in the index.
+            self.progress.send_modify(|progress| progress.applied = to);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The index itself: the digest of a secret leads to its key, and the key to what a verification answers.
+//!
+//! Readers take no lock and wait for nobody. There is one writer at a time, the follower. Entries are never removed or
+//! moved: a secret that ended stays, so that `REVOKED` and `ROTATED` can be told from `NOT_FOUND` without a database.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Mutex, PoisonError, atomic::AtomicI64},
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    arena::Arena,
+    dirty_list::DirtyList,
+    slots::Slots,
+    sync::{AtomicU32, AtomicU64, OnceLock, Ordering},
+    usage::{Caller, Usage},
+};
+use crate::domain::{
+    key_record::KeyRecord,
+    pepper::SecretDigest,
+    usage::UsageDelta,
+    verdict::{Verdict, VerifiedKey},
+};
+
+/// An expiry that never comes.
+const NEVER: i64 = i64::MAX;
+const LIVING: u32 = 0;
+const REVOKED: u32 = 1;
+/// The key changed, and its row cannot be read.
+const UNREADABLE: u32 = 2;
+/// `key_` and 27 characters: the first bytes of a key's words; its name follows.
+const ID_CHARS: usize = 31;
+
+/// Every key and secret of the installation.
+pub struct KeyIndex {
+    keys: Arena<KeyEntry>,
+    secrets: Arena<SecretEntry>,
+    organizations: Arena<OnceLock<Box<str>>>,
+    by_digest: Slots,
+    /// For the writer: it is told key ids.
+    by_id: Slots,
+    used: DirtyList,
+    /// Numbers of the organizations.
+    writer: Mutex<HashMap<Box<str>, u32>>,
+}
+
+/// 72 bytes and the words.
+#[derive(Default)]
+struct KeyEntry {
+    /// Id and name in one piece.
+    words: OnceLock<Box<str>>,
+    organization: AtomicU32,
+    /// [`LIVING`], [`REVOKED`] or [`UNREADABLE`].
+    state: AtomicU32,
+    /// Unix milliseconds.
+    expires_at: AtomicI64,
+    usage: Usage,
+}
+
+/// 48 bytes.
+#[derive(Default)]
+struct SecretEntry {
+    digest: [AtomicU64; 4],
+    key: AtomicU32,
+    is_replaced: AtomicU32,
+}
+
+impl Default for KeyIndex {
+    fn default() -> Self {
+        Self {
+            keys: Arena::new(),
+            secrets: Arena::new(),
+            organizations: Arena::new(),
+            by_digest: Slots::new(10),
+            by_id: Slots::new(10),
+            used: DirtyList::new(),
+            writer: Mutex::default(),
+        }
+    }
+}
+
+impl KeyIndex {
+    /// How many keys it knows, living or not.
+    pub fn keys(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// How many secrets it knows, living or not.
+    pub fn secrets(&self) -> usize {
+        self.by_digest.len()
+    }
+
+    /// What is to be answered to this digest at this time; counts it.
+    pub fn judge(&self, digest: &SecretDigest, now: DateTime<Utc>, caller: Caller<'_>) -> Verdict<'_> {
+        let words = words_of(digest);
+        let is_it = |number| self.secrets.get(number).is_some_and(|secret| secret.has(words));
+        let secret = self.by_digest.find(words[0], is_it).and_then(|number| self.secrets.get(number));
+        let Some(secret) = secret else { return Verdict::NotFound };
+        let number = secret.key.load(Ordering::Relaxed);
+        let Some((entry, key)) = self.keys.get(number).and_then(|entry| Some((entry, self.key_of(entry)?))) else {
+            return Verdict::NotFound;
+        };
+        let state = entry.state.load(Ordering::Acquire);
+        let verdict = if state == REVOKED {
+            Verdict::Revoked(key)
+        } else if state == UNREADABLE {
+            return Verdict::NotFound;
+        } else if secret.is_replaced.load(Ordering::Acquire) != 0 {
+            Verdict::Rotated(key)
+        } else if entry.expires_at.load(Ordering::Acquire) <= now.timestamp_millis() {
+            Verdict::Expired(key)
+        } else {
+            Verdict::Valid(key)
+        };
+        entry.usage.count(verdict.number(), now, caller);
+        self.used.mark(number, &entry.usage.mark);
+        verdict
+    }
+
+    fn key_of<'a>(&'a self, entry: &'a KeyEntry) -> Option<VerifiedKey<'a>> {
+        let (id, name) = entry.words.get()?.split_at_checked(ID_CHARS)?;
+        let organization_id = self.organizations.get(entry.organization.load(Ordering::Relaxed))?.get()?;
+        Some(VerifiedKey { id, organization_id, name })
+    }
+
+    /// Makes room, so that loading does not grow the tables again and again.
+    pub fn reserve(&self, keys: usize, secrets: usize) {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.by_id.reserve(keys, |number| self.hash_of_key(number));
+        self.by_digest.reserve(secrets, |number| self.hash_of_secret(number));
+    }
+
+    /// Takes over a key as it now stands in the database. A name never changes.
+    pub fn put(&self, record: &KeyRecord) {
+        let mut organizations = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = record.id.as_str();
+        let hash = hash_of_id(id);
+        let known = self.by_id.find(hash, |number| self.id_of(number) == Some(id));
+        let number = known.unwrap_or_else(|| self.by_id.len() as u32);
+        let entry = self.keys.make(number);
+        let expires_at = record.expires_at.map_or(NEVER, |at| at.timestamp_millis());
+        // What takes something away first.
+        entry.state.store(if record.is_revoked { REVOKED } else { LIVING }, Ordering::Release);
+        entry.expires_at.store(expires_at, Ordering::Release);
+        if known.is_none() {
+            let organization = record.organization_id.as_str();
+            let next = organizations.len() as u32;
+            let of = *organizations.entry(organization.into()).or_insert_with(|| {
+                self.organizations.make(next).get_or_init(|| organization.into());
+                next
+            });
+            entry.organization.store(of, Ordering::Relaxed);
+            entry.words.get_or_init(|| format!("{id}{}", record.name.as_str()).into());
+            self.by_id.insert(hash, number, |number| self.hash_of_key(number));
+        }
+        for secret in &record.secrets {
+            let words = words_of(&secret.digest);
+            let is_it = |number| self.secrets.get(number).is_some_and(|known| known.has(words));
+            match self.by_digest.find(words[0], is_it).and_then(|number| self.secrets.get(number)) {
+                Some(known) => known.is_replaced.store(secret.is_replaced.into(), Ordering::Release),
+                None => self.add_secret(words, number, secret.is_replaced),
+            }
+        }
+    }
+
+    /// Refuses a key that changed and cannot be read.
+    pub fn refuse(&self, id: &str) {
+        let number = self.by_id.find(hash_of_id(id), |number| self.id_of(number) == Some(id));
+        if let Some(entry) = number.and_then(|number| self.keys.get(number)) {
+            entry.state.store(UNREADABLE, Ordering::Release);
+        }
+    }
+
+    fn add_secret(&self, words: [u64; 4], key: u32, is_replaced: bool) {
+        let number = self.by_digest.len() as u32;
+        let entry = self.secrets.make(number);
+        for (own, word) in entry.digest.iter().zip(words) {
+            own.store(word, Ordering::Relaxed);
+        }
+        entry.key.store(key, Ordering::Relaxed);
+        entry.is_replaced.store(is_replaced.into(), Ordering::Relaxed);
+        self.by_digest.insert(words[0], number, |number| self.hash_of_secret(number));
+    }
+
+    /// Takes what was counted since the last time.
+    pub fn take_usage(&self) -> Vec<UsageDelta> {
+        let mut deltas = Vec::new();
+        let mark_of = |number| self.keys.get(number).map(|entry: &KeyEntry| &entry.usage.mark);
+        self.used.take(mark_of, |number| {
+            let Some(entry) = self.keys.get(number) else { return };
+            let (counts, last_used) = entry.usage.take();
+            if let Some(key) = self.key_of(entry).filter(|_| !counts.is_empty() || last_used.is_some()) {
+                deltas.push(UsageDelta { key_id: key.id.to_owned(), counts, last_used });
+            }
+        });
+        deltas
+    }
+
+    /// Puts back what could not be written; the next [`KeyIndex::take_usage`] gives it again.
+    pub fn put_usage_back(&self, deltas: Vec<UsageDelta>) {
+        for delta in deltas {
+            let id = delta.key_id.as_str();
+            let number = self.by_id.find(hash_of_id(id), |number| self.id_of(number) == Some(id));
+            if let Some((number, entry)) = number.and_then(|number| Some((number, self.keys.get(number)?))) {
+                entry.usage.put_back(&delta.counts, delta.last_used);
+                self.used.mark(number, &entry.usage.mark);
+            }
+        }
+    }
+
+    fn id_of(&self, number: u32) -> Option<&str> {
+        self.keys.get(number)?.words.get()?.get(..ID_CHARS)
+    }
+
+    fn hash_of_key(&self, number: u32) -> u64 {
+        self.id_of(number).map_or(0, hash_of_id)
+    }
+
+    fn hash_of_secret(&self, number: u32) -> u64 {
+        self.secrets.get(number).map_or(0, |secret| secret.digest[0].load(Ordering::Relaxed))
+    }
+}
+
+impl SecretEntry {
+    /// Not in constant time: what is compared is an HMAC, which nobody can steer towards a stored one.
+    fn has(&self, words: [u64; 4]) -> bool {
+        self.digest.iter().zip(words).all(|(own, word)| own.load(Ordering::Relaxed) == word)
+    }
+}
+
+/// A digest is as random as any hash of it.
+fn words_of(digest: &SecretDigest) -> [u64; 4] {
+    let (words, _) = digest.0.as_chunks::<8>();
+    std::array::from_fn(|n| words.get(n).map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+}
+
+fn hash_of_id(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,120 @@
+//! This node's row among the nodes, and the lease that it stands for.
+//!
+//! A lease is counted from *before* the node asked what is committed. A change that is committed later therefore finds each
+//! node either confirmed (its row says so), or with a lease that ends one lease's length after the commit at the latest; one
+//! that was committed before is applied. No clock is ever compared with another's.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::Lease;
+use crate::{
+    clock::Clock,
+    config::DatabaseUrl,
+    domain::{ids::NodeId, key_record::Epoch},
+    store::{Conn, Db, StoreError, nodes},
+};
+
+/// How often a lease is renewed when nothing changes.
+const RENEW: Duration = Duration::from_secs(1);
+
+/// This node among the nodes.
+pub struct Membership {
+    /// `None` on SQLite, where this server is the only one (it holds a lock on the file).
+    id: Option<NodeId>,
+    lease: Arc<Lease>,
+    length: Duration,
+    clock: Arc<dyn Clock>,
+    renewed: Option<(Epoch, Duration)>,
+    /// Of the other nodes: the renewal last seen, and when it was first seen.
+    silent_since: HashMap<String, (i64, Duration)>,
+}
+
+impl Membership {
+    pub fn new(db: &Db, lease: Arc<Lease>, length: Duration, clock: Arc<dyn Clock>) -> Self {
+        let id = matches!(db.url(), DatabaseUrl::Postgres(_)).then(|| NodeId::generate(clock.now()));
+        let silent_since = HashMap::new();
+        Self { id, lease, length, clock, renewed: None, silent_since }
+    }
+
+    /// On the clock of leases.
+    pub fn now(&self) -> Duration {
+        self.clock.since_boot()
+    }
+
+    /// What clocks may differ by over one lease: five percent, where machines differ by less than a hundredth of that.
+    fn margin(&self) -> Duration {
+        self.length / 20
+    }
+
+    /// Says how far this node has come and renews the lease, if either is due; false: look for changes again at once.
+    /// `begun` is a time before the database was asked what is committed, `applied` is at least what it answered.
+    pub fn renew(&mut self, conn: &mut Conn, applied: Epoch, begun: Duration) -> Result<bool, StoreError> {
+        let until = self.length - self.margin();
+        let Some(id) = self.id.clone() else {
+            self.lease.hold_until(begun + until);
+            return Ok(true);
+        };
+        let is_due = |(epoch, at)| epoch != applied || begun.saturating_sub(at) >= RENEW;
+        if !self.renewed.is_none_or(is_due) {
+            return Ok(true);
+        }
+        if nodes::renew(conn, &id, applied, self.clock.now() + until)? {
+            self.lease.hold_until(begun + until);
+            self.renewed = Some((applied, begun));
+            self.reap(conn, &id)?;
+            return Ok(true);
+        }
+        // New, or forgotten while it was silent: then its lease has long ended.
+        self.lease.give_up();
+        self.register(conn, &id, applied)?;
+        // No lease yet: a change committed just before this row could be seen did not wait for this node.
+        Ok(false)
+    }
+
+    fn register(&mut self, conn: &mut Conn, id: &NodeId, applied: Epoch) -> Result<(), StoreError> {
+        if self.renewed.take().is_some() {
+            tracing::warn!("this node was taken for dead; it takes part again");
+        }
+        let lease_ms = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX);
+        match nodes::insert(conn, id, applied, lease_ms, self.clock.now()) {
+            // An earlier attempt arrived and its answer did not.
+            Ok(()) | Err(StoreError::Unique) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets nodes that have not renewed for the length of their lease, so that no revocation waits for them.
+    fn reap(&mut self, conn: &mut Conn, own: &NodeId) -> Result<(), StoreError> {
+        let nodes = nodes::list(conn)?;
+        let now = self.now();
+        self.silent_since.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+        for node in nodes.iter().filter(|node| node.id != own.as_str()) {
+            let (renewal, since) = self.silent_since.entry(node.id.clone()).or_insert((node.renewal, now));
+            if *renewal != node.renewal {
+                (*renewal, *since) = (node.renewal, now);
+            }
+            let lease = Duration::from_millis(node.lease_ms.try_into().unwrap_or(u64::MAX));
+            if now.saturating_sub(*since) >= lease && nodes::remove_silent(conn, &node.id, *renewal)? {
+                tracing::warn!(
+                    node = node.id,
+                    "a node has not renewed its lease for as long as it lasts; it is forgotten"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers no more.
+    pub fn give_up(&self) {
+        self.lease.give_up();
+    }
+
+    /// Answers no more and tells the others, so that nobody waits for this node.
+    pub fn leave(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        self.give_up();
+        match &self.id {
+            Some(id) => nodes::remove(conn, id),
+            None => Ok(()),
+        }
+    }
+}

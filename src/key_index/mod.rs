@@ -1,0 +1,19 @@
+//! The in-memory index every verification reads, the follower that keeps it true, and the lease that says when it may be
+//! believed. `docs/decisions/0013-the-lease.md` has the protocol, `tests/it/model/` its proof.
+
+mod arena;
+mod dirty_list;
+mod follower;
+mod index;
+mod lease;
+mod membership;
+mod receipt;
+mod slots;
+mod sync;
+mod usage;
+
+pub use follower::{Follower, Progress};
+pub use index::KeyIndex;
+pub use lease::Lease;
+pub use receipt::{Receipt, receipt};
+pub use usage::Caller;

@@ -1,0 +1,6 @@
+//! The atomics of the index in one place: the model test compiles the same sources with `loom`'s instead.
+
+pub use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+};

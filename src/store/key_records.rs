@@ -1,0 +1,90 @@
+//! Keys with all their secrets, as the index takes them over: tables `api_keys` and `key_secrets`, of every organization.
+
+use std::collections::HashMap;
+
+use chrono::DateTime;
+use diesel::prelude::*;
+
+use super::{
+    Conn, StoreError,
+    columns::{Digest32, Millis},
+    schema::{api_keys, key_secrets},
+};
+use crate::domain::{
+    ids::{KeyId, OrgId},
+    key_record::{KeyRecord, SecretRecord},
+    name::Name,
+    pepper::SecretDigest,
+};
+
+type KeyRow = (String, String, String, Option<Millis>, Option<Millis>);
+type SecretRow = (String, Digest32, Option<Millis>);
+
+/// How many keys and secrets there are.
+pub fn count(conn: &mut Conn) -> Result<(usize, usize), StoreError> {
+    let keys: i64 = api_keys::table.count().get_result(conn)?;
+    let secrets: i64 = key_secrets::table.count().get_result(conn)?;
+    Ok((usize::try_from(keys).unwrap_or(0), usize::try_from(secrets).unwrap_or(0)))
+}
+
+/// The next keys in the order of their ids, and the last of these ids; `after` is the last id of those before, or empty.
+/// `None` at the end. A key that cannot be read is left out: nobody may pass with it, and the others work.
+pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Result<Option<(Vec<KeyRecord>, String)>, StoreError> {
+    let keys: Vec<KeyRow> = api_keys::table
+        .filter(api_keys::id.gt(after))
+        .order(api_keys::id)
+        .limit(limit)
+        .select(KEY_COLUMNS)
+        .load(conn)?;
+    let Some(last) = keys.last().map(|(id, ..)| id.clone()) else { return Ok(None) };
+    let secrets: Vec<SecretRow> = key_secrets::table
+        .filter(key_secrets::key_id.gt(after))
+        .filter(key_secrets::key_id.le(&last))
+        .select(SECRET_COLUMNS)
+        .load(conn)?;
+    Ok(Some((join(keys, secrets), last)))
+}
+
+/// These keys, in no order. One that cannot be read is left out.
+pub fn find(conn: &mut Conn, ids: &[&str]) -> Result<Vec<KeyRecord>, StoreError> {
+    let keys: Vec<KeyRow> = api_keys::table.filter(api_keys::id.eq_any(ids)).select(KEY_COLUMNS).load(conn)?;
+    let secrets: Vec<SecretRow> =
+        key_secrets::table.filter(key_secrets::key_id.eq_any(ids)).select(SECRET_COLUMNS).load(conn)?;
+    Ok(join(keys, secrets))
+}
+
+const KEY_COLUMNS: (
+    api_keys::id,
+    api_keys::organization_id,
+    api_keys::name,
+    api_keys::revoked_at,
+    api_keys::expires_at,
+) = (api_keys::id, api_keys::organization_id, api_keys::name, api_keys::revoked_at, api_keys::expires_at);
+const SECRET_COLUMNS: (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at) =
+    (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at);
+
+fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>) -> Vec<KeyRecord> {
+    let mut of_key: HashMap<String, Vec<SecretRecord>> = HashMap::with_capacity(keys.len());
+    for (key_id, digest, ended) in secrets {
+        let secret = SecretRecord { digest: SecretDigest(digest.0), is_replaced: ended.is_some() };
+        of_key.entry(key_id).or_default().push(secret);
+    }
+    let record = |row: KeyRow| {
+        let secrets = of_key.remove(&row.0).unwrap_or_default();
+        read(&row, secrets).inspect_err(|error| tracing::error!(%error, key_id = row.0, "this key is refused")).ok()
+    };
+    keys.into_iter().filter_map(record).collect()
+}
+
+fn read(row: &KeyRow, secrets: Vec<SecretRecord>) -> Result<KeyRecord, StoreError> {
+    let (id, organization_id, name, revoked_at, expires_at) = row;
+    let damaged = StoreError::damaged;
+    Ok(KeyRecord {
+        id: KeyId::parse(id).ok_or_else(|| damaged("api_keys.id"))?,
+        organization_id: OrgId::parse(organization_id).ok_or_else(|| damaged("api_keys.organization_id"))?,
+        name: Name::parse(name).map_err(|_| damaged("api_keys.name"))?,
+        is_revoked: revoked_at.is_some(),
+        expires_at: expires_at.map(DateTime::try_from).transpose()?,
+        secrets,
+    })
+}
