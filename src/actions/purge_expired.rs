@@ -1,21 +1,44 @@
-//! Purge what nobody needs any more: ended sessions, tokens of old forms, full buckets of the throttle.
+//! Purge what nobody needs any more: ended sessions, tokens of old forms, full buckets of the throttle; and
+//! fold old hours of usage into days.
 
 use chrono::TimeDelta;
 
 use crate::{
     app::App,
-    store::{StoreError, form_tokens, sessions},
+    store::{StoreError, form_tokens, key_usage, sessions},
 };
 
 /// A form older than this can no longer be sent: its session has ended long before.
 const FORM_TOKENS_KEPT: TimeDelta = TimeDelta::days(7);
 
-/// Purges; returns how many sessions and form tokens went.
+/// What went.
+#[derive(Debug)]
+pub struct Purged {
+    /// Sessions that had ended.
+    pub sessions: usize,
+    /// Tokens of forms too old to be sent.
+    pub form_tokens: usize,
+    /// Hours of usage that are now part of a day.
+    pub hours: usize,
+}
+
+/// Purges and folds.
 ///
 /// # Errors
 /// [`StoreError`]; the next run tries again.
-pub async fn purge_expired(app: &App) -> Result<(usize, usize), StoreError> {
+pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
     let now = app.clock.now();
     app.throttle.purge(now);
-    app.db.write(move |conn| Ok((sessions::purge(conn, now)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))).await
+    let purge = app.db.write::<_, StoreError>(move |conn| {
+        Ok((sessions::purge(conn, now)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))
+    });
+    let (sessions, form_tokens) = purge.await?;
+    let mut hours = 0;
+    // Each time in a transaction of its own, so that other writers get their turn in between.
+    loop {
+        match app.db.write(move |conn| key_usage::fold(conn, now)).await? {
+            0 => return Ok(Purged { sessions, form_tokens, hours }),
+            folded => hours += folded,
+        }
+    }
 }

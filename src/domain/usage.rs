@@ -1,11 +1,15 @@
 //! How much a key is used, and when it was used last.
 
-use std::net::IpAddr;
+use std::{iter::Sum, net::IpAddr};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::api_key::ApiKey;
 
 /// Days that the page shows.
 pub const DAYS_SHOWN: usize = 30;
+/// Without a verification for this many days a key is called unused.
+pub const UNUSED_AFTER_DAYS: i64 = 90;
 
 /// Verifications in a span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +18,22 @@ pub struct Count {
     pub valid: u64,
     /// Refused, for whatever reason.
     pub refused: u64,
+}
+
+impl Count {
+    /// Let through or not.
+    pub fn total(self) -> u64 {
+        self.valid.saturating_add(self.refused)
+    }
+}
+
+impl Sum for Count {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, count| Self {
+            valid: sum.valid.saturating_add(count.valid),
+            refused: sum.refused.saturating_add(count.refused),
+        })
+    }
 }
 
 /// The last verification that named a key, whatever its answer: a refused one is a use that somebody wonders about.
@@ -32,10 +52,59 @@ pub struct LastUsed {
 pub struct KeyUsage {
     /// Counts of the last [`DAYS_SHOWN`] days (UTC), the oldest first, today last.
     pub days: [Count; DAYS_SHOWN],
-    /// Counts of the last 24 hours, to the hour.
+    /// Counts of the last 24 hours and of the rest of the hour before them.
     pub last_24_hours: Count,
-    /// `None` if nobody ever came with the key.
+    /// `None` if nobody came with the key since uses are counted.
     pub last_used: Option<LastUsed>,
+    /// Whether uses were counted for as long as the key exists. If not, silence is no evidence.
+    pub is_complete: bool,
+}
+
+/// What a key's use says about ending it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Within the last 24 hours.
+    InUse,
+    /// Not since yesterday, but within the last [`UNUSED_AFTER_DAYS`] days: a job that runs now and then may need it.
+    Quiet,
+    /// Not within the last [`UNUSED_AFTER_DAYS`] days.
+    Unused,
+    /// Never.
+    Never,
+    /// Not since uses are counted; before that nobody knows.
+    Unknown,
+}
+
+impl KeyUsage {
+    /// What this says about ending the key.
+    pub fn activity(&self, now: DateTime<Utc>) -> Activity {
+        match &self.last_used {
+            _ if self.last_24_hours.total() > 0 => Activity::InUse,
+            Some(used) if now - used.at <= TimeDelta::hours(24) => Activity::InUse,
+            Some(used) if now - used.at < TimeDelta::days(UNUSED_AFTER_DAYS) => Activity::Quiet,
+            Some(_) => Activity::Unused,
+            None if self.is_complete => Activity::Never,
+            None => Activity::Unknown,
+        }
+    }
+
+    /// Whether nobody came with a key made at this time for [`UNUSED_AFTER_DAYS`] days, as far as that is known.
+    pub fn is_unused(&self, created_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        match self.activity(now) {
+            Activity::Unused => true,
+            Activity::Never => now - created_at >= TimeDelta::days(UNUSED_AFTER_DAYS),
+            Activity::InUse | Activity::Quiet | Activity::Unknown => false,
+        }
+    }
+}
+
+/// A key, and how much it is used.
+#[derive(Clone, Debug)]
+pub struct KeyWithUsage {
+    /// The key.
+    pub key: ApiKey,
+    /// Its use.
+    pub usage: KeyUsage,
 }
 
 /// What a node has counted since it last wrote.
@@ -47,4 +116,44 @@ pub struct UsageDelta {
     pub counts: Vec<(&'static str, u64)>,
     /// The newest of these verifications.
     pub last_used: Option<LastUsed>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(ago: Option<TimeDelta>, is_complete: bool) -> KeyUsage {
+        let last_used = ago.map(|ago| LastUsed { at: NOW - ago, address: None, user_agent: None });
+        KeyUsage { last_used, is_complete, ..KeyUsage::default() }
+    }
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    #[test]
+    fn what_a_use_says() {
+        for (ago, activity) in [
+            (TimeDelta::minutes(-5), Activity::InUse),
+            (TimeDelta::hours(24), Activity::InUse),
+            (TimeDelta::hours(24) + TimeDelta::milliseconds(1), Activity::Quiet),
+            (TimeDelta::days(90) - TimeDelta::milliseconds(1), Activity::Quiet),
+            (TimeDelta::days(90), Activity::Unused),
+        ] {
+            for is_complete in [true, false] {
+                assert_eq!(used(Some(ago), is_complete).activity(NOW), activity, "{ago}");
+            }
+        }
+        let last_24_hours = Count { valid: 0, refused: 1 };
+        let refused = KeyUsage { last_24_hours, ..used(Some(TimeDelta::minutes(24 * 60 + 20)), true) };
+        assert_eq!(refused.activity(NOW), Activity::InUse, "never beside a number that says otherwise");
+    }
+
+    #[test]
+    fn a_young_key_and_one_from_before_the_counting_are_not_called_unused() {
+        let (old, young) = (NOW - TimeDelta::days(90), NOW - TimeDelta::days(89));
+        assert!(used(None, true).is_unused(old, NOW));
+        assert!(!used(None, true).is_unused(young, NOW));
+        assert!(!used(None, false).is_unused(old, NOW));
+        assert_eq!(used(None, false).activity(NOW), Activity::Unknown);
+        assert!(used(Some(TimeDelta::days(90)), false).is_unused(old, NOW));
+    }
 }

@@ -28,8 +28,11 @@ pub enum Verdict<'a> {
     Malformed,
 }
 
+/// The code of a request that may pass.
+pub const VALID: &str = "VALID";
+
 /// The stable words programs decide by, in the order of [`Verdict`].
-pub const CODES: [&str; 6] = ["VALID", "REVOKED", "ROTATED", "EXPIRED", "NOT_FOUND", "MALFORMED"];
+pub const CODES: [&str; 6] = [VALID, "REVOKED", "ROTATED", "EXPIRED", "NOT_FOUND", "MALFORMED"];
 
 impl<'a> Verdict<'a> {
     /// Its place in [`CODES`].

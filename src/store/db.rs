@@ -1,4 +1,4 @@
-//! The pool, and the two doors through which every statement goes.
+//! The pool, and the doors through which every statement goes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -130,6 +130,19 @@ impl Db {
                 return work(&mut conn);
             }
         }
+        self.read_aside(work).await
+    }
+
+    /// Runs `work`, which only reads, on a thread that may block, on both databases: for reads that take milliseconds,
+    /// for which the worker of a thousand verifications must not stand still (`docs/decisions/0012`).
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn read_aside<T, E>(&self, work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let db = self.clone();
         on_blocking_thread(move || {
             let mut conn = db.connection()?;

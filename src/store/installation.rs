@@ -10,6 +10,8 @@ pub const ID: &str = "id";
 pub const PEPPER_CHECK: &str = "pepper_check";
 /// Written by whoever makes the first account; its primary key lets only one set-up win.
 pub const SET_UP: &str = "set_up_at";
+/// Written by the migration that brought usage, if there were keys: when the newest of them was made.
+pub const LAST_UNCOUNTED_KEY_AT: &str = "last_uncounted_key_at";
 
 /// A value, if it is there.
 pub fn find(conn: &mut Conn, name: &str) -> Result<Option<String>, StoreError> {

@@ -7,6 +7,7 @@ mod database_file;
 mod error;
 mod pure_pg;
 mod schema;
+mod usage_rows;
 
 pub mod api_keys;
 pub mod audit_events;
@@ -17,6 +18,7 @@ pub mod installation;
 pub mod key_changes;
 pub mod key_records;
 pub mod key_secrets;
+pub mod key_usage;
 pub mod migrations;
 pub mod nodes;
 pub mod notifications;

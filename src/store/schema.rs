@@ -147,4 +147,13 @@ diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(api_keys -> users (created_by));
 diesel::joinable!(key_secrets -> api_keys (key_id));
-diesel::allow_tables_to_appear_in_same_query!(organizations, users, memberships, sessions, api_keys, key_secrets);
+diesel::allow_tables_to_appear_in_same_query!(
+    organizations,
+    users,
+    memberships,
+    sessions,
+    api_keys,
+    key_secrets,
+    key_usage,
+    key_last_used
+);

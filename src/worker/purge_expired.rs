@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{actions::purge_expired::purge_expired, app::App};
+use crate::{
+    actions::purge_expired::{Purged, purge_expired},
+    app::App,
+};
 
 const EVERY: Duration = Duration::from_secs(600);
 
@@ -12,7 +15,9 @@ pub async fn run(app: App) {
     loop {
         ticks.tick().await;
         match purge_expired(&app).await {
-            Ok((sessions, form_tokens)) => tracing::debug!(sessions, form_tokens, "purged what has expired"),
+            Ok(Purged { sessions, form_tokens, hours }) => {
+                tracing::debug!(sessions, form_tokens, hours, "purged what has expired");
+            }
             Err(error) => tracing::warn!(%error, "nothing was purged; the next run tries again"),
         }
     }

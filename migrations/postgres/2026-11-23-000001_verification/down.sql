@@ -1,3 +1,4 @@
+DELETE FROM installation WHERE name = 'last_uncounted_key_at';
 DROP TABLE key_last_used;
 DROP TABLE key_usage;
 DROP TABLE nodes;

@@ -44,9 +44,14 @@ CREATE TABLE key_usage (
 
 CREATE INDEX key_usage_by_age ON key_usage (seconds, starts_at);
 
+-- The newest verification of each key.
 CREATE TABLE key_last_used (
     key_id TEXT PRIMARY KEY NOT NULL,
     at BIGINT NOT NULL,
     address TEXT,
     user_agent TEXT
 );
+
+-- When the newest key was made that is older than counting: of keys up to here, silence is no evidence of disuse.
+INSERT INTO installation (name, value)
+SELECT 'last_uncounted_key_at', CAST(max(created_at) AS TEXT) FROM api_keys HAVING count(*) > 0;

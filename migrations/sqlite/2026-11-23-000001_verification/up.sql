@@ -40,13 +40,18 @@ CREATE TABLE key_usage (
     code TEXT NOT NULL,
     count INTEGER NOT NULL,
     PRIMARY KEY (key_id, seconds, starts_at, code)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX key_usage_by_age ON key_usage (seconds, starts_at);
 
+-- The newest verification of each key.
 CREATE TABLE key_last_used (
     key_id TEXT PRIMARY KEY NOT NULL,
     at INTEGER NOT NULL,
     address TEXT,
     user_agent TEXT
-) STRICT;
+) STRICT, WITHOUT ROWID;
+
+-- When the newest key was made that is older than counting: of keys up to here, silence is no evidence of disuse.
+INSERT INTO installation (name, value)
+SELECT 'last_uncounted_key_at', CAST(max(created_at) AS TEXT) FROM api_keys HAVING count(*) > 0;

@@ -87,7 +87,7 @@ async fn ended_sessions_are_forgotten() {
     app.clock.advance(TimeDelta::minutes(29));
     let olga = app.admin_of_another_organization().await;
     app.clock.advance(TimeDelta::minutes(2));
-    assert_eq!(purge_expired(&app.app).await.unwrap().0, 1);
+    assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 1);
     assert_eq!(app.count("sessions").await, 1);
     assert!(olga.is_signed_in().await);
 }

@@ -1,0 +1,251 @@
+//! How often keys were verified, as the database keeps it and as the page asks for it.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use keystead::{
+    clock::Clock,
+    domain::{
+        ids::{KeyId, OrgId},
+        usage::{Count, KeyUsage, LastUsed, UsageDelta},
+    },
+    store::{StoreError, key_usage},
+};
+
+use crate::support::{Key, TestApp};
+
+/// 2026-11-23 06:00 UTC, the hour in which tests begin.
+fn hour() -> DateTime<Utc> {
+    "2026-11-23T06:00:00Z".parse().unwrap()
+}
+
+fn counted(key_id: &str, counts: &[(&'static str, u64)]) -> UsageDelta {
+    UsageDelta { key_id: key_id.to_owned(), counts: counts.to_vec(), last_used: None }
+}
+
+fn used(key_id: &str, at: DateTime<Utc>, address: &str, agent: &str) -> UsageDelta {
+    let address: Option<IpAddr> = Some(address.parse().unwrap());
+    let last_used = Some(LastUsed { at, address, user_agent: Some(agent.to_owned()) });
+    UsageDelta { key_id: key_id.to_owned(), counts: vec![("VALID", 1)], last_used }
+}
+
+async fn add(app: &TestApp, hour: DateTime<Utc>, deltas: Vec<UsageDelta>) {
+    app.app.db.write(move |conn| key_usage::add(conn, hour, &deltas)).await.unwrap();
+}
+
+async fn fold(app: &TestApp) -> usize {
+    let now = app.clock.now();
+    app.app.db.write(move |conn| key_usage::fold(conn, now)).await.unwrap()
+}
+
+async fn of_organization(app: &TestApp, organization_id: &str, keys: &[&Key]) -> HashMap<KeyId, KeyUsage> {
+    let organization_id = OrgId::parse(organization_id).unwrap();
+    let ids: Vec<KeyId> = keys.iter().map(|key| KeyId::parse(&key.id).unwrap()).collect();
+    let now = app.clock.now();
+    let read = app.app.db.read_aside(move |conn| key_usage::of_keys(conn, &organization_id, &ids, now));
+    read.await.unwrap()
+}
+
+async fn usage(app: &TestApp, key: &Key) -> KeyUsage {
+    of_organization(app, &key.organization_id, &[key]).await.remove(&KeyId::parse(&key.id).unwrap()).unwrap()
+}
+
+fn count(valid: u64, refused: u64) -> Count {
+    Count { valid, refused }
+}
+
+#[tokio::test]
+async fn a_key_nobody_used_has_zeros() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    assert_eq!(usage(&app, &key).await, KeyUsage { is_complete: true, ..KeyUsage::default() });
+}
+
+#[tokio::test]
+async fn counts_add_up_whoever_brings_them() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    add(&app, hour(), vec![counted(&key.id, &[("VALID", 3), ("ROTATED", 1), ("REVOKED", 0)])]).await;
+    let twice = vec![counted(&key.id, &[("VALID", 2), ("VALID", 1)]), counted(&key.id, &[("VALID", 4)])];
+    add(&app, hour(), twice).await;
+    add(&app, hour(), Vec::new()).await;
+    let usage = usage(&app, &key).await;
+    assert_eq!(usage.days[29], count(10, 1));
+    assert_eq!(usage.days.iter().copied().sum::<Count>(), count(10, 1));
+    assert_eq!(usage.last_24_hours, count(10, 1));
+    assert_eq!(app.count("key_usage").await, 2, "an hour and a code are a row, and nothing is no row");
+}
+
+#[tokio::test]
+async fn nodes_that_add_at_once_lose_nothing_and_end_none() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(maya.create_key(&format!("Key {n}")).await.id);
+    }
+    let adds = (0..40).map(|n| {
+        let mut deltas: Vec<_> =
+            ids.iter().map(|id| used(id, app.clock.now() + TimeDelta::seconds(n), "203.0.113.80", "curl")).collect();
+        if n % 2 == 0 {
+            deltas.reverse();
+        }
+        add(&app, hour(), deltas)
+    });
+    join_all(adds).await;
+    assert_eq!(app.count("key_usage WHERE count = 40").await, 20);
+    let newest = (app.clock.now() + TimeDelta::seconds(39)).timestamp_millis();
+    assert_eq!(app.count(&format!("key_last_used WHERE at = {newest}")).await, 20);
+}
+
+#[tokio::test]
+async fn the_last_use_only_moves_forward() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    let now = app.clock.now();
+    let (late, early) = (now - TimeDelta::milliseconds(1), now - TimeDelta::seconds(5));
+    let hostile = "<script>alert(1)</script>'; DROP TABLE key_usage;-- \\u0000 \"é\u{202e}";
+    add(&app, hour(), vec![used(&key.id, early, "203.0.113.80", "one")]).await;
+    add(&app, hour(), vec![used(&key.id, late, "2001:db8::1", hostile), used(&key.id, early, "203.0.113.81", "two")])
+        .await;
+    add(&app, hour(), vec![used(&key.id, early, "203.0.113.82", "three")]).await;
+    add(&app, hour(), vec![used(&key.id, late, "203.0.113.83", "four")]).await;
+    let known = usage(&app, &key).await.last_used.unwrap();
+    assert_eq!(known.at, late, "to the millisecond");
+    assert_eq!(known.address, Some("2001:db8::1".parse().unwrap()));
+    assert_eq!(known.user_agent.as_deref(), Some(hostile));
+    let nothing_known = LastUsed { at: now, address: None, user_agent: None };
+    let delta = UsageDelta { key_id: key.id.clone(), counts: Vec::new(), last_used: Some(nothing_known.clone()) };
+    add(&app, hour(), vec![delta]).await;
+    assert_eq!(usage(&app, &key).await.last_used, Some(nothing_known));
+}
+
+#[tokio::test]
+async fn days_are_those_of_utc_and_today_is_the_last() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    for (at, n) in [
+        ("2026-11-23T00:00:00Z", 1),
+        ("2026-11-22T23:00:00Z", 2),
+        ("2026-11-22T00:00:00Z", 4),
+        ("2026-10-25T00:00:00Z", 8),
+        ("2026-10-24T23:00:00Z", 16),
+        ("2026-11-24T00:00:00Z", 32),
+    ] {
+        add(&app, at.parse().unwrap(), vec![counted(&key.id, &[("VALID", n)])]).await;
+    }
+    let days = usage(&app, &key).await.days.map(|day| day.valid);
+    assert_eq!((days[0], days[28], days[29]), (8, 6, 33), "a clock that is ahead counts for today");
+    assert_eq!(days.iter().sum::<u64>(), 47, "30 days");
+    app.clock.advance(TimeDelta::days(1));
+    let days = usage(&app, &key).await.days.map(|day| day.valid);
+    assert_eq!((days[0], days[27], days[28], days[29]), (0, 6, 1, 32));
+}
+
+#[tokio::test]
+async fn a_day_is_24_hours_and_what_remains_of_the_hour_before() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    for (hours_ago, n) in [(0, 1), (23, 2), (24, 4), (25, 8)] {
+        add(&app, hour() - TimeDelta::hours(hours_ago), vec![counted(&key.id, &[("VALID", n), ("REVOKED", n)])]).await;
+    }
+    assert_eq!(usage(&app, &key).await.last_24_hours, count(7, 7));
+}
+
+#[tokio::test]
+async fn another_organizations_usage_is_not_found() {
+    let app = TestApp::start().await;
+    let (maya, olga) = (app.admin().await, app.admin_of_another_organization().await);
+    let (key, hers) = (maya.create_key("Production").await, olga.create_key("Production").await);
+    for id in [&key.id, &hers.id] {
+        add(&app, hour(), vec![used(id, app.clock.now(), "203.0.113.80", "curl")]).await;
+    }
+    let found = of_organization(&app, &key.organization_id, &[&key, &hers]).await;
+    assert_eq!(found.keys().map(KeyId::as_str).collect::<Vec<_>>(), [key.id.as_str()]);
+    assert!(of_organization(&app, &hers.organization_id, &[&key]).await.is_empty());
+}
+
+#[tokio::test]
+async fn usage_of_a_revoked_key_stays() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    add(&app, hour(), vec![used(&key.id, app.clock.now(), "203.0.113.80", "curl")]).await;
+    maya.revoke(&key).await;
+    add(&app, hour(), vec![counted(&key.id, &[("REVOKED", 7)])]).await;
+    assert_eq!(usage(&app, &key).await.days[29], count(1, 7));
+}
+
+#[tokio::test]
+async fn after_40_days_hours_become_days_and_no_sum_changes() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let (key, other) = (maya.create_key("Production").await, maya.create_key("Staging").await);
+    for n in 0..72 {
+        let deltas = vec![counted(&key.id, &[("VALID", 2), ("ROTATED", 1)]), counted(&other.id, &[("VALID", 5)])];
+        add(&app, hour() - TimeDelta::hours(n), deltas).await;
+    }
+    assert_eq!(fold(&app).await, 0, "nothing is old enough");
+    let sum = app.lines("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage").await;
+    app.clock.advance(TimeDelta::days(40));
+    assert_eq!(fold(&app).await, (48 + 17) * 3, "days that are over by more than 40 days, and no part of a day");
+    assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 7 * 3);
+    assert_eq!(app.count("key_usage WHERE seconds = 86400 AND starts_at % 86400000 = 0").await, 3 * 3);
+    assert_eq!(fold(&app).await, 0);
+    assert_eq!(app.lines("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage").await, sum);
+
+    // A node that comes very late finds no row of its hour; the day gets it all the same.
+    add(&app, hour() - TimeDelta::hours(30), vec![counted(&key.id, &[("VALID", 100)])]).await;
+    assert_eq!(fold(&app).await, 1);
+    let yesterday = hour().timestamp_millis() / 86_400_000 * 86_400_000 - 86_400_000;
+    let row = format!("key_usage WHERE key_id = '{}' AND starts_at = {yesterday} AND count = 148", key.id);
+    assert_eq!(app.count(&row).await, 1);
+}
+
+#[tokio::test]
+async fn nodes_that_fold_at_once_count_nothing_twice() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    for n in 0..200 {
+        add(&app, hour() - TimeDelta::hours(n), vec![counted(&key.id, &[("VALID", 1), ("REVOKED", 1)])]).await;
+    }
+    app.clock.advance(TimeDelta::days(100));
+    let folded: usize = join_all((0..8).map(|_| fold(&app))).await.into_iter().sum();
+    assert_eq!(folded, 400);
+    assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 0);
+    assert_eq!(app.lines("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage").await, ["400"]);
+}
+
+#[tokio::test]
+async fn a_fold_that_is_rolled_back_has_changed_nothing() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    add(&app, hour(), vec![counted(&key.id, &[("VALID", 3)])]).await;
+    app.clock.advance(TimeDelta::days(100));
+    let now = app.clock.now();
+    let crash = app.app.db.write(move |conn| {
+        assert_eq!(key_usage::fold(conn, now)?, 1);
+        Err::<(), _>(StoreError::Unique)
+    });
+    assert!(crash.await.is_err());
+    assert_eq!(app.count("key_usage WHERE seconds = 3600 AND count = 3").await, 1);
+    assert_eq!(app.count("key_usage").await, 1);
+}
+
+#[tokio::test]
+async fn of_a_key_older_than_the_counting_silence_says_nothing() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let old = maya.create_key("Old").await;
+    app.clock.advance(TimeDelta::seconds(1));
+    let new = maya.create_key("New").await;
+    // What the migration finds in a database with keys.
+    app.execute(
+        "INSERT INTO installation (name, value)
+        SELECT 'last_uncounted_key_at', CAST(min(created_at) AS TEXT) FROM api_keys HAVING count(*) > 0",
+    )
+    .await;
+    assert!(!usage(&app, &old).await.is_complete);
+    assert!(usage(&app, &new).await.is_complete);
+}
