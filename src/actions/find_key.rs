@@ -1,17 +1,25 @@
-//! Find a living key of the admin's organization, for the pop-ups that ask about it.
+//! Find a living key of the admin's organization and how much it is used, for the pop-ups that ask about it.
 
 use crate::{
     app::App,
-    domain::{actor::Admin, api_key::ApiKey, ids::KeyId},
-    store::{StoreError, api_keys},
+    domain::{actor::Admin, ids::KeyId, usage::KeyWithUsage},
+    store::{StoreError, api_keys, key_usage},
 };
 
 /// The key; `None` for one that is unknown, revoked or another organization's.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub async fn find_key(app: &App, admin: &Admin, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
+pub async fn find_key(app: &App, admin: &Admin, id: KeyId) -> Result<Option<KeyWithUsage>, StoreError> {
     let organization_id = admin.organization_id().clone();
-    let key = app.db.read(move |conn| api_keys::find(conn, &organization_id, &id)).await?;
-    Ok(key.filter(|key| key.revoked_at.is_none()))
+    let now = app.clock.now();
+    app.db
+        .read_aside(move |conn| {
+            let key = api_keys::find(conn, &organization_id, &id)?;
+            let Some(key) = key.filter(|key| key.revoked_at.is_none()) else { return Ok(None) };
+            let mut usages = key_usage::of_keys(conn, &organization_id, &[id], now)?;
+            let usage = usages.remove(&key.id).unwrap_or_default();
+            Ok(Some(KeyWithUsage { key, usage }))
+        })
+        .await
 }

@@ -1,9 +1,9 @@
-//! List the organization's living keys, the newest first, a page at a time.
+//! List the organization's living keys and how much they are used, the newest first, a page at a time.
 
 use crate::{
     app::App,
-    domain::{actor::Admin, api_key::ApiKey},
-    store::{StoreError, api_keys},
+    domain::{actor::Admin, usage::KeyWithUsage},
+    store::{StoreError, api_keys, key_usage},
 };
 
 /// Keys on a page.
@@ -12,7 +12,7 @@ pub const PER_PAGE: i64 = 25;
 /// One page of the list.
 pub struct KeyPage {
     /// At most [`PER_PAGE`].
-    pub keys: Vec<ApiKey>,
+    pub keys: Vec<KeyWithUsage>,
     /// Living keys in all.
     pub total: i64,
     /// From 1; a page past the end is the last one.
@@ -27,12 +27,20 @@ pub struct KeyPage {
 /// [`StoreError`] when the database cannot be read.
 pub async fn list_keys(app: &App, admin: &Admin, page: i64) -> Result<KeyPage, StoreError> {
     let organization_id = admin.organization_id().clone();
+    let now = app.clock.now();
     app.db
-        .read(move |conn| {
+        .read_aside(move |conn| {
             let total = api_keys::count_living(conn, &organization_id)?;
             let pages = ((total + PER_PAGE - 1) / PER_PAGE).max(1);
             let page = page.clamp(1, pages);
             let keys = api_keys::list_living(conn, &organization_id, (page - 1) * PER_PAGE, PER_PAGE)?;
+            let ids: Vec<_> = keys.iter().map(|key| key.id.clone()).collect();
+            let mut usages = key_usage::of_keys(conn, &organization_id, &ids, now)?;
+            let keys = keys.into_iter().map(|key| {
+                let usage = usages.remove(&key.id).unwrap_or_default();
+                KeyWithUsage { key, usage }
+            });
+            let keys = keys.collect();
             Ok(KeyPage { keys, total, page, pages })
         })
         .await

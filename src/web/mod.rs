@@ -7,6 +7,7 @@ pub mod error_page;
 pub mod htmx;
 pub mod integrations;
 pub mod page;
+pub mod relative_time;
 pub mod return_path;
 pub mod session;
 pub mod session_guard;

@@ -3,17 +3,21 @@
 use actix_session::Session;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::answers::{TITLE, list_page_of};
+use super::{
+    answers::{TITLE, list_page_of},
+    usage::UsageView,
+};
 use crate::{
     actions::list_keys::{KeyPage, PER_PAGE, list_keys},
     app::App,
-    domain::{actor::Admin, api_key::ApiKey, ids::KeyId},
+    domain::{actor::Admin, ids::KeyId, usage::KeyWithUsage},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments},
         page::Page,
+        relative_time,
         return_path::HOME,
         see_other, session,
     },
@@ -75,6 +79,7 @@ pub struct KeyRow {
     pub created_iso: String,
     pub created_title: String,
     pub version: i64,
+    pub usage: UsageView,
     /// Just made or rotated: shown in another colour for a moment.
     pub fresh: bool,
 }
@@ -87,6 +92,7 @@ impl KeyList {
     fn new(app: &App, admin: &Admin, list: KeyPage, fresh: Option<&KeyId>) -> Self {
         let KeyPage { keys, total, page, pages } = list;
         let before = (page - 1) * PER_PAGE;
+        let now = app.clock.now();
         let shown = i64::try_from(keys.len()).unwrap_or(PER_PAGE);
         Self {
             brand: app.config.brand.to_string(),
@@ -97,13 +103,17 @@ impl KeyList {
             last: before + shown,
             previous: (page > 1).then(|| page - 1),
             next: (page < pages).then(|| page + 1),
-            rows: keys.iter().map(|key| KeyRow { fresh: Some(&key.id) == fresh, ..KeyRow::from(key) }).collect(),
+            rows: keys
+                .iter()
+                .map(|key| KeyRow { fresh: Some(&key.key.id) == fresh, ..KeyRow::new(key, now) })
+                .collect(),
         }
     }
 }
 
-impl From<&ApiKey> for KeyRow {
-    fn from(key: &ApiKey) -> Self {
+impl KeyRow {
+    pub fn new(key_with_usage: &KeyWithUsage, now: DateTime<Utc>) -> Self {
+        let key = &key_with_usage.key;
         Self {
             id: key.id.to_string(),
             name: key.name.to_string(),
@@ -112,8 +122,9 @@ impl From<&ApiKey> for KeyRow {
             last4: key.hint.as_str().to_owned(),
             created: key.created_at.format("%b %-d, %Y").to_string(),
             created_iso: key.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
-            created_title: key.created_at.format("%Y-%m-%d %H:%M UTC").to_string(),
+            created_title: relative_time::exact(key.created_at),
             version: key.version,
+            usage: UsageView::new(key_with_usage, now),
             fresh: false,
         }
     }

@@ -6,6 +6,7 @@ mod key_list;
 mod reveal_key;
 mod revoke_key;
 mod rotate_key;
+mod usage;
 
 use actix_web::web;
 

@@ -15,7 +15,10 @@ use crate::{
         revoke_key::{RevokeKey, RevokeKeyError, revoke_key},
     },
     app::App,
-    domain::{actor::Admin, api_key::ApiKey},
+    domain::{
+        actor::Admin,
+        usage::{Activity, KeyWithUsage},
+    },
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
@@ -97,6 +100,9 @@ pub async fn submit(
         }
         Err(RevokeKeyError::NotFound) => key_gone(&app, &request, &admin, list_page).await,
         Err(RevokeKeyError::UnknownVersion(key)) => {
+            let Some(key) = find_key(&app, &admin, key.id).await? else {
+                return key_gone(&app, &request, &admin, list_page).await;
+            };
             let alert = Some("This form is out of date. Check the key below and confirm once more.".to_owned());
             ask(&app, &request, &admin, StatusCode::CONFLICT, &key, list_page, alert)
         }
@@ -109,13 +115,13 @@ fn ask(
     request: &HttpRequest,
     admin: &Admin,
     status: StatusCode,
-    key: &ApiKey,
+    key: &KeyWithUsage,
     list_page: i64,
     alert: Option<String>,
 ) -> Result<HttpResponse, Failure> {
     let dialog = RevokeKeyDialog {
         page: Page::of_settings(app, request, admin, TITLE),
-        key: KeyRow::from(key),
+        key: KeyRow::new(key, app.clock.now()),
         list_page,
         alert,
     };

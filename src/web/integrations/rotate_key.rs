@@ -15,7 +15,7 @@ use crate::{
         rotate_key::{RotateKey, RotateKeyError, rotate_key},
     },
     app::App,
-    domain::{actor::Admin, api_key::ApiKey, form_token::FormToken},
+    domain::{actor::Admin, form_token::FormToken, usage::KeyWithUsage},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
@@ -93,6 +93,9 @@ pub async fn submit(
         Err(RotateKeyError::NotFound) => key_gone(&app, &request, &admin, list_page).await,
         Err(RotateKeyError::Repeated) => already_done(&app, &request, &admin, "rotated", list_page),
         Err(RotateKeyError::Changed(key)) => {
+            let Some(key) = find_key(&app, &admin, key.id).await? else {
+                return key_gone(&app, &request, &admin, list_page).await;
+            };
             ask(&app, &request, &admin, StatusCode::CONFLICT, &key, list_page, Some(CHANGED.to_owned()))
         }
         Err(RotateKeyError::Entropy(error)) => Err(no_entropy(error)),
@@ -106,13 +109,13 @@ fn ask(
     request: &HttpRequest,
     admin: &Admin,
     status: StatusCode,
-    key: &ApiKey,
+    key: &KeyWithUsage,
     list_page: i64,
     alert: Option<String>,
 ) -> Result<HttpResponse, Failure> {
     let dialog = RotateKeyDialog {
         page: Page::of_settings(app, request, admin, TITLE),
-        key: KeyRow::from(key),
+        key: KeyRow::new(key, app.clock.now()),
         idem: new_form_token()?.as_str().to_owned(),
         list_page,
         alert,

@@ -4,3 +4,4 @@ mod create_key;
 mod page;
 mod revoke_key;
 mod rotate_key;
+mod usage;

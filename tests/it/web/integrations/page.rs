@@ -40,13 +40,13 @@ async fn a_key_is_listed_with_its_maker_its_hint_and_its_day() {
     let maya = app.admin().await;
     let key = maya.create_key("Production API Key").await;
     let page = maya.get(PAGE).await;
-    assert_eq!(page.all("thead th"), ["Name", "Key", "Created", "Actions"]);
+    assert_eq!(page.all("thead th"), ["Name", "Key", "Requests, 30 days", "Last used", "Actions"]);
     assert_eq!(page.one(".key-name strong"), "Production API Key");
-    assert_eq!(page.one(".key-name .sub"), "by Maya Chen");
+    assert_eq!(page.one(".key-name .sub"), "by Maya Chen · Nov 23, 2026");
     let body = &key.secret[..key.secret.len() - 6];
     let last_four = &body[body.len() - 4..];
     assert_eq!(page.one("tbody code"), format!("talvin_live_•••• ending in {last_four}"));
-    assert_eq!(page.one("tbody time"), "Nov 23, 2026");
+    assert_eq!(page.attribute("tbody time", "title"), "2026-11-23 06:11:00 UTC");
     assert_eq!(page.attribute("tbody time", "datetime"), "2026-11-23T06:11:00Z");
     assert_eq!(page.attributes("tbody a", "aria-label"), ["Rotate Production API Key", "Revoke Production API Key"]);
     assert_eq!(page.one(".list-foot p"), "1 key · Revoked keys stay in the audit log");
@@ -68,7 +68,7 @@ async fn a_colleague_sees_the_same_list_and_another_organization_does_not() {
     let page = jonas.get(PAGE).await;
     let mut rows = page.all(".key-name");
     rows.sort();
-    assert_eq!(rows, ["Acme's key by Maya Chen", "Another by Jonas Weber"]);
+    assert_eq!(rows, ["Acme's key by Maya Chen · Nov 23, 2026", "Another by Jonas Weber · Nov 23, 2026"]);
     assert_eq!(page.one("#organization-id"), key.organization_id);
     assert_eq!(olga.listed().await, ["Umbrella's key"]);
 }
