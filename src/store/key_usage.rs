@@ -71,7 +71,8 @@ pub fn of_keys(
     let ids = || key_ids.iter().map(KeyId::as_str);
 
     let mut found = HashMap::new();
-    let keys: Vec<(String, i64, Option<i64>, Option<String>, Option<String>)> = api_keys::table
+    type KeyRow = (String, i64, Option<i64>, Option<String>, Option<String>);
+    let keys: Vec<KeyRow> = api_keys::table
         .left_join(key_last_used::table.on(key_last_used::key_id.eq(api_keys::id)))
         .filter(api_keys::organization_id.eq(organization_id.as_str()))
         .filter(api_keys::id.eq_any(ids()))
@@ -94,7 +95,8 @@ pub fn of_keys(
     // Whole hours, the one that began 24 hours ago included: what was in use must not look idle.
     let recent = starts_at(now - TimeDelta::hours(24), HOUR);
     // Summed in the database: 25 busy keys have 18,000 rows and more.
-    let sums: Vec<(String, i64, String, i64, i64)> = key_usage::table
+    type SumRow = (String, i64, String, i64, i64);
+    let sums: Vec<SumRow> = key_usage::table
         .inner_join(api_keys::table.on(api_keys::id.eq(key_usage::key_id)))
         .filter(api_keys::organization_id.eq(organization_id.as_str()))
         .filter(key_usage::key_id.eq_any(ids()))

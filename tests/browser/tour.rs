@@ -1,5 +1,7 @@
 //! A tour of every state of the product, for whatever is true of all of them.
 
+use chrono::TimeDelta;
+
 use crate::{
     failures::with_a_broken_database,
     harness::{Admin, HOME, Kit, Server},
@@ -81,8 +83,20 @@ pub fn with_dialogs(prepare: impl Fn(&Admin), look: &mut Look) {
         "Data warehouse sync",
         "Mobile app (legacy)",
     ]);
+    use_keys(&maya);
     maya.open(HOME);
+    maya.see("Unused 90 days");
     look(&maya, "list");
+    maya.click("Revoke Mobile app (legacy)");
+    maya.see("No requests in the last 90 days.");
+    look(&maya, "revoke-unused");
+    maya.press("Escape");
+    maya.see_no_dialog();
+    maya.click("Revoke Zapier connector");
+    maya.see("This key may still be in use.");
+    look(&maya, "revoke-quiet");
+    maya.press("Escape");
+    maya.see_no_dialog();
     maya.click(&format!("Rotate {LONG_NAME}"));
     maya.see_dialog("Rotate API Key");
     look(&maya, "rotate-long-name");
@@ -98,8 +112,15 @@ pub fn with_dialogs(prepare: impl Fn(&Admin), look: &mut Look) {
     maya.click("Close anyway");
     maya.see_no_dialog();
     maya.click("Revoke Production API Key");
-    maya.see_dialog("Revoke API Key");
+    maya.see("This key is in use.");
     look(&maya, "revoke");
+    maya.click("rotate it instead");
+    maya.see_dialog("Rotate API Key");
+    maya.see("Used 2 minutes ago from 203.0.113.80");
+    maya.press("Escape");
+    maya.see_no_dialog();
+    maya.click("Revoke Production API Key");
+    maya.see_dialog("Revoke API Key");
     let here = maya.new_tab();
     maya.open(HOME);
     maya.click("Revoke Zapier connector");
@@ -159,6 +180,18 @@ pub fn as_pages(kit: Kit, prepare: impl Fn(&Admin), look: &mut Look) {
     if kit.no_scripts {
         look(&maya, "page-list");
     }
+}
+
+/// Every kind of use: busy, refused of late, no longer, never, and unused for long.
+fn use_keys(maya: &Admin) {
+    let busy: Vec<(u64, u64)> = (0..30).map(|day| (900 + day * 7919 % 997, 0)).collect();
+    let refused: Vec<(u64, u64)> =
+        (0..30).map(|day| (40 + day * 7919 % 331, if day > 23 { day * 2 } else { 0 })).collect();
+    maya.server.use_key("Production API Key", &busy, TimeDelta::seconds(125));
+    maya.server.use_key("Staging API Key", &refused, TimeDelta::hours(3));
+    maya.server.use_key("Zapier connector", &[&busy[..20], &[(0, 0); 5]].concat(), TimeDelta::days(5));
+    maya.server.use_key(LONG_NAME, &[(1_234_567_890, 1)], TimeDelta::seconds(12));
+    maya.server.use_key("Mobile app (legacy)", &[(0, 0)], TimeDelta::days(94));
 }
 
 /// As long as a name can be, without a place to break it.

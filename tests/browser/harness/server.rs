@@ -8,6 +8,14 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::Text};
+use keystead::{
+    clock::{Clock, SystemClock},
+    config::DatabaseUrl,
+    domain::usage::{LastUsed, UsageDelta},
+    store::{StoreError, in_transaction, key_usage},
+};
 use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
@@ -30,6 +38,12 @@ pub struct Server {
     pub public_url: String,
     /// While no account exists.
     pub set_up_link: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct KeyIdRow {
+    #[diesel(sql_type = Text)]
+    id: String,
 }
 
 /// How a server differs from the usual one.
@@ -117,6 +131,27 @@ impl Server {
             let idem = format!("{:032x}", first + number);
             let answer = post("/settings/integrations/keys", &[("name", name), ("idem", &idem)]);
             assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+    }
+
+    /// Has a key used on each of these days, today last: how often it was let through, and how often refused. The last use
+    /// is this long ago.
+    pub fn use_key(&self, name: &str, days: &[(u64, u64)], last_used: TimeDelta) {
+        let mut conn = DatabaseUrl::Sqlite(self.database()).connect().expect("the database opens");
+        let key = sql_query("SELECT id FROM api_keys WHERE name = ?").bind::<Text, _>(name);
+        let key: KeyIdRow = key.get_result(&mut conn).expect("a key of this name");
+        let now = SystemClock.now();
+        for (ago, (valid, refused)) in (0..).zip(days.iter().rev()) {
+            // The last use once more: of several the newest is kept.
+            let used = LastUsed {
+                at: now - last_used,
+                address: "203.0.113.80".parse().ok(),
+                user_agent: Some("python-requests/2.32".to_owned()),
+            };
+            let counts = vec![("VALID", *valid), ("ROTATED", *refused)];
+            let delta = UsageDelta { key_id: key.id.clone(), counts, last_used: Some(used) };
+            let day = now - TimeDelta::days(ago);
+            in_transaction::<_, StoreError>(&mut conn, |conn| key_usage::add(conn, day, &[delta])).expect("written");
         }
     }
 
