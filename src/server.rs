@@ -14,6 +14,8 @@ use actix_web::{
     web,
 };
 
+use tokio::sync::oneshot;
+
 use crate::{
     actions::set_up::set_up_token,
     api,
@@ -87,11 +89,15 @@ impl Running {
     /// # Errors
     /// When the server cannot go on.
     pub async fn run(self) -> Result<(), ServeError> {
-        let purging = tokio::spawn(worker::purge_expired::run(self.app.clone()));
+        let app = self.app;
+        let purging = tokio::spawn(worker::purge_expired::run(app.clone()));
+        let (stop_flushing, stopped) = oneshot::channel();
+        let flushing = tokio::spawn(worker::flush_usage::run(app.clone(), stopped));
         let ended = self.server.await;
         purging.abort();
+        let _ = stop_flushing.send(());
+        let _ = flushing.await;
         // Nobody is answered any more: the lease goes back, so that no revocation elsewhere waits for this node.
-        let app = self.app;
         let _ = tokio::task::spawn_blocking(move || app.follower.stop()).await;
         Ok(ended?)
     }

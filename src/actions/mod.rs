@@ -6,6 +6,7 @@ pub mod check_ready;
 pub mod create_admin;
 pub mod create_key;
 pub mod find_key;
+pub mod flush_usage;
 pub mod list_keys;
 pub mod open_session;
 pub mod purge_expired;

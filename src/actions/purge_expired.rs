@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use crate::{
     app::App,
-    store::{StoreError, form_tokens, key_usage, sessions},
+    store::{StoreError, form_tokens, key_changes, key_usage, sessions},
 };
 
 /// A form older than this can no longer be sent: its session has ended long before.
@@ -30,6 +30,7 @@ pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
     let now = app.clock.now();
     app.throttle.purge(now);
     let purge = app.db.write::<_, StoreError>(move |conn| {
+        key_changes::purge(conn)?;
         Ok((sessions::purge(conn, now)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))
     });
     let (sessions, form_tokens) = purge.await?;

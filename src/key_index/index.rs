@@ -200,12 +200,12 @@ impl KeyIndex {
     }
 
     /// Puts back what could not be written; the next [`KeyIndex::take_usage`] gives it again.
-    pub fn put_usage_back(&self, deltas: Vec<UsageDelta>) {
+    pub fn put_usage_back(&self, deltas: &[UsageDelta]) {
         for delta in deltas {
             let id = delta.key_id.as_str();
             let number = self.by_id.find(hash_of_id(id), |number| self.id_of(number) == Some(id));
             if let Some((number, entry)) = number.and_then(|number| Some((number, self.keys.get(number)?))) {
-                entry.usage.put_back(&delta.counts, delta.last_used);
+                entry.usage.put_back(&delta.counts, delta.last_used.clone());
                 self.used.mark(number, &entry.usage.mark);
             }
         }

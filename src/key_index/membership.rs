@@ -9,7 +9,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use super::Lease;
 use crate::{
     clock::Clock,
-    config::DatabaseUrl,
     domain::{ids::NodeId, key_record::Epoch},
     store::{Conn, Db, StoreError, nodes},
 };
@@ -19,7 +18,9 @@ const RENEW: Duration = Duration::from_secs(1);
 
 /// This node among the nodes.
 pub struct Membership {
-    /// `None` on SQLite, where this server is the only one (it holds a lock on the file).
+    /// False on SQLite, where this server is the only one (it holds a lock on the file).
+    has_nodes: bool,
+    /// A new one each time this node registers: a late DELETE that was meant for an earlier row must not find this one.
     id: Option<NodeId>,
     lease: Arc<Lease>,
     length: Duration,
@@ -31,9 +32,8 @@ pub struct Membership {
 
 impl Membership {
     pub fn new(db: &Db, lease: Arc<Lease>, length: Duration, clock: Arc<dyn Clock>) -> Self {
-        let id = matches!(db.url(), DatabaseUrl::Postgres(_)).then(|| NodeId::generate(clock.now()));
-        let silent_since = HashMap::new();
-        Self { id, lease, length, clock, renewed: None, silent_since }
+        let (id, renewed, silent_since) = (None, None, HashMap::new());
+        Self { has_nodes: db.has_nodes(), id, lease, length, clock, renewed, silent_since }
     }
 
     /// On the clock of leases.
@@ -50,10 +50,11 @@ impl Membership {
     /// `begun` is a time before the database was asked what is committed, `applied` is at least what it answered.
     pub fn renew(&mut self, conn: &mut Conn, applied: Epoch, begun: Duration) -> Result<bool, StoreError> {
         let until = self.length - self.margin();
-        let Some(id) = self.id.clone() else {
+        if !self.has_nodes {
             self.lease.hold_until(begun + until);
             return Ok(true);
-        };
+        }
+        let Some(id) = self.id.clone() else { return self.register(conn, applied) };
         let is_due = |(epoch, at)| epoch != applied || begun.saturating_sub(at) >= RENEW;
         if !self.renewed.is_none_or(is_due) {
             return Ok(true);
@@ -64,23 +65,20 @@ impl Membership {
             self.reap(conn, &id)?;
             return Ok(true);
         }
-        // New, or forgotten while it was silent: then its lease has long ended.
+        // Forgotten while it was silent: its lease has long ended.
+        tracing::warn!("this node was taken for dead; it takes part again");
         self.lease.give_up();
-        self.register(conn, &id, applied)?;
-        // No lease yet: a change committed just before this row could be seen did not wait for this node.
-        Ok(false)
+        self.register(conn, applied)
     }
 
-    fn register(&mut self, conn: &mut Conn, id: &NodeId, applied: Epoch) -> Result<(), StoreError> {
-        if self.renewed.take().is_some() {
-            tracing::warn!("this node was taken for dead; it takes part again");
-        }
+    /// Makes this node known. It gets no lease from what it read before: a change committed since then did not wait for a
+    /// node whose row could not be seen yet.
+    fn register(&mut self, conn: &mut Conn, applied: Epoch) -> Result<bool, StoreError> {
+        let id = NodeId::generate(self.clock.now());
         let lease_ms = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX);
-        match nodes::insert(conn, id, applied, lease_ms, self.clock.now()) {
-            // An earlier attempt arrived and its answer did not.
-            Ok(()) | Err(StoreError::Unique) => Ok(()),
-            Err(error) => Err(error),
-        }
+        nodes::insert(conn, &id, applied, lease_ms, self.clock.now())?;
+        (self.id, self.renewed) = (Some(id), None);
+        Ok(false)
     }
 
     /// Forgets nodes that have not renewed for the length of their lease, so that no revocation waits for them.

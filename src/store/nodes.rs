@@ -40,9 +40,10 @@ pub fn insert(
     Ok(())
 }
 
-/// Says how far a node has come, and that it lives; whether it is known.
+/// Says how far a node has come, and that it lives; whether it is known. What it said once stays said: a statement that
+/// arrives late changes nothing.
 pub fn renew(conn: &mut Conn, id: &NodeId, applied: Epoch, until: DateTime<Utc>) -> Result<bool, StoreError> {
-    let changed = diesel::update(nodes::table.find(id.as_str()))
+    let changed = diesel::update(nodes::table.find(id.as_str()).filter(nodes::applied_epoch.le(applied.0)))
         .set((
             nodes::applied_epoch.eq(applied.0),
             nodes::renewal.eq(nodes::renewal + 1),

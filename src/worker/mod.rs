@@ -1,3 +1,4 @@
 //! What happens without a request.
 
+pub mod flush_usage;
 pub mod purge_expired;

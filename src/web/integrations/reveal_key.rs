@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::answers::TITLE;
+use super::answers::{TITLE, refused_on};
 use crate::{
     actions::create_key::NewKey,
     app::App,
@@ -23,7 +23,8 @@ pub struct RevealKeyDialog {
     key_name: String,
     secret: Zeroizing<String>,
     env_name: String,
-    rotated: bool,
+    /// Where the key before it is refused, when there was one.
+    rotated: Option<String>,
     list_page: i64,
     file_stem: String,
     env_href: Zeroizing<String>,
@@ -35,14 +36,7 @@ pub struct RevealKeyDialog {
 dialog!(RevealKeyDialog);
 
 /// Shows a new secret, once.
-pub fn reveal(
-    app: &App,
-    request: &HttpRequest,
-    admin: &Admin,
-    new: &NewKey,
-    rotated: bool,
-    list_page: i64,
-) -> RevealKeyDialog {
+pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, list_page: i64) -> RevealKeyDialog {
     let secret = new.secret.expose();
     let organization_id = admin.organization_id().as_str();
     let brand = env_brand(app.config.brand.as_str());
@@ -57,7 +51,7 @@ pub fn reveal(
         key_name: new.key.name.to_string(),
         secret: Zeroizing::new(secret.to_owned()),
         env_name: format!("{brand}_API_KEY"),
-        rotated,
+        rotated: new.receipt.as_ref().map(refused_on),
         list_page,
         file_stem: file_stem(&format!("{} {}", app.config.brand, new.key.name)),
         env_href: data_url("text/plain", &env),

@@ -1,4 +1,5 @@
 //! JSON for programs.
 
 mod health;
+mod usage;
 mod verify;

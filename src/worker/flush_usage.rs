@@ -1,0 +1,39 @@
+//! Flushes usage, every second and before the end: a crash loses at most a second of counts, and never a key.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::{actions::flush_usage::flush_usage, app::App};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until it is told to stop; what it has begun it finishes.
+pub async fn run(app: App, mut stop: oneshot::Receiver<()>) {
+    let mut ticks = tokio::time::interval(EVERY);
+    // After a slow flush a whole second again: what waits is written at once.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        let is_last = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = &mut stop => true,
+        };
+        match flush_usage(&app).await {
+            Ok(flushed) => {
+                failing = false;
+                let took_us = flushed.took.as_micros();
+                tracing::debug!(keys = flushed.keys, took_us, "usage is written");
+            }
+            // Once, not once a second.
+            Err(error) if !failing => {
+                failing = true;
+                tracing::warn!(%error, "usage could not be written; it is kept in memory until it can");
+            }
+            Err(_) => {}
+        }
+        if is_last {
+            return;
+        }
+    }
+}
