@@ -1,0 +1,75 @@
+//! The verification itself, without HTTP, in this process.
+
+use std::{hint::black_box, sync::Arc};
+
+use cpu_time::ThreadTime;
+use keystead::{
+    actions::verify_key::verify_key,
+    app::{App, AppState},
+    clock::SystemClock,
+    config::{Config, PublicUrl},
+    domain::{name::Name, secret::KeyPrefix},
+    store::connection::DatabaseUrl,
+};
+
+use super::stage::MANY;
+use crate::support::{
+    block_on,
+    keys::{PREFIX, Random, as_text, key},
+    report::{Goal, Spread, spread},
+    server::Place,
+};
+
+const ROUNDS: usize = 15;
+const CALLS: usize = 50_000;
+const BATCH: usize = 1000;
+
+/// CPU of the calling thread a call, keys at random over all. In here is all of a verification: format, checksum, HMAC,
+/// look-up and verdict.
+///
+/// TO DO once the index has landed: its own goals are about it.
+pub fn in_process(place: &Place) {
+    block_on(async {
+        let app = open(place).await;
+        let mut random = Random::new(1);
+        let mut single = Vec::new();
+        let mut batch = Vec::new();
+        for _ in 0..ROUNDS {
+            let keys: Vec<_> = (0..CALLS).map(|_| key(random.below(MANY))).collect();
+            let begun = ThreadTime::now();
+            for key in &keys {
+                // HERE it becomes synchronous: without the `.await`, and without the error of a database.
+                let verdict = verify_key(&app, black_box(as_text(key))).await;
+                assert!(black_box(verdict).expect("the database answers").is_valid());
+            }
+            single.push(begun.elapsed().as_secs_f64() * 1e6 / CALLS as f64);
+
+            let begun = ThreadTime::now();
+            for keys in keys.chunks(BATCH) {
+                // HERE the action behind `{"keys": […]}` takes the loop's place, should there be one.
+                let mut verdicts = Vec::with_capacity(keys.len());
+                for key in keys {
+                    verdicts.push(verify_key(&app, black_box(as_text(key))).await.expect("the database answers"));
+                }
+                black_box(verdicts);
+            }
+            batch.push(begun.elapsed().as_secs_f64() * 1e6 / CALLS as f64);
+        }
+        spread(&format!("verify_key, {MANY} keys, CPU a call"), Spread::of(single), "µs", Goal::AtMost(1.0));
+        spread(&format!("batches of {BATCH}, CPU a key"), Spread::of(batch), "µs", Goal::AtMost(1.0));
+    });
+}
+
+async fn open(place: &Place) -> App {
+    let config = Config {
+        listen: Vec::new(),
+        public_url: None,
+        database: DatabaseUrl::Sqlite(place.sqlite_file()),
+        data_dir: place.data.clone(),
+        pepper_file: place.pepper(),
+        brand: Name::parse("Talvin AI").unwrap(),
+        key_prefix: KeyPrefix::parse(PREFIX).unwrap(),
+        trusted_proxies: Vec::new(),
+    };
+    AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap()
+}
