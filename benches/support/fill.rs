@@ -47,9 +47,15 @@ struct Row {
 
 fn row(pepper: &Pepper, n: u64) -> Row {
     let secret = secret(n);
-    let digest = pepper.digest(&secret).0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&pepper.digest(&secret).0);
     let id = KeyId::generate(SystemClock.now());
     Row { id, name: format!("Key {n}"), hint: secret.hint().as_str().to_owned(), digest }
+}
+
+/// Without a `format!` a byte, which took longer than the HMAC.
+fn hex(bytes: &[u8]) -> String {
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).expect("four bits are a digit");
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn batches(keys: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
@@ -59,9 +65,25 @@ fn batches(keys: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
 /// No journal and no waiting for the disk: nobody needs this file after a power cut. The server sets its own mode again.
 const FAST: &str = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; PRAGMA foreign_keys = OFF; BEGIN";
 
+/// Those that a statement made, and not those of primary keys.
+const INDEXES: &str = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name IN ('api_keys', 'key_secrets') AND sql IS NOT NULL";
+
+#[derive(diesel::QueryableByName)]
+struct Index {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    sql: String,
+}
+
 fn fill_sqlite(place: &Place, pepper: &Pepper, keys: u64) -> Vec<KeyId> {
     let mut conn = DatabaseUrl::Sqlite(place.sqlite_file()).connect().unwrap();
     conn.batch_execute(FAST).unwrap();
+    // Built at the end in one sort, an index takes a fraction of what a million insertions into it take.
+    let indexes: Vec<Index> = diesel::sql_query(INDEXES).load(&mut conn).unwrap();
+    for index in &indexes {
+        conn.batch_execute(&format!("DROP INDEX {}", index.name)).unwrap();
+    }
     let now = SystemClock.now().timestamp_millis();
     let insert_keys = format!(
         "INSERT INTO api_keys (id, organization_id, name, name_folded, prefix, hint, created_by, created_at, version)
@@ -82,6 +104,9 @@ fn fill_sqlite(place: &Place, pepper: &Pepper, keys: u64) -> Vec<KeyId> {
             diesel::sql_query(insert).bind::<Text, _>(&json).execute(&mut conn).unwrap();
         }
         ids.extend(rows.into_iter().map(|row| row.id));
+    }
+    for index in &indexes {
+        conn.batch_execute(&index.sql).unwrap();
     }
     conn.batch_execute("COMMIT; PRAGMA journal_mode = WAL").unwrap();
     ids
