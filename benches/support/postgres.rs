@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::chown,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -21,14 +21,19 @@ pub struct Postgres {
 struct Own {
     folder: TempDir,
     programs: PathBuf,
+    /// Stops Postgres when its standard input ends, which it does however this process ends.
+    keeper: Option<Child>,
 }
+
+/// Arguments: the folder, then the command that stops Postgres.
+const KEEPER: &str = r#"trap "" INT TERM HUP; cat > /dev/null; "$@" > /dev/null 2>&1; rm -rf "$0""#;
 
 impl Postgres {
     /// # Errors
     /// Why there is none, in words.
     pub fn find() -> Result<Self, String> {
         if let Some(programs) = programs() {
-            let own = Own { folder: tempfile::tempdir().unwrap(), programs };
+            let mut own = Own { folder: tempfile::tempdir().unwrap(), programs, keeper: None };
             let server = own.start()?;
             return Ok(Self { server, own: Some(own), made: Vec::new() });
         }
@@ -67,38 +72,32 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        match &self.own {
-            Some(own) => own.stop(),
-            None => {
-                for name in std::mem::take(&mut self.made) {
-                    self.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
-                }
+        // Our own goes with everything in it.
+        if self.own.is_none() {
+            for name in std::mem::take(&mut self.made) {
+                self.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
             }
         }
     }
 }
 
 impl Own {
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("db")
-    }
-
     /// The URL of the server.
-    fn start(&self) -> Result<String, String> {
+    fn start(&mut self) -> Result<String, String> {
         if is_root() {
             chown(self.folder.path(), Some(id_of_postgres()?), None).map_err(|error| error.to_string())?;
         }
-        let data = self.data();
-        self.run("initdb", &["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"])?;
+        run(self.program("initdb").args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]))?;
+        self.keep()?;
+        let folder = self.folder.path().display();
+        let log = format!("{folder}/log");
         // Free until somebody else takes it: the next try has another.
         let port = || TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).map(|found| found.port());
         let mut refused = String::new();
         for _ in 0..5 {
             let port = port().map_err(|error| error.to_string())?;
-            let folder = self.folder.path().display();
             let options = format!("-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200");
-            let log = data.join("log").display().to_string();
-            match self.run("pg_ctl", &["-o", &options, "-w", "-l", &log, "start"]) {
+            match run(self.program("pg_ctl").args(["-o", &options, "-w", "-l", &log, "start"])) {
                 Ok(()) => return Ok(format!("postgres://postgres@127.0.0.1:{port}/postgres")),
                 Err(error) => refused = format!("{error}: {}", fs::read_to_string(&log).unwrap_or_default()),
             }
@@ -106,15 +105,19 @@ impl Own {
         Err(refused)
     }
 
-    fn stop(&self) {
-        if let Err(error) = self.run("pg_ctl", &["-m", "immediate", "stop"]) {
-            eprintln!("Postgres was not stopped: {error}");
-        }
+    /// Trap: `pg_ctl` gives Postgres a session of its own, so it would outlive a Ctrl+C.
+    fn keep(&mut self) -> Result<(), String> {
+        let mut stop = self.program("pg_ctl");
+        stop.args(["-m", "immediate", "stop"]);
+        let mut keeper = Command::new("sh");
+        keeper.args(["-c", KEEPER]).arg(self.folder.path()).arg(stop.get_program()).args(stop.get_args());
+        self.keeper = Some(keeper.stdin(Stdio::piped()).spawn().map_err(|error| error.to_string())?);
+        Ok(())
     }
 
-    /// Runs one of its programs; as root by another user, because Postgres refuses root.
-    fn run(&self, program: &str, arguments: &[&str]) -> Result<(), String> {
-        let program = self.programs.join(program);
+    /// One of its programs on the database; as root by another user, because Postgres refuses root.
+    fn program(&self, name: &str) -> Command {
+        let program = self.programs.join(name);
         let mut command = if is_root() {
             let mut command = Command::new("runuser");
             command.args(["-u", "postgres", "--"]).arg(&program);
@@ -122,13 +125,26 @@ impl Own {
         } else {
             Command::new(&program)
         };
-        command.arg("-D").arg(self.data()).args(arguments).current_dir(self.folder.path());
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!("{}: {status}", program.display())),
-            Err(error) => Err(format!("{}: {error}", program.display())),
+        command.arg("-D").arg(self.folder.path().join("db")).current_dir(self.folder.path());
+        command
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            drop(keeper.stdin.take());
+            let _ = keeper.wait();
         }
+    }
+}
+
+/// Runs it to its end. Nothing of it is piped: Postgres would inherit the pipe and keep it open.
+fn run(command: &mut Command) -> Result<(), String> {
+    match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{command:?}: {status}")),
+        Err(error) => Err(format!("{command:?}: {error}")),
     }
 }
 
