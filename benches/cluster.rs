@@ -24,7 +24,7 @@ pub const DEFAULT_LEASE: u32 = 10;
 
 /// TO FILL IN once there is a switch for tests: the variable, and the value that keeps a node from listening, so that it
 /// learns of changes by asking alone.
-pub const WITHOUT_NOTIFICATIONS: (&str, &str) = ("", "");
+pub const WITHOUT_NOTIFICATIONS: (&str, &str) = ("KEYSTEAD_TEST_OFF", "notifications");
 
 fn main() -> ExitCode {
     let mut postgres = match Postgres::find() {

@@ -47,7 +47,7 @@ struct Row {
 
 fn row(pepper: &Pepper, n: u64) -> Row {
     let secret = secret(n);
-    let digest = hex(&pepper.digest(&secret).0);
+    let digest = hex(&pepper.digest(secret.as_presented()).0);
     let id = KeyId::generate(SystemClock.now());
     Row { id, name: format!("Key {n}"), hint: secret.hint().as_str().to_owned(), digest }
 }
