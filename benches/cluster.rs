@@ -22,8 +22,8 @@ pub const LEASE: &str = "KEYSTEAD_LEASE_SECS";
 /// What it is when it is not set.
 pub const DEFAULT_LEASE: u32 = 10;
 
-/// TO FILL IN once there is a switch for tests: the variable, and the value that keeps a node from listening, so that it
-/// learns of changes by asking alone.
+/// The variable, and the value that keeps a node from listening, so that it
+/// learns of changes by asking alone; known to a release build with `--features test-switches`.
 pub const WITHOUT_NOTIFICATIONS: (&str, &str) = ("KEYSTEAD_TEST_OFF", "notifications");
 
 fn main() -> ExitCode {

@@ -11,7 +11,7 @@ use cpu_time::ThreadTime;
 use keystead::{
     actions::verify_key::verify_key,
     app::{App, AppState},
-    clock::{Clock, SystemClock},
+    clock::SystemClock,
     config::{Config, PublicUrl, Safeguards},
     domain::{name::Name, secret::KeyPrefix},
     key_index::Caller,

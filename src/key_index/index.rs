@@ -242,3 +242,7 @@ fn hash_of_id(id: &str) -> u64 {
     id.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;
