@@ -39,6 +39,7 @@ fn main() {
         let of_hour = |ids: &[KeyId]| flush_of(ids, now - TimeDelta::hours(hours), if hours < 48 { 2 } else { 1 });
         add(&mut conn, now - TimeDelta::hours(hours), &of_hour(&ids[..PAGE]));
     }
+    while in_transaction(&mut conn, |conn| key_usage::close_hours(conn, now)).unwrap() > 0 {}
     let mut made = Vec::new();
     let mut added = Vec::new();
     for hours in 1..=10 {
@@ -63,16 +64,16 @@ fn main() {
     let pop_up = (0..100).map(|_| show(&mut conn, &ids[..1])).collect();
     report("a pop-up: one such key", pop_up, None);
 
-    let later = now + TimeDelta::days(60);
-    let mut folds = Vec::new();
+    let later = now + TimeDelta::days(1);
+    let mut closings = Vec::new();
     loop {
         let begun = Instant::now();
-        if in_transaction(&mut conn, |conn| key_usage::fold(conn, later)).unwrap() == 0 {
+        if in_transaction(&mut conn, |conn| key_usage::close_hours(conn, later)).unwrap() == 0 {
             break;
         }
-        folds.push(begun.elapsed());
+        closings.push(begun.elapsed());
     }
-    report("old hours become days, one batch", folds, None);
+    report("closing an hour, 2,000 rows at once", closings, None);
 }
 
 fn flush_of(ids: &[KeyId], at: DateTime<Utc>, codes: usize) -> Vec<UsageDelta> {

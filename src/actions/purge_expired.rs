@@ -1,5 +1,5 @@
 //! Purge what nobody needs any more: ended sessions, tokens of old forms, full buckets of the throttle; and
-//! fold old hours of usage into days.
+//! close the hours of usage that are over, and forget those older than 40 days.
 
 use chrono::TimeDelta;
 
@@ -18,11 +18,11 @@ pub struct Purged {
     pub sessions: usize,
     /// Tokens of forms too old to be sent.
     pub form_tokens: usize,
-    /// Hours of usage that are now part of a day.
+    /// Rows of usage whose hour was over.
     pub hours: usize,
 }
 
-/// Purges and folds.
+/// Purges, and closes hours.
 ///
 /// # Errors
 /// [`StoreError`]; the next run tries again.
@@ -37,9 +37,11 @@ pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
     let mut hours = 0;
     // Each time in a transaction of its own, so that other writers get their turn in between.
     loop {
-        match app.db.write(move |conn| key_usage::fold(conn, now)).await? {
-            0 => return Ok(Purged { sessions, form_tokens, hours }),
-            folded => hours += folded,
+        match app.db.write(move |conn| key_usage::close_hours(conn, now)).await? {
+            0 => break,
+            closed => hours += closed,
         }
     }
+    while app.db.write(move |conn| key_usage::forget_hours(conn, now)).await? > 0 {}
+    Ok(Purged { sessions, form_tokens, hours })
 }

@@ -134,7 +134,7 @@ impl Db {
     }
 
     /// Runs `work`, which only reads, on a thread that may block, on both databases: for reads that take milliseconds,
-    /// for which the worker of a thousand verifications must not stand still (`docs/decisions/0012`).
+    /// for which the worker of a thousand verifications must not stand still (`docs/decisions/0012-usage-in-three-tables.md`).
     ///
     /// # Errors
     /// As [`Db::read`].

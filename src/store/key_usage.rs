@@ -1,19 +1,15 @@
-//! Tables `key_usage` and `key_last_used`: how often keys were verified, and when last.
+//! Tables `key_usage_open`, `key_usage` and `key_last_used`: how often keys were verified, and when last.
 
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{
-    dsl::sql,
-    prelude::*,
-    sql_types::{BigInt, Text},
-};
+use diesel::prelude::*;
 
 use super::{
     Conn, StoreError,
     columns::Millis,
     installation,
-    schema::{api_keys, key_last_used, key_usage},
+    schema::{api_keys, key_last_used, key_usage, key_usage_open},
     usage_rows::{self, Counts},
 };
 use crate::domain::{
@@ -28,8 +24,9 @@ const HOUR: i64 = 3600;
 const DAY: i64 = 86400;
 /// Days that are kept by the hour.
 const DAYS_BY_THE_HOUR: i64 = 40;
-/// Rows that one call of [`fold`] takes: some hundredths of a second in which nobody else writes.
-const FOLD_AT_ONCE: i64 = 5000;
+/// Rows that one call of [`close_hours`] or [`forget_hours`] takes: some hundredths of a second in which nobody else
+/// writes.
+const AT_ONCE: i64 = 2000;
 
 /// Adds what a node counted to the rows of this hour, and moves each key's last use forward, never back.
 ///
@@ -50,7 +47,7 @@ pub fn add(conn: &mut Conn, hour: DateTime<Utc>, deltas: &[UsageDelta]) -> Resul
             }
         }
     }
-    usage_rows::add_counts(conn, HOUR, &counts)?;
+    usage_rows::add_open(conn, &counts)?;
     usage_rows::move_last_used(conn, &newest)?;
     Ok(())
 }
@@ -94,53 +91,77 @@ pub fn of_keys(
     let first_day = today - (DAYS_SHOWN as i64 - 1) * DAY * 1000;
     // Whole hours, the one that began 24 hours ago included: what was in use must not look idle.
     let recent = starts_at(now - TimeDelta::hours(24), HOUR);
-    // Summed in the database: 25 busy keys have 18,000 rows and more.
-    type SumRow = (String, i64, String, i64, i64);
-    let sums: Vec<SumRow> = key_usage::table
-        .inner_join(api_keys::table.on(api_keys::id.eq(key_usage::key_id)))
-        .filter(api_keys::organization_id.eq(organization_id.as_str()))
-        .filter(key_usage::key_id.eq_any(ids()))
-        .filter(key_usage::seconds.eq_any([HOUR, DAY]))
-        .filter(key_usage::starts_at.ge(first_day))
-        .group_by(sql::<(Text, BigInt, Text)>("key_id, starts_at / 86400000, code"))
-        .select(
-            sql::<(Text, BigInt, Text, BigInt, BigInt)>(
-                "key_id, starts_at / 86400000, code, CAST(sum(count) AS BIGINT), CAST(sum(CASE WHEN starts_at >= ",
-            )
-            .bind::<BigInt, _>(recent)
-            .sql(" THEN count ELSE 0 END) AS BIGINT)"),
-        )
-        .load(conn)?;
-    for (id, day, code, sum, sum_of_24_hours) in sums {
-        let Some(usage) = found.get_mut(&parse_id(&id)?) else { continue };
-        // A node whose clock is ahead may have written to tomorrow.
-        let days_ago = usize::try_from(today / (DAY * 1000) - day).unwrap_or(0);
-        let Some(of_day) = usage.days.get_mut((DAYS_SHOWN - 1).wrapping_sub(days_ago)) else { continue };
-        for (count, sum) in [(of_day, sum), (&mut usage.last_24_hours, sum_of_24_hours)] {
-            let sum = u64::try_from(sum).map_err(|_| StoreError::damaged("key_usage.count"))?;
-            let part = if code == VALID { &mut count.valid } else { &mut count.refused };
-            *part = part.saturating_add(sum);
+    type Row = (String, i64, i64, String, i64);
+    let is_own = || api_keys::organization_id.eq(organization_id.as_str());
+    // Each by ranges of the key: 30 days of a busy key are 30 rows and not 720.
+    let mut rows: Vec<Row> = Vec::new();
+    for (seconds, from) in [(DAY, first_day), (HOUR, recent)] {
+        let closed = key_usage::table
+            .inner_join(api_keys::table.on(api_keys::id.eq(key_usage::key_id)))
+            .filter(is_own())
+            .filter(key_usage::key_id.eq_any(ids()))
+            .filter(key_usage::seconds.eq(seconds))
+            .filter(key_usage::starts_at.ge(from))
+            .select((key_usage::key_id, key_usage::seconds, key_usage::starts_at, key_usage::code, key_usage::count));
+        rows.extend(closed.load::<Row>(conn)?);
+    }
+    // Hour by hour, for there is no index by key.
+    let open_hours = usage_rows::open_hours(conn)?;
+    let open = key_usage_open::table
+        .inner_join(api_keys::table.on(api_keys::id.eq(key_usage_open::key_id)))
+        .filter(is_own())
+        .filter(key_usage_open::key_id.eq_any(ids()))
+        .filter(key_usage_open::starts_at.eq_any(open_hours))
+        .select((key_usage_open::key_id, key_usage_open::starts_at, key_usage_open::code, key_usage_open::count));
+    for (id, starts_at, code, count) in open.load::<(String, i64, String, i64)>(conn)? {
+        // What is open counts for its day and for its hour.
+        for seconds in [DAY, HOUR].into_iter().filter(|seconds| *seconds == DAY || starts_at >= recent) {
+            rows.push((id.clone(), seconds, starts_at, code.clone(), count));
         }
+    }
+    for (id, seconds, starts_at, code, count) in rows {
+        let Some(usage) = found.get_mut(&parse_id(&id)?) else { continue };
+        let place = if seconds == HOUR {
+            &mut usage.last_24_hours
+        } else {
+            // Tomorrow, for a clock that is ahead, is today.
+            let days_ago = usize::try_from((today - starts_at + DAY * 1000 - 1) / (DAY * 1000)).unwrap_or(0);
+            let Some(day) = (DAYS_SHOWN - 1).checked_sub(days_ago) else { continue };
+            &mut usage.days[day]
+        };
+        let count = u64::try_from(count).map_err(|_| StoreError::damaged("key_usage.count"))?;
+        let part = if code == VALID { &mut place.valid } else { &mut place.refused };
+        *part = part.saturating_add(count);
     }
     Ok(found)
 }
 
-/// Makes day rows of hour rows older than 40 days, some thousand in a call; how many hour rows went. Nothing is counted
-/// twice when two nodes do it at once: a row that was deleted was deleted by one of them.
+/// Moves hours that are over from the open ones to their day and their hour, some thousand rows in a call; how many went.
+/// Nothing is counted twice when two nodes do it at once: a row that was deleted was deleted by one of them.
 ///
 /// # Errors
 /// [`StoreError`]; the caller's transaction must then be rolled back.
-pub fn fold(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
-    let before = starts_at(now, DAY) - DAYS_BY_THE_HOUR * DAY * 1000;
-    let hours = usage_rows::take(conn, HOUR, before, FOLD_AT_ONCE)?;
-    let mut days = Counts::new();
-    for row in &hours {
-        let day = row.starts_at.div_euclid(DAY * 1000) * DAY * 1000;
-        let sum: &mut i64 = days.entry((row.key_id.as_str(), day, row.code.as_str())).or_default();
-        *sum = sum.saturating_add(row.count);
+pub fn close_hours(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
+    let taken = usage_rows::take_open(conn, starts_at(now, HOUR), AT_ONCE)?;
+    for seconds in [HOUR, DAY] {
+        let mut counts = Counts::new();
+        for row in &taken {
+            let start = row.starts_at.div_euclid(seconds * 1000) * seconds * 1000;
+            let sum: &mut i64 = counts.entry((row.key_id.as_str(), start, row.code.as_str())).or_default();
+            *sum = sum.saturating_add(row.count);
+        }
+        usage_rows::add_closed(conn, seconds, &counts)?;
     }
-    usage_rows::add_counts(conn, DAY, &days)?;
-    Ok(hours.len())
+    Ok(taken.len())
+}
+
+/// Forgets hours older than 40 days, some thousand rows in a call; how many went. Their days have their counts.
+///
+/// # Errors
+/// [`StoreError`]; the caller's transaction must then be rolled back.
+pub fn forget_hours(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
+    let before = starts_at(now, DAY) - DAYS_BY_THE_HOUR * DAY * 1000;
+    Ok(usage_rows::forget_closed(conn, HOUR, before, AT_ONCE)?)
 }
 
 /// Beginning of the span of this many seconds that holds a time, in milliseconds.

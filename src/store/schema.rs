@@ -125,6 +125,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    key_usage_open (starts_at, key_id, code) {
+        starts_at -> BigInt,
+        key_id -> Text,
+        code -> Text,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
     key_usage (key_id, seconds, starts_at, code) {
         key_id -> Text,
         seconds -> BigInt,
@@ -154,6 +163,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     api_keys,
     key_secrets,
+    key_usage_open,
     key_usage,
     key_last_used
 );

@@ -1,4 +1,4 @@
-//! Statements on `key_usage` and `key_last_used` that the two databases put differently: thousands of rows in one of them.
+//! Statements on the tables of usage that the two databases put differently: thousands of rows in one of them.
 
 use std::collections::BTreeMap;
 
@@ -10,26 +10,35 @@ use diesel::{
 use super::Conn;
 use crate::domain::usage::LastUsed;
 
-/// Rows to be added to `key_usage`: key, beginning of the span and code, each combination once, with its count.
+/// Rows to be added: key, beginning of the span and code, each combination once, with its count.
 pub type Counts<'a> = BTreeMap<(&'a str, i64, &'a str), i64>;
 
-/// Adds counts to the rows of spans of this length; a row that is not there is made.
+/// Adds counts to the hours that are still counted; a row that is not there is made.
 ///
 /// The map gives the rows in the order of the keys: two nodes that lock the same rows in one order wait for each other,
 /// and in any other order Postgres ends one of them.
-pub fn add_counts(conn: &mut Conn, seconds: i64, counts: &Counts) -> QueryResult<()> {
+pub fn add_open(conn: &mut Conn, counts: &Counts) -> QueryResult<()> {
+    add(conn, "key_usage_open", "", "", counts)
+}
+
+/// Adds counts to the rows of spans of this length, in the same way.
+pub fn add_closed(conn: &mut Conn, seconds: i64, counts: &Counts) -> QueryResult<()> {
+    add(conn, "key_usage", "seconds, ", &format!("{seconds}, "), counts)
+}
+
+fn add(conn: &mut Conn, table: &str, column: &str, value: &str, counts: &Counts) -> QueryResult<()> {
     if counts.is_empty() {
         return Ok(());
     }
+    let insert = format!("INSERT INTO {table} ({column}key_id, starts_at, code, count) SELECT {value}");
+    let or_add =
+        format!("ON CONFLICT ({column}key_id, starts_at, code) DO UPDATE SET count = {table}.count + excluded.count");
     match conn {
         Conn::Sqlite(c) => {
             let rows: Vec<_> = counts.iter().map(|((id, start, code), count)| (id, start, code, count)).collect();
-            diesel::sql_query(
-                "INSERT INTO key_usage (key_id, seconds, starts_at, code, count)
-                SELECT value ->> 0, ?, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
-                ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            )
-            .bind::<BigInt, _>(seconds)
+            diesel::sql_query(format!(
+                "{insert} value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true {or_add}"
+            ))
             .bind::<Text, _>(json(&rows)?)
             .execute(c)?;
         }
@@ -38,12 +47,9 @@ pub fn add_counts(conn: &mut Conn, seconds: i64, counts: &Counts) -> QueryResult
             let starts: Vec<i64> = counts.keys().map(|(_, start, _)| *start).collect();
             let codes: Vec<&str> = counts.keys().map(|(.., code)| *code).collect();
             let counts: Vec<i64> = counts.values().copied().collect();
-            diesel::sql_query(
-                "INSERT INTO key_usage (key_id, seconds, starts_at, code, count)
-                SELECT id, $1, starts_at, code, n FROM unnest($2, $3, $4, $5) AS added (id, starts_at, code, n)
-                ON CONFLICT (key_id, seconds, starts_at, code) DO UPDATE SET count = key_usage.count + excluded.count",
-            )
-            .bind::<BigInt, _>(seconds)
+            diesel::sql_query(format!(
+                "{insert} id, start, code, n FROM unnest($1, $2, $3, $4) AS added (id, start, code, n) {or_add}"
+            ))
             .bind::<Array<Text>, _>(ids)
             .bind::<Array<BigInt>, _>(starts)
             .bind::<Array<Text>, _>(codes)
@@ -100,7 +106,27 @@ pub fn move_last_used(conn: &mut Conn, newest: &BTreeMap<&str, &LastUsed>) -> Qu
     Ok(())
 }
 
-/// A row that was taken out of `key_usage`.
+#[derive(QueryableByName)]
+struct OpenHour {
+    #[diesel(sql_type = BigInt)]
+    starts_at: i64,
+}
+
+/// The hours that are still counted, by leaps from one to the next: commonly two of them, with thousands of rows.
+pub fn open_hours(conn: &mut Conn) -> QueryResult<Vec<i64>> {
+    let hours: Vec<OpenHour> = diesel::sql_query(
+        "WITH RECURSIVE hours (starts_at) AS (
+            SELECT min(starts_at) FROM key_usage_open
+            UNION ALL
+            SELECT (SELECT min(starts_at) FROM key_usage_open WHERE starts_at > hours.starts_at)
+            FROM hours WHERE starts_at IS NOT NULL
+        ) SELECT starts_at FROM hours WHERE starts_at IS NOT NULL",
+    )
+    .load(conn)?;
+    Ok(hours.into_iter().map(|hour| hour.starts_at).collect())
+}
+
+/// A row that was taken out of `key_usage_open`.
 #[derive(QueryableByName)]
 pub struct TakenRow {
     #[diesel(sql_type = Text)]
@@ -113,9 +139,9 @@ pub struct TakenRow {
     pub count: i64,
 }
 
-/// Removes at most `limit` rows of spans of this length that began before a time, and returns them. Of two transactions
-/// at once each gets rows of its own.
-pub fn take(conn: &mut Conn, seconds: i64, before: i64, limit: i64) -> QueryResult<Vec<TakenRow>> {
+/// Removes at most `limit` rows of hours that began before a time, and returns them. Of two transactions at once each gets
+/// rows of its own.
+pub fn take_open(conn: &mut Conn, before: i64, limit: i64) -> QueryResult<Vec<TakenRow>> {
     // SQLite has one writer, so nothing to skip.
     let skip = match conn {
         Conn::Sqlite(_) => "",
@@ -123,15 +149,28 @@ pub fn take(conn: &mut Conn, seconds: i64, before: i64, limit: i64) -> QueryResu
     };
     // Both databases understand $1; to SQLite it is a name, numbered by where it stands first.
     diesel::sql_query(format!(
-        "DELETE FROM key_usage WHERE (key_id, seconds, starts_at, code) IN (
-            SELECT key_id, seconds, starts_at, code FROM key_usage WHERE seconds = $1 AND starts_at < $2
-            ORDER BY starts_at LIMIT $3 {skip}
+        "DELETE FROM key_usage_open WHERE (starts_at, key_id, code) IN (
+            SELECT starts_at, key_id, code FROM key_usage_open WHERE starts_at < $1
+            ORDER BY starts_at, key_id, code LIMIT $2 {skip}
         ) RETURNING key_id, starts_at, code, count"
     ))
-    .bind::<BigInt, _>(seconds)
     .bind::<BigInt, _>(before)
     .bind::<BigInt, _>(limit)
     .load(conn)
+}
+
+/// Removes at most `limit` rows of spans of this length that began before a time; how many.
+pub fn forget_closed(conn: &mut Conn, seconds: i64, before: i64, limit: i64) -> QueryResult<usize> {
+    diesel::sql_query(
+        "DELETE FROM key_usage WHERE (key_id, seconds, starts_at, code) IN (
+            SELECT key_id, seconds, starts_at, code FROM key_usage WHERE seconds = $1 AND starts_at < $2
+            ORDER BY starts_at LIMIT $3
+        )",
+    )
+    .bind::<BigInt, _>(seconds)
+    .bind::<BigInt, _>(before)
+    .bind::<BigInt, _>(limit)
+    .execute(conn)
 }
 
 fn json<T: serde::Serialize>(rows: &T) -> QueryResult<String> {

@@ -31,7 +31,18 @@ CREATE TABLE nodes (
     lease_until INTEGER NOT NULL
 ) STRICT;
 
--- How often each key was verified, by code: an hour a row, after 40 days a day a row.
+-- How often each key was verified, by code, in the hours that nodes still count. They add to it every second, so the rows of
+-- an hour lie together: beside the month of their key, ten thousand keys would be ten thousand pages to write. On Postgres
+-- their pages have room for the next version of a row, which then needs no new entry in an index.
+CREATE TABLE key_usage_open (
+    starts_at INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    code TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (starts_at, key_id, code)
+) STRICT, WITHOUT ROWID;
+
+-- The same of hours that are over, an hour a row and a day a row. An hour counts in both, and goes after 40 days.
 CREATE TABLE key_usage (
     key_id TEXT NOT NULL,
     -- Length of the span, in seconds: 3600 or 86400.

@@ -153,6 +153,7 @@ impl Server {
             let day = now - TimeDelta::days(ago);
             in_transaction::<_, StoreError>(&mut conn, |conn| key_usage::add(conn, day, &[delta])).expect("written");
         }
+        in_transaction::<_, StoreError>(&mut conn, |conn| key_usage::close_hours(conn, now)).expect("closed");
     }
 
     /// The database file.

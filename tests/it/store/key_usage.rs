@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use keystead::{
+    actions::purge_expired::purge_expired,
     clock::Clock,
     domain::{
         ids::{KeyId, OrgId},
@@ -34,9 +35,14 @@ async fn add(app: &TestApp, hour: DateTime<Utc>, deltas: Vec<UsageDelta>) {
     app.app.db.write(move |conn| key_usage::add(conn, hour, &deltas)).await.unwrap();
 }
 
-async fn fold(app: &TestApp) -> usize {
+async fn close(app: &TestApp) -> usize {
     let now = app.clock.now();
-    app.app.db.write(move |conn| key_usage::fold(conn, now)).await.unwrap()
+    app.app.db.write(move |conn| key_usage::close_hours(conn, now)).await.unwrap()
+}
+
+/// What the worker does every ten minutes.
+async fn work(app: &TestApp) {
+    purge_expired(&app.app).await.unwrap();
 }
 
 async fn of_organization(app: &TestApp, organization_id: &str, keys: &[&Key]) -> HashMap<KeyId, KeyUsage> {
@@ -74,7 +80,7 @@ async fn counts_add_up_whoever_brings_them() {
     assert_eq!(usage.days[29], count(10, 1));
     assert_eq!(usage.days.iter().copied().sum::<Count>(), count(10, 1));
     assert_eq!(usage.last_24_hours, count(10, 1));
-    assert_eq!(app.count("key_usage").await, 2, "an hour and a code are a row, and nothing is no row");
+    assert_eq!(app.count("key_usage_open").await, 2, "an hour and a code are a row, and nothing is no row");
 }
 
 #[tokio::test]
@@ -94,7 +100,7 @@ async fn nodes_that_add_at_once_lose_nothing_and_end_none() {
         add(&app, hour(), deltas)
     });
     join_all(adds).await;
-    assert_eq!(app.count("key_usage WHERE count = 40").await, 20);
+    assert_eq!(app.count("key_usage_open WHERE count = 40").await, 20);
     let newest = (app.clock.now() + TimeDelta::seconds(39)).timestamp_millis();
     assert_eq!(app.count(&format!("key_last_used WHERE at = {newest}")).await, 20);
 }
@@ -135,10 +141,16 @@ async fn days_are_those_of_utc_and_today_is_the_last() {
     ] {
         add(&app, at.parse().unwrap(), vec![counted(&key.id, &[("VALID", n)])]).await;
     }
-    let days = usage(&app, &key).await.days.map(|day| day.valid);
-    assert_eq!((days[0], days[28], days[29]), (8, 6, 33), "a clock that is ahead counts for today");
-    assert_eq!(days.iter().sum::<u64>(), 47, "30 days");
+    for closed in [false, true] {
+        if closed {
+            work(&app).await;
+        }
+        let days = usage(&app, &key).await.days.map(|day| day.valid);
+        assert_eq!((days[0], days[28], days[29]), (8, 6, 33), "a clock that is ahead counts for today");
+        assert_eq!(days.iter().sum::<u64>(), 47, "30 days");
+    }
     app.clock.advance(TimeDelta::days(1));
+    work(&app).await;
     let days = usage(&app, &key).await.days.map(|day| day.valid);
     assert_eq!((days[0], days[27], days[28], days[29]), (0, 6, 1, 32));
 }
@@ -150,7 +162,12 @@ async fn a_day_is_24_hours_and_what_remains_of_the_hour_before() {
     for (hours_ago, n) in [(0, 1), (23, 2), (24, 4), (25, 8)] {
         add(&app, hour() - TimeDelta::hours(hours_ago), vec![counted(&key.id, &[("VALID", n), ("REVOKED", n)])]).await;
     }
-    assert_eq!(usage(&app, &key).await.last_24_hours, count(7, 7));
+    for closed in [false, true] {
+        if closed {
+            work(&app).await;
+        }
+        assert_eq!(usage(&app, &key).await.last_24_hours, count(7, 7), "closed: {closed}");
+    }
 }
 
 #[tokio::test]
@@ -178,59 +195,85 @@ async fn usage_of_a_revoked_key_stays() {
 }
 
 #[tokio::test]
-async fn after_40_days_hours_become_days_and_no_sum_changes() {
+async fn closing_an_hour_changes_no_number() {
     let app = TestApp::start().await;
     let maya = app.admin().await;
     let (key, other) = (maya.create_key("Production").await, maya.create_key("Staging").await);
-    for n in 0..72 {
+    for n in 0..4 {
         let deltas = vec![counted(&key.id, &[("VALID", 2), ("ROTATED", 1)]), counted(&other.id, &[("VALID", 5)])];
         add(&app, hour() - TimeDelta::hours(n), deltas).await;
     }
-    assert_eq!(fold(&app).await, 0, "nothing is old enough");
-    let sum = app.lines("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage").await;
-    app.clock.advance(TimeDelta::days(40));
-    assert_eq!(fold(&app).await, (48 + 17) * 3, "days that are over by more than 40 days, and no part of a day");
-    assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 7 * 3);
-    assert_eq!(app.count("key_usage WHERE seconds = 86400 AND starts_at % 86400000 = 0").await, 3 * 3);
-    assert_eq!(fold(&app).await, 0);
-    assert_eq!(app.lines("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage").await, sum);
+    let before = (usage(&app, &key).await, usage(&app, &other).await);
+    assert_eq!((before.0.days[29], before.0.last_24_hours), (count(8, 4), count(8, 4)));
+    assert_eq!(close(&app).await, 3 * 3, "the hour that still runs stays open");
+    assert_eq!(close(&app).await, 0);
+    assert_eq!((usage(&app, &key).await, usage(&app, &other).await), before);
+    assert_eq!(app.count("key_usage_open").await, 3);
+    assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 9);
+    assert_eq!(app.count("key_usage WHERE seconds = 86400 AND starts_at % 86400000 = 0").await, 3);
 
-    // A node that comes very late finds no row of its hour; the day gets it all the same.
-    add(&app, hour() - TimeDelta::hours(30), vec![counted(&key.id, &[("VALID", 100)])]).await;
-    assert_eq!(fold(&app).await, 1);
-    let yesterday = hour().timestamp_millis() / 86_400_000 * 86_400_000 - 86_400_000;
-    let row = format!("key_usage WHERE key_id = '{}' AND starts_at = {yesterday} AND count = 148", key.id);
-    assert_eq!(app.count(&row).await, 1);
+    // A node that comes late opens its hour once more.
+    add(&app, hour() - TimeDelta::hours(2), vec![counted(&key.id, &[("VALID", 100)])]).await;
+    for _ in 0..2 {
+        let late = usage(&app, &key).await;
+        assert_eq!((late.days[29], late.last_24_hours), (count(108, 4), count(108, 4)));
+        close(&app).await;
+    }
 }
 
 #[tokio::test]
-async fn nodes_that_fold_at_once_count_nothing_twice() {
+async fn after_40_days_hours_go_and_days_stay() {
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
-    for n in 0..200 {
-        add(&app, hour() - TimeDelta::hours(n), vec![counted(&key.id, &[("VALID", 1), ("REVOKED", 1)])]).await;
+    for n in 0..72 {
+        add(&app, hour() - TimeDelta::hours(n), vec![counted(&key.id, &[("VALID", 2), ("ROTATED", 1)])]).await;
     }
-    app.clock.advance(TimeDelta::days(100));
-    let folded: usize = join_all((0..8).map(|_| fold(&app))).await.into_iter().sum();
-    assert_eq!(folded, 400);
+    app.clock.advance(TimeDelta::days(40));
+    work(&app).await;
+    assert_eq!(app.count("key_usage_open").await, 0);
+    assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 7 * 2, "only whole days go");
+    assert_eq!(app.count("key_usage WHERE seconds = 86400").await, 4 * 2);
+    let sums = "SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage WHERE seconds = 86400";
+    assert_eq!(app.lines(sums).await, ["216"]);
+    app.clock.advance(TimeDelta::days(1));
+    work(&app).await;
     assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 0);
-    assert_eq!(app.lines("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage").await, ["400"]);
+    assert_eq!(app.lines(sums).await, ["216"]);
 }
 
 #[tokio::test]
-async fn a_fold_that_is_rolled_back_has_changed_nothing() {
+async fn nodes_that_close_hours_at_once_count_nothing_twice() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    for n in 1..=100 {
+        let counts = [("VALID", 1), ("REVOKED", 1), ("ROTATED", 1)];
+        let mut deltas = vec![counted(&key.id, &counts)];
+        deltas.extend((0..10).map(|other| counted(&format!("key_{other:027}"), &counts)));
+        add(&app, hour() - TimeDelta::hours(n), deltas).await;
+    }
+    let closed: usize = join_all((0..8).map(|_| close(&app))).await.into_iter().sum();
+    assert_eq!(closed + close(&app).await + close(&app).await, 3300);
+    assert_eq!(app.count("key_usage_open").await, 0);
+    for seconds in [3600, 86400] {
+        let sum = format!("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage WHERE seconds = {seconds}");
+        assert_eq!(app.lines(&sum).await, ["3300"]);
+    }
+}
+
+#[tokio::test]
+async fn a_closing_that_is_rolled_back_has_changed_nothing() {
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
     add(&app, hour(), vec![counted(&key.id, &[("VALID", 3)])]).await;
     app.clock.advance(TimeDelta::days(100));
     let now = app.clock.now();
     let crash = app.app.db.write(move |conn| {
-        assert_eq!(key_usage::fold(conn, now)?, 1);
+        assert_eq!(key_usage::close_hours(conn, now)?, 1);
         Err::<(), _>(StoreError::Unique)
     });
     assert!(crash.await.is_err());
-    assert_eq!(app.count("key_usage WHERE seconds = 3600 AND count = 3").await, 1);
-    assert_eq!(app.count("key_usage").await, 1);
+    assert_eq!(app.count("key_usage_open WHERE count = 3").await, 1);
+    assert_eq!(app.count("key_usage").await, 0);
 }
 
 #[tokio::test]

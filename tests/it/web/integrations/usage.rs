@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use keystead::{
+    actions::purge_expired::purge_expired,
     clock::Clock,
     domain::usage::{LastUsed, UsageDelta},
     store::key_usage,
@@ -19,6 +20,7 @@ async fn used_by(app: &TestApp, key: &Key, at: DateTime<Utc>, counts: &[(&'stati
     let last_used = Some(LastUsed { at, address, user_agent: Some(client.1.to_owned()) });
     let delta = UsageDelta { key_id: key.id.clone(), counts: counts.to_vec(), last_used };
     app.app.db.write(move |conn| key_usage::add(conn, at, &[delta])).await.unwrap();
+    purge_expired(&app.app).await.unwrap();
 }
 
 async fn used(app: &TestApp, key: &Key, at: DateTime<Utc>, counts: &[(&'static str, u64)]) {
@@ -258,7 +260,7 @@ async fn a_damaged_row_is_an_error_and_not_a_lie() {
     used(&app, &key, app.clock.now(), &[("VALID", 1)]).await;
     for (damage, repair) in [
         ("UPDATE key_last_used SET address = '<b>'", "UPDATE key_last_used SET address = NULL"),
-        ("UPDATE key_usage SET count = -1", "UPDATE key_usage SET count = 1"),
+        ("UPDATE key_usage_open SET count = -1", "UPDATE key_usage_open SET count = 1"),
     ] {
         app.execute(damage).await;
         maya.get(PAGE).await.expect(503);
