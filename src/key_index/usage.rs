@@ -5,10 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use crossbeam_utils::atomic::AtomicCell;
 
-use super::{
-    dirty_list::Mark,
-    sync::{AtomicU32, Ordering},
-};
+use super::sync::{AtomicU32, Ordering};
 use crate::domain::{actor::MAX_USER_AGENT, usage::LastUsed, verdict::CODES};
 
 /// Codes that name a key: the first of [`CODES`].
@@ -27,7 +24,6 @@ pub struct Caller<'a> {
 #[derive(Default)]
 pub struct Usage {
     counts: [AtomicU32; COUNTED],
-    pub mark: Mark,
     /// Its own box, so that a key nobody uses costs eight bytes; whoever takes it out owns it.
     last: AtomicCell<Option<Box<LastUsed>>>,
 }
@@ -73,5 +69,8 @@ impl Usage {
 
 /// What may be kept of a caller's user agent: no control characters, and not too much.
 fn readable(user_agent: &str) -> String {
+    if user_agent.len() <= MAX_USER_AGENT && !user_agent.bytes().any(|byte| byte.is_ascii_control()) {
+        return user_agent.to_owned();
+    }
     user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
 }
