@@ -123,11 +123,11 @@ impl KeyIndex {
         Some(VerifiedKey { id, organization_id, name })
     }
 
-    /// Makes room, so that loading does not grow the tables again and again.
+    /// Makes room for so many in all, so that loading does not grow the tables again and again.
     pub fn reserve(&self, keys: usize, secrets: usize) {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.by_id.reserve(keys, |number| self.hash_of_key(number));
-        self.by_digest.reserve(secrets, |number| self.hash_of_secret(number));
+        self.by_id.reserve(keys.saturating_sub(self.keys()), |number| self.hash_of_key(number));
+        self.by_digest.reserve(secrets.saturating_sub(self.secrets()), |number| self.hash_of_secret(number));
     }
 
     /// Takes over a key as it now stands in the database. A name never changes.

@@ -13,7 +13,7 @@ use crate::{
     store::{Conn, Db, StoreError, nodes},
 };
 
-/// How often a lease is renewed when nothing changes.
+/// How often a lease is renewed when nothing changes, if it is not so short that it must be more often.
 const RENEW: Duration = Duration::from_secs(1);
 
 /// This node among the nodes.
@@ -55,7 +55,8 @@ impl Membership {
             return Ok(true);
         }
         let Some(id) = self.id.clone() else { return self.register(conn, applied) };
-        let is_due = |(epoch, at)| epoch != applied || begun.saturating_sub(at) >= RENEW;
+        let renew_after = RENEW.min(self.length / 4);
+        let is_due = |(epoch, at)| epoch != applied || begun.saturating_sub(at) >= renew_after;
         if !self.renewed.is_none_or(is_due) {
             return Ok(true);
         }

@@ -63,6 +63,7 @@ const KEY_COLUMNS: (
 const SECRET_COLUMNS: (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at) =
     (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at);
 
+/// By a map: databases order texts by their own rules, and a key may come between two statements.
 fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>) -> Vec<KeyRecord> {
     let mut of_key: HashMap<String, Vec<SecretRecord>> = HashMap::with_capacity(keys.len());
     for (key_id, digest, ended) in secrets {
