@@ -114,7 +114,7 @@ async fn names_are_text_wherever_they_are_shown() {
     let page = maya.get("/settings/integrations").await;
     assert_eq!(page.one(".who-text strong"), name);
     assert_eq!(page.one(".who-text small span"), organization);
-    assert_eq!(page.one(".key-name .sub"), format!("by {name}"));
+    assert_eq!(page.one(".key-name .sub"), format!("by {name} · Nov 23, 2026"));
     assert!(!page.has("img") && !page.has("main b"));
 }
 
