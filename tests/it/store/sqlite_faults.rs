@@ -19,7 +19,7 @@ async fn app_with_key() -> (TestApp, Person, Key) {
 }
 
 #[track_caller]
-fn assert_says(answer: &Answer, advice: &str) {
+pub fn assert_says(answer: &Answer, advice: &str) {
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(answer.secret(), None);
     assert!(answer.text().contains(keystead::middleware::failure::NOTHING_CHANGED), "{}", answer.text());
