@@ -9,6 +9,8 @@ use super::ConfigError;
 pub struct PublicUrl {
     /// Scheme, host and port, as a browser's `Origin` header writes them.
     origin: String,
+    host: String,
+    port: u16,
     /// Further origins that are this site.
     aliases: Vec<String>,
     secure: bool,
@@ -22,12 +24,19 @@ impl PublicUrl {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let refused = || ConfigError::PublicUrl(text.to_owned());
         let url = Url::parse(text).map_err(|_| refused())?;
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Err(refused()) };
         let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
         let anonymous = url.username().is_empty() && url.password().is_none();
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !bare || !anonymous {
+        if !matches!(url.scheme(), "http" | "https") || !bare || !anonymous {
             return Err(refused());
         }
-        Ok(Self { origin: url.origin().ascii_serialization(), aliases: Vec::new(), secure: url.scheme() == "https" })
+        Ok(Self {
+            origin: url.origin().ascii_serialization(),
+            host: host.to_owned(),
+            port,
+            aliases: Vec::new(),
+            secure: url.scheme() == "https",
+        })
     }
 
     /// What holds while `KEYSTEAD_PUBLIC_URL` is unset: every loopback name of the port is the site.
@@ -36,12 +45,23 @@ impl PublicUrl {
             80 => format!("http://{host}"),
             _ => format!("http://{host}:{port}"),
         };
-        Self { origin: origin("localhost"), aliases: vec![origin("127.0.0.1"), origin("[::1]")], secure: false }
+        let aliases = vec![origin("127.0.0.1"), origin("[::1]")];
+        Self { origin: origin("localhost"), host: "localhost".to_owned(), port, aliases, secure: false }
     }
 
     /// Without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.origin
+    }
+
+    /// The host alone; an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, also where the address leaves it out.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Whether it is https: decides cookie security and HSTS.
@@ -65,6 +85,9 @@ mod tests {
         assert_eq!(origin("https://Keys.Example.com/").as_deref(), Some("https://keys.example.com"));
         assert_eq!(origin("http://192.168.1.5:8080").as_deref(), Some("http://192.168.1.5:8080"));
         assert_eq!(origin("https://keys.example.com:443").as_deref(), Some("https://keys.example.com"));
+        let parts = |text| PublicUrl::parse(text).map(|url| (url.host().to_owned(), url.port())).unwrap();
+        assert_eq!(parts("https://keys.example.com"), ("keys.example.com".to_owned(), 443));
+        assert_eq!(parts("http://[::1]:8080"), ("[::1]".to_owned(), 8080));
         for bad in ["", "keys.example.com", "ftp://x", "https://x/path", "https://x?q", "https://u:p@x", "file:///x"] {
             assert_eq!(origin(bad), None, "{bad}");
         }
