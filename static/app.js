@@ -138,7 +138,7 @@
   const copy = async (button) => {
     const source = document.getElementById(button.dataset.copy);
     try {
-      await navigator.clipboard.writeText(source.textContent.trim());
+      await navigator.clipboard.writeText(source.textContent);
     } catch {
       if (!copySelection(source)) {
         fail('Copy failed. The text is selected: press Ctrl+C or Command+C.');

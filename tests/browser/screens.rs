@@ -38,6 +38,7 @@ fn a_chosen_theme_is_kept() {
 #[test]
 fn a_page_that_fits_the_window_does_not_scroll() {
     let maya = Admin::signed_in();
+    maya.resize(1360, 1300);
     let fits = "document.documentElement.scrollHeight <= innerHeight";
     assert_eq!(maya.ask(fits), true, "the empty list, {}", maya.ask("document.documentElement.scrollHeight"));
     maya.click("Sign out");

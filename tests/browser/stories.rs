@@ -304,3 +304,20 @@ fn twenty_six_keys_make_two_pages_and_a_dialog_leaves_you_where_you_were() {
     maya.see("25 keys");
     assert_eq!(maya.listed_keys().len(), 25, "an emptied last page gives way to the one before");
 }
+
+#[test]
+fn a_gateways_configuration_is_copied_whole_and_one_is_open_at_a_time() {
+    let maya = Admin::signed_in();
+    maya.click("HAProxy");
+    maya.click("Copy /etc/haproxy/haproxy.cfg");
+    maya.hear("/etc/haproxy/haproxy.cfg copied to clipboard.");
+    let copied = maya.clipboard();
+    assert!(copied.starts_with("global\n"), "{copied}");
+    assert!(copied.ends_with('\n'), "HAProxy refuses a file without the end of its last line");
+    maya.click("nginx");
+    maya.until("the others to close", "document.querySelectorAll('details[open]').length === 1");
+    maya.click("Copy example request for nginx");
+    maya.hear("Example request copied to clipboard.");
+    let path = "/v1/forward-auth/nginx -H \"Authorization: Bearer $TALVIN_AI_API_KEY\"";
+    assert!(maya.clipboard().ends_with(path), "{}", maya.clipboard());
+}

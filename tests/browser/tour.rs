@@ -97,6 +97,9 @@ pub fn with_dialogs(prepare: impl Fn(&Admin), look: &mut Look) {
     look(&maya, "revoke-quiet");
     maya.press("Escape");
     maya.see_no_dialog();
+    maya.click("HAProxy");
+    maya.see("/etc/haproxy/keystead.lua");
+    look(&maya, "protect");
     maya.click(&format!("Rotate {LONG_NAME}"));
     maya.see_dialog("Rotate API Key");
     look(&maya, "rotate-long-name");
@@ -179,6 +182,9 @@ pub fn as_pages(kit: Kit, prepare: impl Fn(&Admin), look: &mut Look) {
     }
     if kit.no_scripts {
         look(&maya, "page-list");
+        maya.click("nginx");
+        maya.see("/etc/nginx/conf.d/keystead.conf");
+        look(&maya, "page-protect");
     }
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{
     answers::{TITLE, list_page_of},
+    protect_your_api::{ProtectYourApi, protect_your_api},
     usage::UsageView,
 };
 use crate::{
@@ -29,6 +30,7 @@ struct IntegrationsPage {
     page: Page,
     organization_id: String,
     list: KeyList,
+    protect: ProtectYourApi,
 }
 
 /// The whole of `#key-list`.
@@ -142,7 +144,8 @@ pub async fn show_page(
     page.toasts.extend(session::take_toast(&session));
     let list = KeyList::new(&app, &admin, list, None);
     let organization_id = admin.organization_id().to_string();
-    htmx::page(StatusCode::OK, &IntegrationsPage { page, organization_id, list })
+    let protect = protect_your_api(&app)?;
+    htmx::page(StatusCode::OK, &IntegrationsPage { page, organization_id, list, protect })
 }
 
 /// `GET /settings/integrations/keys`: the rows for htmx; a page for whoever asks without.

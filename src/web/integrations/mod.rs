@@ -3,6 +3,7 @@
 mod answers;
 mod create_key;
 mod key_list;
+mod protect_your_api;
 mod reveal_key;
 mod revoke_key;
 mod rotate_key;

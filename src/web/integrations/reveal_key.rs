@@ -71,7 +71,7 @@ struct Download<'a> {
 }
 
 /// `Talvin AI` → `TALVIN_AI`: a name every shell takes.
-fn env_brand(brand: &str) -> String {
+pub fn env_brand(brand: &str) -> String {
     let name = words(brand).join("_").to_uppercase();
     match name.chars().next() {
         None => "KEYSTEAD".to_owned(),

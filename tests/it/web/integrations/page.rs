@@ -17,7 +17,7 @@ async fn an_empty_list_invites_to_make_the_first_key() {
     let app = TestApp::start().await;
     let page = app.admin().await.get(PAGE).await.expect(200);
     assert_eq!(page.one("h1"), "Integrations");
-    assert_eq!(page.all("main h2"), ["Organization ID", "API Keys"]);
+    assert_eq!(page.all("main h2"), ["Organization ID", "API Keys", "Protect your API"]);
     assert_eq!(page.one("#key-list h3"), "Create your first API key");
     assert_eq!(page.one("#key-list a.primary"), "Create API Key");
     assert_eq!(page.all("a.primary").len(), 1, "the empty list alone carries the button");
