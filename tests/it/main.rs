@@ -1,7 +1,8 @@
 //! The integration tests: the whole program over HTTP, its store, and its command line.
 //!
 //! Start reading in [`support`]: it says how a test looks and who the people in it are. The other folders mirror the
-//! program: `web/` and `api/` follow the URL tree, `store/` looks into the database, `cli/` runs the real binary. Each
+//! program: `web/` and `api/` follow the URL tree, `store/` looks into the database, `cli/` runs the real binary,
+//! `gateways/` puts the real nginx, Caddy and HAProxy in front. Each
 //! file walks the answers of its subject in order, the good one first.
 
 mod support;
@@ -10,6 +11,7 @@ mod key_format;
 
 mod api;
 mod cli;
+mod gateways;
 mod routes;
 mod store;
 mod web;

@@ -73,6 +73,16 @@ impl Answer {
         all.remove(0)
     }
 
+    /// The text of the only element that matches, blanks and all.
+    #[track_caller]
+    pub fn exact_text(&self, selector: &str) -> String {
+        let (html, matching) = (Html::parse_document(self.text()), Selector::parse(selector).unwrap());
+        let mut found = html.select(&matching).map(|element| element.text().collect::<String>());
+        let text = found.next().unwrap_or_else(|| panic!("{selector} in {}", self.text()));
+        assert!(found.next().is_none(), "{selector} more than once");
+        text
+    }
+
     /// What the form says at its top.
     #[track_caller]
     pub fn alert(&self) -> String {

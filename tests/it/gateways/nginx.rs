@@ -1,0 +1,33 @@
+//! nginx, with `auth_request`.
+
+use std::{fs, net::SocketAddr, path::Path, process::Command};
+
+use super::{
+    Shown, contract,
+    program::{Gateway, fill_in, find},
+};
+
+fn start(shown: &Shown, api: SocketAddr) -> Gateway {
+    Gateway::start(|folder, address| {
+        configure(folder, &shown.file("nginx"), address, api);
+        let mut command = Command::new(find("nginx"));
+        command.arg("-p").arg(folder).args(["-e", "stderr", "-c", "nginx.conf"]);
+        command
+    })
+}
+
+/// What Debian's `nginx.conf` is around `conf.d/`, as far as this needs it.
+fn configure(folder: &Path, shown: &str, address: SocketAddr, api: SocketAddr) {
+    let own = [("listen 80;", &*format!("listen {address};")), ("127.0.0.1:3000", &api.to_string())];
+    fs::write(folder.join("keystead.conf"), fill_in(shown, &own)).unwrap();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("    {what}_temp_path {what};\n"))
+        .concat();
+    let main = format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {{}}\nhttp {{\n    access_log off;\n{temporary}    \
+         include keystead.conf;\n}}\n"
+    );
+    fs::write(folder.join("nginx.conf"), main).unwrap();
+}
+
+contract!(start, silent: 503, limited: 403);

@@ -1,0 +1,209 @@
+//! What every gateway keeps.
+
+use std::time::{Duration, Instant};
+
+use percent_encoding::percent_decode_str;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{
+    CLIENT, IDENTITY, Recorder, Rehearsal, Says, Scene, Start, in_front_of, request, send, with_false_identity,
+};
+
+/// Bytes in which a lost or doubled piece shows.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|n| (n % 251) as u8).collect()
+}
+
+pub async fn a_good_key_passes_with_its_identity_and_no_other(start: Start) {
+    let scene = Scene::set(start).await;
+    let asking = || with_false_identity(scene.request(Method::GET, "/orders?page=2"));
+    for request in [asking().bearer_auth(&scene.key.secret), asking().header("x-api-key", &scene.key.secret)] {
+        send(request).await.expect(200);
+        let seen = scene.api.last();
+        assert_eq!((&*seen.method, &*seen.path), ("GET", "/orders?page=2"));
+        assert_eq!(seen.all("x-key-id"), [&scene.key.id]);
+        assert_eq!(seen.all("x-organization-id"), [&scene.key.organization_id]);
+        assert_eq!(seen.all("x-key-scopes"), ["-"]);
+        let [name] = seen.all("x-key-name")[..] else { panic!("{seen:?}") };
+        assert_eq!(percent_decode_str(name).decode_utf8().unwrap(), "Zürich <b> 100 %");
+        let [forwarded] = seen.all("x-forwarded-for")[..] else { panic!("{seen:?}") };
+        assert!(forwarded.ends_with(CLIENT), "{forwarded}");
+    }
+    assert_eq!(scene.api.seen().len(), 2);
+}
+
+pub async fn whatever_is_no_good_key_is_turned_away(start: Start) {
+    let scene = Scene::set(start).await;
+    let code = |answer: &crate::support::Answer| answer.json()["code"].as_str().map(str::to_owned);
+    let challenged = |error: &str| format!("Bearer realm=\"api\"{error}");
+    let invalid = challenged(", error=\"invalid_token\"");
+    let old = scene.key.secret.clone();
+    let new = scene.maya.rotate(&scene.key).await;
+    scene.ask(&new.secret).await.expect(200);
+    scene.maya.revoke(&new).await;
+    for (key, expected) in [(&*old, "REVOKED"), (&*new.secret, "REVOKED"), ("nonsense", "MALFORMED")] {
+        let answer = scene.ask(key).await.expect(401);
+        assert_eq!(answer.headers.get_all("www-authenticate").iter().count(), 1);
+        assert_eq!(answer.header("www-authenticate"), invalid);
+        assert_eq!(code(&answer).as_deref(), Some(expected));
+    }
+
+    let another = scene.maya.create_key("Another").await.secret;
+    for path in ["/".to_owned(), format!("/?api_key={another}&key={another}&access_token={another}")] {
+        let answer = send(with_false_identity(scene.request(Method::GET, &path))).await.expect(401);
+        assert_eq!(answer.header("www-authenticate"), challenged(""));
+        assert_eq!(code(&answer).as_deref(), Some("MISSING"));
+    }
+
+    let two = scene.request(Method::GET, "/").bearer_auth(&another).header("x-api-key", "another");
+    let answer = send(two).await.expect(400);
+    assert_eq!(answer.header("www-authenticate"), challenged(", error=\"invalid_request\""));
+    assert_eq!(code(&answer).as_deref(), Some("INVALID_REQUEST"));
+    send(scene.request(Method::GET, "/").bearer_auth(&another).bearer_auth("another")).await.expect(400);
+
+    // A gateway may answer before it has read everything, which some clients take for a failure.
+    send(scene.request(Method::POST, "/").bearer_auth("nonsense").body(bytes(10_000))).await.expect(401);
+    send(scene.request(Method::HEAD, "/").bearer_auth("nonsense")).await.expect(401);
+    assert_eq!(scene.api.seen().len(), 1, "nothing but the good key came through");
+}
+
+pub async fn bodies_arrive_as_they_were_sent(start: Start) {
+    let scene = Scene::set(start).await;
+    let body = bytes(1 << 20);
+    for method in [Method::POST, Method::PUT, Method::PATCH] {
+        let sent = scene.request(method.clone(), "/orders").bearer_auth(&scene.key.secret).body(body.clone());
+        send(sent).await.expect(200);
+        let seen = scene.api.last();
+        assert_eq!(seen.method, method.as_str());
+        assert!(seen.body == body, "{} bytes arrived", seen.body.len());
+    }
+    let (host, secret) = (scene.gateway.address, &scene.key.secret);
+    let head = |further: &str| {
+        format!(
+            "POST /orders HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {secret}\r\n{further}\
+             Connection: close\r\n\r\n"
+        )
+    };
+    let mut chunked = Vec::new();
+    for chunk in body.chunks(30_000) {
+        chunked.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        chunked.extend_from_slice(chunk);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let in_chunks = "Transfer-Encoding: chunked\r\n";
+    for (further, sent) in [
+        (format!("{length}Expect: 100-continue\r\n"), &body),
+        (in_chunks.to_owned(), &chunked),
+        (format!("{in_chunks}Expect: 100-continue\r\n"), &chunked),
+    ] {
+        let before = scene.api.seen().len();
+        let answer = scene.gateway.raw(&head(&further), sent).await;
+        assert!(answer.contains("HTTP/1.1 200 "), "{further}: {answer}");
+        assert_eq!(scene.api.seen().len(), before + 1);
+        let arrived = scene.api.last().body;
+        assert!(arrived == body, "{further}: {} bytes arrived", arrived.len());
+    }
+    let answer = send(scene.request(Method::HEAD, "/orders").bearer_auth(secret)).await.expect(200);
+    assert!(answer.bytes.is_empty());
+    assert_eq!(scene.api.last().method, "HEAD");
+}
+
+pub async fn a_websocket_is_opened(start: Start) {
+    let scene = Scene::set(start).await;
+    let host = scene.gateway.address;
+    let head = |key: &str| {
+        format!(
+            "GET /live HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+    };
+    let refused = scene.gateway.raw(&head("nonsense").replace("Connection: ", "Connection: close, "), b"").await;
+    assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
+    assert_eq!(scene.api.seen().len(), 0);
+    let opened = scene.gateway.open(&head(&scene.key.secret)).await;
+    assert!(opened.starts_with("HTTP/1.1 101 "), "{opened}");
+    assert_eq!(scene.api.last().all("x-key-id"), [&scene.key.id]);
+}
+
+pub async fn too_many_requests_are_429(start: Start, told: u16) {
+    // Keystead has no limits yet. What its answer will be is known: `Denial::into_response_for_nginx` has the rule.
+    let says = Says::status(told).header("x-auth-code", "RATE_LIMITED").header("retry-after", "7");
+    let rehearsal = Rehearsal::set(start, says).await;
+    let answer = send(rehearsal.request(Method::POST, "/").bearer_auth("k").body("x")).await.expect(429);
+    assert_eq!(answer.header("retry-after"), "7");
+    assert_eq!(rehearsal.api.seen().len(), 0);
+}
+
+pub async fn keystead_is_asked_for_nothing_but_the_key(start: Start) {
+    let rehearsal = Rehearsal::set(start, Says::status(401)).await;
+    for _ in 0..20 {
+        let asking = rehearsal.request(Method::POST, "/orders?page=2").bearer_auth("k").header("cookie", "a=b");
+        send(asking.header("x-forwarded-for", "203.0.113.9").body("body")).await.expect(401);
+    }
+    for seen in rehearsal.stand_in.seen() {
+        assert_eq!(seen.method, "GET");
+        assert!(seen.path.starts_with("/v1/forward-auth") && !seen.path.contains('?'), "{seen:?}");
+        assert!(seen.body.is_empty() && seen.all("cookie").is_empty(), "{seen:?}");
+        assert!(seen.all("transfer-encoding").is_empty(), "{seen:?}");
+        assert_eq!(seen.all("authorization"), ["Bearer k"]);
+        assert_eq!(seen.all("host"), [rehearsal.stand_in.address.to_string()]);
+        let forwarded = seen.all("x-forwarded-for").join(", ");
+        assert!(forwarded.ends_with(CLIENT), "the last hop is the client: {forwarded}");
+    }
+    assert!(rehearsal.stand_in.connections() <= 3, "{} connections", rehearsal.stand_in.connections());
+    assert_eq!(rehearsal.api.seen().len(), 0);
+}
+
+pub async fn an_allowance_without_identity_lets_no_false_one_through(start: Start) {
+    let rehearsal = Rehearsal::set(start, Says::status(200)).await;
+    let answer = send(with_false_identity(rehearsal.request(Method::GET, "/")).bearer_auth("k")).await;
+    assert!(matches!(answer.status, 200 | 503), "{}", answer.status);
+    for seen in rehearsal.api.seen() {
+        for name in IDENTITY {
+            assert!(!seen.all(name).contains(&"false"), "{seen:?}");
+        }
+    }
+}
+
+pub async fn without_a_lease_it_is_503(start: Start) {
+    let scene = Scene::set_with(start, |settings| settings.lease_secs = "1".to_owned()).await;
+    scene.keystead.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    let answer = scene.ask(&scene.key.secret).await.expect(503);
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(answer.json()["code"], Value::from("NO_LEASE"));
+    assert_eq!(scene.api.seen().len(), 0);
+}
+
+pub async fn while_keystead_is_silent_nobody_passes(start: Start, silent: u16) {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (api, gateway) = in_front_of(start, &format!("http://{nobody}")).await;
+    send(with_false_identity(request(&gateway, Method::GET, "/")).bearer_auth("k")).await.expect(silent);
+    assert_eq!(api.seen().len(), 0);
+
+    let says = Says { after: Duration::from_secs(30), ..Says::status(200) };
+    let rehearsal = Rehearsal::set(start, says).await;
+    let begun = Instant::now();
+    let answer = send(rehearsal.request(Method::GET, "/").bearer_auth("k")).await;
+    assert!(matches!(answer.status, 502..=504), "{}", answer.status);
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert_eq!(rehearsal.api.seen().len(), 0);
+
+    for status in [302, 500] {
+        let rehearsal = Rehearsal::set(start, Says::status(status)).await;
+        let answer = send(rehearsal.request(Method::GET, "/").bearer_auth("k")).await;
+        assert!(answer.status >= 300, "{status} became {}", answer.status);
+        assert_eq!(rehearsal.api.seen().len(), 0);
+    }
+}
+
+pub async fn an_address_on_https_is_not_believed_without_a_certificate(start: Start, silent: u16) {
+    let impostor = Recorder::start(Says::status(200).header("x-key-id", "key_false"));
+    let (api, gateway) = in_front_of(start, &format!("https://{}", impostor.address)).await;
+    send(request(&gateway, Method::GET, "/").bearer_auth("k")).await.expect(silent);
+    assert_eq!(api.seen().len(), 0);
+    assert_eq!(impostor.seen().len(), 0);
+}
