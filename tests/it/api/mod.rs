@@ -1,5 +1,8 @@
 //! JSON for programs.
 
+mod batch;
+mod forward_auth;
 mod health;
 mod usage;
+mod odd_headers;
 mod verify;
