@@ -15,6 +15,7 @@ pub mod app;
 pub mod clock;
 pub mod config;
 pub mod key_index;
+pub mod metrics;
 pub mod passwords;
 pub mod pepper_file;
 pub mod store;

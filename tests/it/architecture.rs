@@ -48,7 +48,7 @@ const LADDER: [&[&str]; 11] = [
     &["middleware"],
     &["actions"],
     &["app"],
-    &["key_index", "passwords", "throttle", "pepper_file", "telemetry"],
+    &["key_index", "passwords", "throttle", "pepper_file", "telemetry", "metrics"],
     &["store"],
     &["config", "clock"],
     &["domain"],
@@ -120,6 +120,11 @@ fn the_import_reader_sees_groups_and_single_imports() {
 fn only_the_store_knows_diesel() {
     let outside: Vec<_> = files_with("diesel", "").into_iter().filter(|path| room_of(path) != "store").collect();
     assert!(outside.is_empty(), "{outside:?}");
+}
+
+#[test]
+fn one_file_knows_the_metrics_library() {
+    assert_eq!(files_with("prometheus::", ""), ["metrics/text.rs"]);
 }
 
 #[test]
