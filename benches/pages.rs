@@ -34,6 +34,7 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
         listen: Vec::new(),
+        metrics_listen: None,
         public_url: None,
         database: DatabaseUrl::Sqlite(folder.path().join("keystead.db")),
         data_dir: folder.path().to_owned(),

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, PublicUrl},
     domain::{ids::InstallationId, key_record::Epoch, pepper::Pepper},
     key_index::{Follower, KeyIndex, Lease, Receipt, receipt},
+    metrics::Metrics,
     passwords::Passwords,
     pepper_file::{self, PepperError},
     store::{
@@ -51,6 +52,8 @@ pub struct AppState {
     pub lease: Arc<Lease>,
     /// Keeps the index true.
     pub follower: Follower,
+    /// What is counted for `/metrics`.
+    pub metrics: Metrics,
     /// Hashes passwords.
     pub passwords: Passwords,
     /// Slows down guessing.
@@ -107,6 +110,7 @@ impl AppState {
         let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
         let follower = Follower::start(&db, &index, &lease, &clock, config.lease, config.safeguards.notifications)
             .map_err(StartError::Thread)?;
+        let metrics = Metrics::new(config.metrics_listen.is_some(), now);
         Ok(Arc::new(Self {
             config,
             public_url,
@@ -116,6 +120,7 @@ impl AppState {
             index,
             lease,
             follower,
+            metrics,
             passwords: Passwords::default(),
             throttle: SignInThrottle::default(),
             installation_id,
@@ -132,7 +137,9 @@ impl AppState {
 
     /// Waits until a change that took something away is true on every node.
     pub async fn receipt(&self, epoch: Epoch) -> Receipt {
-        receipt(&self.db, &self.follower, &*self.clock, self.config.lease, epoch).await
+        let receipt = receipt(&self.db, &self.follower, &*self.clock, self.config.lease, epoch).await;
+        self.metrics.received(receipt.after);
+        receipt
     }
 
     /// From now on `/readyz` says no and every answer closes its connection.

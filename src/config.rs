@@ -25,6 +25,10 @@ pub struct Settings {
     #[arg(long, env = "KEYSTEAD_LISTEN", default_value = "127.0.0.1:8080", global = true, value_name = "ADDRESS:PORT")]
     pub listen: String,
 
+    /// Address and port of GET /metrics, for Prometheus; apart from the site, for whoever may read it [default: none]
+    #[arg(long, env = "KEYSTEAD_METRICS_LISTEN", global = true, value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<String>,
+
     /// Where people open the site, such as https://keys.example.com; decides links, cookie security and which posts are
     /// accepted [default: http://localhost:PORT, and every loopback name of that port]
     #[arg(long, env = "KEYSTEAD_PUBLIC_URL", global = true, value_name = "URL")]
@@ -69,8 +73,9 @@ pub struct Settings {
 }
 
 /// Every variable of ours; another one that begins with `KEYSTEAD_` is a typing error and refused.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "KEYSTEAD_LISTEN",
+    "KEYSTEAD_METRICS_LISTEN",
     "KEYSTEAD_PUBLIC_URL",
     "KEYSTEAD_DATA_DIR",
     "KEYSTEAD_PEPPER_FILE",
@@ -87,6 +92,8 @@ const VARIABLES: [&str; 10] = [
 pub struct Config {
     /// Where to listen: the first of these that can be had.
     pub listen: Vec<SocketAddr>,
+    /// The same for metrics; without it nothing is counted.
+    pub metrics_listen: Option<Vec<SocketAddr>>,
     /// What was given for the public URL.
     pub public_url: Option<PublicUrl>,
     /// Where the database is.
@@ -121,8 +128,8 @@ pub struct Safeguards {
 pub enum ConfigError {
     #[error("unknown variable {0}; known are {known}", known = VARIABLES.join(", "))]
     UnknownVariable(String),
-    #[error("KEYSTEAD_LISTEN: {0:?} is not an address and port such as 127.0.0.1:8080 ({1})")]
-    Listen(String, String),
+    #[error("{0}: {1:?} is not an address and port such as 127.0.0.1:8080 ({2})")]
+    Listen(&'static str, String, String),
     #[error("KEYSTEAD_PUBLIC_URL: {0:?} is not an address such as https://keys.example.com, without a path")]
     PublicUrl(String),
     #[error("DATABASE_URL must be sqlite:PATH, with the path of a file, or postgres://…")]
@@ -144,15 +151,17 @@ impl Settings {
     /// The first setting that cannot be used.
     pub fn check(&self) -> Result<Config, ConfigError> {
         refuse_unknown_variables()?;
-        let listen =
-            self.listen.to_socket_addrs().map_err(|e| ConfigError::Listen(self.listen.clone(), e.to_string()))?;
+        let listen = parse_addresses("KEYSTEAD_LISTEN", &self.listen)?;
+        let metrics_listen = self.metrics_listen.as_deref();
+        let metrics_listen = metrics_listen.map(|text| parse_addresses("KEYSTEAD_METRICS_LISTEN", text)).transpose()?;
         let public_url = self.public_url.as_deref().map(PublicUrl::parse).transpose()?;
         let database = match &self.database_url {
             None => DatabaseUrl::Sqlite(self.data_dir.join("keystead.db")),
             Some(url) => parse_database_url(url)?,
         };
         Ok(Config {
-            listen: listen.collect(),
+            listen,
+            metrics_listen,
             public_url,
             database,
             data_dir: self.data_dir.clone(),
@@ -186,6 +195,11 @@ fn safeguards() -> Safeguards {
     let off = TEST_OFF.and_then(|name| std::env::var(name).ok()).unwrap_or_default();
     let is_on = |name| !off.split(',').any(|word| word == name);
     Safeguards { lease: is_on("lease"), notifications: is_on("notifications") }
+}
+
+fn parse_addresses(variable: &'static str, text: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+    let addresses = text.to_socket_addrs();
+    addresses.map(Iterator::collect).map_err(|error| ConfigError::Listen(variable, text.to_owned(), error.to_string()))
 }
 
 fn parse_lease(text: &str) -> Result<Duration, ConfigError> {

@@ -29,9 +29,11 @@ pub async fn flush_usage(app: &App) -> Result<Flushed, StoreError> {
     let begun = app.clock.since_boot();
     let (written, now) = (Arc::clone(&deltas), app.clock.now());
     let result = app.db.write(move |conn| key_usage::add(conn, now, &written)).await;
+    let took = app.clock.since_boot().saturating_sub(begun);
+    app.metrics.flushed(keys, took, result.is_ok());
     if let Err(error) = result {
         app.index.put_usage_back(&deltas);
         return Err(error);
     }
-    Ok(Flushed { keys, took: app.clock.since_boot().saturating_sub(begun) })
+    Ok(Flushed { keys, took })
 }

@@ -10,6 +10,7 @@ pub mod flush_usage;
 pub mod list_keys;
 pub mod open_session;
 pub mod purge_expired;
+pub mod read_metrics;
 pub mod resume_session;
 pub mod revoke_key;
 pub mod rotate_key;

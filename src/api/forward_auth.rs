@@ -19,6 +19,7 @@ use crate::{
     actions::verify_key::verify_key,
     app::App,
     domain::verdict::{Verdict, VerifiedKey},
+    metrics::Endpoint,
     middleware::{client::caller_of, envelope},
 };
 
@@ -38,12 +39,19 @@ pub fn configure(config: &mut web::ServiceConfig) {
 }
 
 async fn for_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    answer(&app, &request).unwrap_or_else(|denial| denial.into_response(&app))
+    counted(&app, || answer(&app, &request).unwrap_or_else(|denial| denial.into_response(&app)))
 }
 
 /// nginx makes a 500 of every denial that is neither 401 nor 403.
 async fn for_nginx(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    answer(&app, &request).unwrap_or_else(|denial| denial.into_response_for_nginx(&app))
+    counted(&app, || answer(&app, &request).unwrap_or_else(|denial| denial.into_response_for_nginx(&app)))
+}
+
+fn counted(app: &App, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
+    let begun = app.metrics.begin();
+    let response = answer();
+    app.metrics.answered_since(begun, Endpoint::ForwardAuth, response.status().as_u16());
+    response
 }
 
 fn answer(app: &App, request: &HttpRequest) -> Result<HttpResponse, Denial> {

@@ -22,6 +22,7 @@ use crate::{
     app::App,
     domain::verdict::Verdict,
     key_index::Caller,
+    metrics::Endpoint,
     middleware::{client::caller_of, envelope, failure::Failure, limits},
 };
 
@@ -72,23 +73,30 @@ impl<'a> From<Verdict<'a>> for Answer<'a> {
 }
 
 async fn verify(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let text = match read(&request, body).await {
+    let begun = app.metrics.begin();
+    let response = answer(&app, &request, body).await;
+    app.metrics.answered_since(begun, Endpoint::Verify, response.status().as_u16());
+    response
+}
+
+async fn answer(app: &App, request: &HttpRequest, body: web::Payload) -> HttpResponse {
+    let text = match read(request, body).await {
         Ok(text) => text,
-        Err(failure) => return problem::answer(&app, &failure),
+        Err(failure) => return problem::answer(app, &failure),
     };
-    let caller = caller_of(&request, &app.config.trusted_proxies);
+    let caller = caller_of(request, &app.config.trusted_proxies);
     let answer = match serde_json::from_slice(&text) {
-        Ok(Question::One(key)) => one(&app, &key, caller),
-        Ok(Question::Many(keys)) => many(&app, &keys, caller),
-        Err(error) => return problem::answer(&app, &bad_json(&error)),
+        Ok(Question::One(key)) => one(app, &key, caller),
+        Ok(Question::Many(keys)) => many(app, &keys, caller),
+        Err(error) => return problem::answer(app, &bad_json(&error)),
     };
     match answer {
         Ok(body) => {
             let mut response = HttpResponse::Ok().content_type("application/json").body(body);
-            envelope::finish(&mut response, &app, Some(&envelope::new_request_id()));
+            envelope::finish(&mut response, app, Some(&envelope::new_request_id()));
             response
         }
-        Err(no_lease) => problem::answer(&app, &no_lease.into()),
+        Err(no_lease) => problem::answer(app, &no_lease.into()),
     }
 }
 
@@ -145,8 +153,10 @@ fn unreadable(status: StatusCode, message: String) -> Failure {
 }
 
 async fn refuse_method(app: web::Data<App>) -> HttpResponse {
+    let begun = app.metrics.begin();
     let mut response = problem::answer(&app, &Failure::of_status(StatusCode::METHOD_NOT_ALLOWED));
     response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    app.metrics.answered_since(begun, Endpoint::Verify, response.status().as_u16());
     response
 }
 

@@ -3,7 +3,10 @@
 //! It is one middleware and stands outside of all that can fail, because an error of an inner one carries no request any
 //! more: whatever is needed to answer it is noted before.
 
-use std::{cell::Cell, time::Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
@@ -21,7 +24,7 @@ use actix_web::{
 use tracing::Instrument;
 
 use super::{failure::Failure, limits};
-use crate::app::App;
+use crate::{app::App, metrics::Endpoint};
 
 /// Stands in the log, in `X-Request-Id` and on error pages.
 #[derive(Clone, Debug)]
@@ -120,18 +123,29 @@ pub async fn envelope(
         Ok(response) => response.status(),
         Err((status, _)) => *status,
     };
-    log(&method, &asked.path, status, begun);
+    let took = begun.elapsed();
+    log(&method, &asked.path, status, took);
+    app.metrics.answered(took, endpoint_of(&asked.path), status.as_u16());
     result.map_err(|(_, error)| error)
 }
 
 /// Never the query: it may hold the token of the set-up link.
-fn log(method: &Method, path: &str, status: StatusCode, begun: Instant) {
-    let is_page = !is_for_programs(path) && !path.starts_with("/static/");
-    let (path, status, took_us) = (loggable(path), status.as_u16(), begun.elapsed().as_micros());
+fn log(method: &Method, path: &str, status: StatusCode, took: Duration) {
+    let is_page = endpoint_of(path) == Endpoint::Page;
+    let (path, status, took_us) = (loggable(path), status.as_u16(), took.as_micros());
     if is_page {
         tracing::info!(%method, path, status, took_us, "answered");
     } else {
         tracing::debug!(%method, path, status, took_us, "answered");
+    }
+}
+
+/// Verifications are not answered in here, and counted where they are.
+fn endpoint_of(path: &str) -> Endpoint {
+    match path {
+        _ if is_for_programs(path) => Endpoint::Other,
+        _ if path.starts_with("/static/") => Endpoint::Static,
+        _ => Endpoint::Page,
     }
 }
 

@@ -30,6 +30,7 @@ pub struct TestApp {
     pub app: App,
     pub clock: Arc<TestClock>,
     pub address: SocketAddr,
+    pub metrics_address: Option<SocketAddr>,
     pub set_up_link: Option<String>,
     pub database: TestDatabase,
     handle: ServerHandle,
@@ -92,6 +93,7 @@ impl TestApp {
     pub async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             listen: "127.0.0.1:0".to_owned(),
+            metrics_listen: None,
             public_url: None,
             database_url: database.url(),
             data_dir: database.folder().to_owned(),
@@ -111,13 +113,14 @@ impl TestApp {
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let running = server::start(config, server_clock).await.unwrap();
-                let seen = (running.app.clone(), running.address, running.set_up_link.clone(), running.handle());
+                let addresses = (running.address, running.metrics_address);
+                let seen = (running.app.clone(), addresses, running.set_up_link.clone(), running.handle());
                 started.send(seen).ok().expect("the test waits");
                 running.run().await.unwrap();
             });
         });
-        let (app, address, set_up_link, handle) = starting.await.expect("the server starts");
-        let app = Self { app, clock, address, set_up_link, database, handle, thread: Some(thread) };
+        let (app, (address, metrics_address), set_up_link, handle) = starting.await.expect("the server starts");
+        let app = Self { app, clock, address, metrics_address, set_up_link, database, handle, thread: Some(thread) };
         app.ready().await;
         app
     }
