@@ -158,6 +158,9 @@ async fn serve(config: crate::config::Config) -> Result<(), CliError> {
         running.app.public_url.as_str(),
         running.address
     ));
+    if let Some(address) = running.metrics_address {
+        say(&format!("Metrics are at http://{address}/metrics"));
+    }
     if let Some(link) = &running.set_up_link {
         say(&format!("No account exists yet. Open this link once to set up: {link}"));
     }

@@ -10,6 +10,7 @@ use std::{
 use actix_web::{
     App as ActixApp, HttpServer,
     dev::{Server, ServerHandle},
+    http::KeepAlive,
     middleware::from_fn,
     web,
 };
@@ -38,11 +39,14 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// How long requests in flight may take after that, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
 
+/// How long a scrape may take when the server stops, in seconds.
+const LAST_SCRAPE_SECONDS: u64 = 1;
+
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("cannot listen on {0}: {1}; is another server running there? (KEYSTEAD_LISTEN)")]
-    Listen(String, std::io::Error),
+    #[error("cannot listen on {0}: {1}; is another server running there? ({2})")]
+    Listen(String, std::io::Error, &'static str),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("cannot read the database: {0}")]
@@ -57,9 +61,12 @@ pub struct Running {
     pub app: App,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it tells its metrics, if anywhere.
+    pub metrics_address: Option<SocketAddr>,
     /// The link for the first admin, while no account exists.
     pub set_up_link: Option<String>,
     server: Server,
+    metrics: Option<Server>,
 }
 
 /// Binds and brings everything up; requests are answered once [`Running::run`] is awaited.
@@ -67,9 +74,10 @@ pub struct Running {
 /// # Errors
 /// See [`ServeError`].
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
-    let wanted = config.listen.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
-    let listener = TcpListener::bind(&config.listen[..]).map_err(|error| ServeError::Listen(wanted, error))?;
-    let address = listener.local_addr()?;
+    let (listener, address) = bind(&config.listen, "KEYSTEAD_LISTEN")?;
+    let for_metrics = config.metrics_listen.as_deref();
+    let for_metrics = for_metrics.map(|wanted| bind(wanted, "KEYSTEAD_METRICS_LISTEN")).transpose()?;
+    let metrics_address = for_metrics.as_ref().map(|(_, address)| *address);
     let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_loopback(address.port()));
     let app = AppState::open(config, public_url, clock).await?;
     let link = |token| format!("{}/setup?token={token}", app.public_url.as_str());
@@ -80,7 +88,30 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .disable_signals()
         .listen(listener)?
         .run();
-    Ok(Running { app, address, set_up_link, server })
+    let metrics = for_metrics.map(|(listener, _)| serve_metrics(&app, listener)).transpose()?;
+    Ok(Running { app, address, metrics_address, set_up_link, server, metrics })
+}
+
+fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let listener = TcpListener::bind(wanted).map_err(|error| {
+        let wanted = wanted.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+        ServeError::Listen(wanted, error, variable)
+    })?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// A server of one thread that only knows `/metrics`. It keeps no connection open, so that none delays its end.
+fn serve_metrics(app: &App, listener: TcpListener) -> std::io::Result<Server> {
+    let app = app.clone();
+    let make = move || ActixApp::new().app_data(web::Data::new(app.clone())).configure(api::metrics::configure);
+    let server = HttpServer::new(make)
+        .workers(1)
+        .keep_alive(KeepAlive::Disabled)
+        .shutdown_timeout(LAST_SCRAPE_SECONDS)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
 }
 
 impl Running {
@@ -93,12 +124,18 @@ impl Running {
         let purging = tokio::spawn(worker::purge_expired::run(app.clone()));
         let (stop_flushing, stopped) = oneshot::channel();
         let flushing = tokio::spawn(worker::flush_usage::run(app.clone(), stopped));
+        let metrics = self.metrics.map(|server| (server.handle(), tokio::spawn(server)));
         let ended = self.server.await;
         purging.abort();
         let _ = stop_flushing.send(());
         let _ = flushing.await;
         // Nobody is answered any more: the lease goes back, so that no revocation elsewhere waits for this node.
         let _ = tokio::task::spawn_blocking(move || app.follower.stop()).await;
+        // Last: nothing else may wait for somebody who reads slowly.
+        if let Some((handle, ended)) = metrics {
+            handle.stop(true).await;
+            let _ = ended.await;
+        }
         Ok(ended?)
     }
 

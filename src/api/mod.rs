@@ -3,6 +3,7 @@
 mod denial;
 pub mod forward_auth;
 pub mod health;
+pub mod metrics;
 mod presented;
 pub mod problem;
 mod questions;

@@ -15,6 +15,10 @@ fn every_variable_is_checked() {
         ("KEYSTEAD_LISTEN", "127.0.0.1:99999", &["KEYSTEAD_LISTEN"]),
         ("KEYSTEAD_LISTEN", "", &["KEYSTEAD_LISTEN"]),
         ("KEYSTEAD_LISTEN", "203.0.113.1:8080", &["KEYSTEAD_LISTEN", "203.0.113.1:8080"]),
+        ("KEYSTEAD_METRICS_LISTEN", "9090", &["KEYSTEAD_METRICS_LISTEN", "127.0.0.1:8080"]),
+        ("KEYSTEAD_METRICS_LISTEN", "", &["KEYSTEAD_METRICS_LISTEN"]),
+        ("KEYSTEAD_METRICS_LISTEN", "on", &["KEYSTEAD_METRICS_LISTEN"]),
+        ("KEYSTEAD_METRICS_LISTEN", "203.0.113.1:9090", &["KEYSTEAD_METRICS_LISTEN", "203.0.113.1:9090"]),
         ("KEYSTEAD_PUBLIC_URL", "keys.example.com", &["KEYSTEAD_PUBLIC_URL", "https://"]),
         ("KEYSTEAD_PUBLIC_URL", "https://keys.example.com/path", &["KEYSTEAD_PUBLIC_URL"]),
         ("KEYSTEAD_PUBLIC_URL", "", &["KEYSTEAD_PUBLIC_URL"]),
@@ -49,6 +53,7 @@ fn a_log_level_that_does_not_exist() {
 #[test]
 fn flags_are_checked_like_their_variables() {
     let keystead = Binary::on_sqlite();
+    keystead.run(&["--metrics-listen", "nonsense"]).refused_with(&["KEYSTEAD_METRICS_LISTEN"]);
     keystead.run(&["--public-url", "nonsense"]).refused_with(&["KEYSTEAD_PUBLIC_URL"]);
     keystead.run(&["migrate", "--key-prefix", "A"]).refused_with(&["KEYSTEAD_KEY_PREFIX"]);
     assert_eq!(keystead.run(&["--colour"]).code, Some(2));
@@ -61,6 +66,7 @@ fn help_names_every_flag_with_its_variable_and_shows_no_password() {
     let help = keystead.run(&["--help"]).succeeded().stdout;
     for name in [
         "KEYSTEAD_LISTEN",
+        "KEYSTEAD_METRICS_LISTEN",
         "KEYSTEAD_PUBLIC_URL",
         "DATABASE_URL",
         "KEYSTEAD_DATA_DIR",
@@ -84,6 +90,8 @@ fn a_port_that_is_taken() {
     let address = taken.local_addr().unwrap().to_string();
     let refused = Binary::new().with("KEYSTEAD_LISTEN", &address).run(&[]);
     refused.refused_with(&[&address, "KEYSTEAD_LISTEN", "another server"]);
+    let refused = Binary::new().with("KEYSTEAD_METRICS_LISTEN", &address).run(&[]);
+    refused.refused_with(&[&address, "KEYSTEAD_METRICS_LISTEN", "another server"]);
 }
 
 #[test]

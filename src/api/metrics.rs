@@ -1,0 +1,30 @@
+//! `GET /metrics`, on a listener of its own: who may read it is decided by the network, and nobody finds it on the listener
+//! that gateways and people use.
+
+use actix_web::{
+    HttpResponse, Responder, guard,
+    http::header::{self, HeaderValue},
+    web,
+};
+
+use crate::{actions::read_metrics::read_metrics, app::App, metrics::CONTENT_TYPE};
+
+/// The only route of that listener.
+pub fn configure(config: &mut web::ServiceConfig) {
+    let is_read = guard::Any(guard::Get()).or(guard::Head());
+    config.service(web::resource("/metrics").guard(is_read).to(metrics));
+}
+
+async fn metrics(app: web::Data<App>) -> impl Responder {
+    match read_metrics(&app) {
+        Ok(text) => {
+            let mut response = HttpResponse::Ok().content_type(CONTENT_TYPE).body(text);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "no metrics");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
