@@ -12,6 +12,7 @@ mod key_format;
 mod api;
 mod cli;
 mod gateways;
+mod model;
 mod routes;
 mod store;
 mod web;
