@@ -22,23 +22,24 @@ pub fn moves(protocol: &Protocol, state: &State, n: usize, moves: &mut Vec<Move>
         let begun = Renewal { age, update: Some(Update { begun: true, ..update }) };
         let done = Renewal { age, update: None };
         // No row updated: nothing is learnt from it, so the answer need not be waited for.
-        let refused = if protocol.keeps(Rule::NoRowNoLease) { None } else { Some(done.clone()) };
-        if !update.begun {
-            let next = if at_its_epoch(update) { Some(begun) } else { refused };
-            may("looks at the epoch for a renewal", &|node| node.renewal = next.clone());
+        let refused = if protocol.keeps(Rule::NoRowNoLease) { None } else { Some(done) };
+        let written = |node: &mut Node| if write(protocol, node, update) { Some(done) } else { refused };
+        if update.begun {
+            may("writes the row for a renewal", &|node| node.renewal = written(node));
+        } else if !at_its_epoch(update) {
+            may("has no row for a renewal", &|node| node.renewal = refused);
+        } else if protocol.late_updates {
+            may("finds the epoch right for a renewal", &|node| node.renewal = Some(begun));
         } else {
-            may("writes the row for a renewal", &|node| {
-                let written = write(protocol, node, update);
-                node.renewal = if written { Some(done.clone()) } else { refused.clone() };
-            });
+            may("carries out a renewal", &|node| node.renewal = written(node));
         }
     }
     if let Some(update) = node.forgotten {
         if !update.begun {
             let next = at_its_epoch(update).then_some(Update { begun: true, ..update });
-            may("looks at the epoch for a forgotten renewal", &|node| node.forgotten = next);
+            may("looks at the epoch for a renewal given up", &|node| node.forgotten = next);
         } else {
-            may("writes the row for a forgotten renewal", &|node| {
+            may("writes the row for a renewal given up", &|node| {
                 write(protocol, node, update);
                 node.forgotten = None;
             });

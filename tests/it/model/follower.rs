@@ -85,7 +85,7 @@ fn renew(protocol: &Protocol, node: &Node, may: &mut impl FnMut(&'static str, &d
 /// The last one that was given up is remembered; of those before it, it is as if they were lost.
 fn forget(protocol: &Protocol, node: &mut Node) {
     let update = node.renewal.take().and_then(|renewal| renewal.update);
-    if protocol.late_renewals {
+    if protocol.late_updates {
         node.forgotten = update.or(node.forgotten);
     }
 }

@@ -15,16 +15,16 @@ fn holds(protocol: Protocol) {
 
 #[test]
 fn one_node_and_two_revokes() {
-    holds(Protocol { nodes: 1, keys: 2, drift: MARGIN, late_renewals: true, without: None });
+    holds(Protocol { nodes: 1, keys: 2, drift: MARGIN, late_updates: true, without: None });
 }
 
 #[test]
 fn two_nodes_and_one_revoke() {
-    holds(Protocol { nodes: 2, keys: 1, drift: MARGIN, late_renewals: false, without: None });
+    holds(Protocol { nodes: 2, keys: 1, drift: MARGIN, late_updates: false, without: None });
 }
 
 /// The margin is for drift and for nothing else.
 #[test]
 fn clocks_that_never_drift_need_no_margin() {
-    holds(Protocol { nodes: 1, keys: 1, drift: 0, late_renewals: true, without: Some(Rule::Margin) });
+    holds(Protocol { nodes: 1, keys: 1, drift: 0, late_updates: true, without: Some(Rule::Margin) });
 }

@@ -58,8 +58,9 @@ struct Protocol {
     keys: usize,
     /// For how many ticks of a LEASE a node's clock may stand still.
     drift: Ticks,
-    /// Whether the database may still come to a renewal after its node has given it up.
-    late_renewals: bool,
+    /// Whether an UPDATE may be late: written long after its snapshot, or carried out when its node has given it up. If not,
+    /// it is done in one move, or never.
+    late_updates: bool,
     without: Option<Rule>,
 }
 

@@ -77,7 +77,7 @@ impl Revoke {
 }
 
 /// A process with its memory, and its row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node {
     /// The index: bit n for key n that it knows to be revoked.
     pub refuses: u8,
@@ -102,7 +102,7 @@ impl Node {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Row {
     pub applied: Epoch,
     /// How long `renewal` has stood still.
@@ -113,7 +113,7 @@ pub struct Row {
 }
 
 /// A renewal the node waits for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Renewal {
     /// On the node's own clock, since before it was sent.
     pub age: Ticks,
