@@ -4,6 +4,9 @@
 //! program: `web/` and `api/` follow the URL tree, `store/` looks into the database, `cli/` runs the real binary,
 //! `gateways/` puts the real nginx, Caddy and HAProxy in front. Each
 //! file walks the answers of its subject in order, the good one first.
+//! program: `web/` and `api/` follow the URL tree, `store/` looks into the database, `cli/` runs the real binary. Each
+//! file walks the answers of its subject in order, the good one first. Only [`model`] runs nothing of the program: it has
+//! the protocol between the nodes, checked in every order of its steps.
 
 mod support;
 

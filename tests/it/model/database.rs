@@ -27,7 +27,7 @@ pub fn moves(protocol: &Protocol, state: &State, n: usize, moves: &mut Vec<Move>
         if update.begun {
             may("writes the row for a renewal", &|node| node.renewal = written(node));
         } else if !at_its_epoch(update) {
-            may("has no row for a renewal", &|node| node.renewal = refused);
+            may("updates no row for a renewal", &|node| node.renewal = refused);
         } else if protocol.late_updates {
             may("finds the epoch right for a renewal", &|node| node.renewal = Some(begun));
         } else {

@@ -30,6 +30,10 @@
 //! [`request`]. A move is what happens at once; between two moves anybody may be stopped, and messages be late or lost, which
 //! needs no move of its own: the others go on. [`holds`] has the protocol checked as it is. In [`mutants`] one [`Rule`] at a
 //! time is dropped, and each time the checker has to find a stale VALID: there is no rule without need.
+//!
+//! # What it does not show
+//! That the code does what stands here; that anything ever gets done; what happens above these bounds. A load is one move
+//! here, so the real one has to read keys and epoch in one snapshot. The database is one that keeps what it committed.
 
 mod clock;
 mod database;
@@ -64,6 +68,7 @@ struct Protocol {
     without: Option<Rule>,
 }
 
+/// What each is for stands at its test in [`mutants`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rule {
     EpochsInOrderOfCommits,

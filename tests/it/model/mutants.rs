@@ -1,7 +1,7 @@
 //! The protocol without one of its rules: each time, the checker must find a VALID that began after a revoke was answered.
 //!
-//! Above each test stands what happens then, E1 and E2 being the changes of the keys 1 and 2. To see the moves, let a test
-//! fail: `Rule` has to be dropped from where the model asks for it.
+//! Above each test stands what happens then, E1 and E2 being the changes of the keys 1 and 2. The moves are printed:
+//! `cargo test --test it model::mutants::no_row -- --nocapture`.
 
 use stateright::{Checker, HasDiscoveries, Model};
 
