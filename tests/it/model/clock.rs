@@ -22,7 +22,7 @@ pub fn moves(protocol: &Protocol, state: &State, moves: &mut Vec<Move>) {
 
 /// Where a node measures nothing, its clock may as well go on.
 fn may_stand_still(protocol: &Protocol, node: &Node) -> bool {
-    let measures = node.lease > 0 || node.renewal.is_some();
+    let measures = node.lease > 0 || node.round.is_some();
     let within_drift = node.stood_still.count_ones() < u32::from(protocol.drift);
     measures && (within_drift || !protocol.keeps(Rule::ClockCountsSuspend))
 }
@@ -43,8 +43,8 @@ fn tick(protocol: &Protocol, state: &mut State, is_behind: impl Fn(usize) -> boo
             continue;
         }
         node.lease = node.lease.saturating_sub(1);
-        if let Some(renewal) = &mut node.renewal {
-            renewal.age = (renewal.age + 1).min(protocol.term());
+        if let Some(round) = &mut node.round {
+            round.age = (round.age + 1).min(protocol.term());
         }
     }
 }

@@ -1,13 +1,8 @@
 //! What the database does with the renewals it was sent, and what reapers do to rows that stand still.
-//!
-//! An UPDATE has two moments. Its conditions are first looked at in the snapshot the statement began with, and there the
-//! sub-select sees the epoch. Then the row is locked; if another transaction wrote it meanwhile, its conditions are looked
-//! at again with the row as it is now, but with the epoch as it was. A change may commit between the two.
 
 use super::{
     LEASE, Move, Protocol, Rule, Who,
-    revoker::delete_row,
-    state::{Node, Renewal, State, Update},
+    state::{Epoch, Node, State, Step},
 };
 
 pub fn moves(protocol: &Protocol, state: &State, n: usize, moves: &mut Vec<Move>) {
@@ -15,51 +10,33 @@ pub fn moves(protocol: &Protocol, state: &State, n: usize, moves: &mut Vec<Move>
     let mut may = |does, change: &dyn Fn(&mut Node)| {
         moves.push(Move::new(state, Who::Database { n }, does, |then| change(&mut then.nodes[n])));
     };
-    let at_its_epoch = |update: Update| {
-        node.row.is_some() && (update.applied == state.epoch || !protocol.keeps(Rule::RenewalAtTheEpoch))
-    };
-    if let Some(Renewal { update: Some(update), age }) = node.renewal {
-        let begun = Renewal { age, update: Some(Update { begun: true, ..update }) };
-        let done = Renewal { age, update: None };
-        // No row updated: nothing is learnt from it, so the answer need not be waited for.
-        let refused = if protocol.keeps(Rule::NoRowNoLease) { None } else { Some(done) };
-        let written = |node: &mut Node| if write(protocol, node, update) { Some(done) } else { refused };
-        if update.begun {
-            may("writes the row for a renewal", &|node| node.renewal = written(node));
-        } else if !at_its_epoch(update) {
-            may("updates no row for a renewal", &|node| node.renewal = refused);
-        } else if protocol.late_updates {
-            may("finds the epoch right for a renewal", &|node| node.renewal = Some(begun));
-        } else {
-            may("carries out a renewal", &|node| node.renewal = written(node));
-        }
+    if node.row.is_some() && node.round.is_some_and(|round| round.step == Step::Renewing) {
+        may("carries out a renewal", &|node| {
+            update_row(protocol, node, node.applied);
+            if let Some(round) = &mut node.round {
+                round.step = Step::Renewed;
+            }
+        });
     }
-    if let Some(update) = node.forgotten {
-        if !update.begun {
-            let next = at_its_epoch(update).then_some(Update { begun: true, ..update });
-            may("looks at the epoch for a renewal given up", &|node| node.forgotten = next);
-        } else {
-            may("writes the row for a renewal given up", &|node| {
-                write(protocol, node, update);
-                node.forgotten = None;
-            });
-        }
+    if let Some(applied) = node.late {
+        may("carries out a renewal given up", &|node| {
+            update_row(protocol, node, applied);
+            node.late = None;
+        });
     }
     reap(protocol, node, &mut may);
 }
 
-/// The second moment. True if a row was updated.
-fn write(protocol: &Protocol, node: &mut Node, update: Update) -> bool {
-    let Some(row) = &mut node.row else { return false };
-    if row.applied > update.applied && protocol.keeps(Rule::ConfirmedNeverFalls) {
-        return false;
+/// The real statement has `AND applied_epoch <= …` too, so that what a row says never falls. Here it may: the node has
+/// applied more, and a revoker only waits longer. No VALID depends on it.
+fn update_row(protocol: &Protocol, node: &mut Node, applied: Epoch) {
+    if let Some(row) = &mut node.row {
+        row.applied = applied;
+        row.unchanged = 0;
+        if !protocol.keeps(Rule::RowIdUsedOnce) {
+            row.renewal += 1;
+        }
     }
-    row.applied = update.applied;
-    row.unchanged = 0;
-    if !protocol.keeps(Rule::RowIdUsedOnce) {
-        row.renewal += 1;
-    }
-    true
 }
 
 fn reap(protocol: &Protocol, node: &Node, may: &mut impl FnMut(&'static str, &dyn Fn(&mut Node))) {
@@ -80,5 +57,14 @@ fn reap(protocol: &Protocol, node: &Node, may: &mut impl FnMut(&'static str, &dy
             delete_row(protocol, node);
             node.reaping = None;
         });
+    }
+}
+
+/// Whoever deletes it. What is on its way to this row will find none.
+pub fn delete_row(protocol: &Protocol, node: &mut Node) {
+    node.row = None;
+    node.late = None;
+    if protocol.keeps(Rule::RowIdUsedOnce) {
+        node.reaping = None;
     }
 }

@@ -5,19 +5,19 @@
 //! **Changes.** A transaction that takes a key away adds one to `key_epoch` and appends the change to `key_changes`. The row
 //! of `key_epoch` stays locked until the commit, so changes become visible in the order of their epochs.
 //!
-//! **Following.** Each node keeps an index of all keys in memory. Its follower reads the changes after those it has applied,
-//! applies them to the index, and only then counts them as applied. A gap means that it slept too long: it loads anew.
+//! **Following.** Each node keeps an index of all keys in memory. Its follower goes in rounds: it notes the time, asks what is
+//! committed, reads the changes up to there, applies them to the index, and only then counts them as applied. A gap means
+//! that it slept too long: it notes the epoch and loads anew.
 //!
-//! **Leases.** A node has a row in `nodes`, and answers only while it has a lease. It notes the time, sends
-//! `UPDATE nodes SET applied_epoch = x, renewal = renewal + 1 WHERE id = … AND applied_epoch <= x AND (SELECT value FROM
-//! key_epoch) = x`, and if it hears of one updated row, it may answer until the noted time + LEASE − MARGIN. So whoever gets a
-//! lease had every change, and its row says so. No row: it reads changes again, or registers, under an id never used before.
+//! **Leases.** A node has a row in `nodes`, and answers only while it has a lease. At the end of a round it sends
+//! `UPDATE nodes SET applied_epoch = x, renewal = renewal + 1 WHERE id = … AND applied_epoch <= x`, and if it hears of one
+//! updated row, it may answer until the noted time + LEASE − MARGIN. A change that is not in x was committed after the noted
+//! time. No row: it registers, under an id never used before, and has no lease before the end of another round.
 //!
 //! **Requests.** Check the lease, then look the key up, then answer. A node may be stopped between any two of these.
 //!
-//! **Revoking.** The revoker commits, notes the time, and reads `nodes` until every row has applied the change. A node that
-//! does not confirm cannot have renewed since the commit: LEASE after the noted time its lease is over, and the revoker
-//! deletes its row, if it is still unconfirmed, and goes on without it. Then it answers: from now on, nobody says VALID.
+//! **Revoking.** The revoker commits, notes the time, and reads `nodes` until every row has applied the change, or LEASE is
+//! over: a lease without the change was counted from before the commit. Then it answers: from now on, nobody says VALID.
 //!
 //! **Leaving.** A node that stops gives up its lease, then deletes its row. Of one that crashed the row stays, and whoever saw
 //! its `renewal` stand still for LEASE deletes it, if `renewal` is still that. It comes back as another node.
@@ -32,8 +32,9 @@
 //! time is dropped, and each time the checker has to find a stale VALID: there is no rule without need.
 //!
 //! # What it does not show
-//! That the code does what stands here; that anything ever gets done; what happens above these bounds. A load is one move
-//! here, so the real one has to read keys and epoch in one snapshot. The database is one that keeps what it committed.
+//! That the code does what stands here; that anything ever gets done; what happens above these bounds, or where the nodes'
+//! leases differ in length. The database is one that keeps what it committed. Inside a node each step is one move: that its
+//! threads see them in this order is shown in `memory/`.
 
 mod clock;
 mod database;
@@ -62,8 +63,7 @@ struct Protocol {
     keys: usize,
     /// For how many ticks of a LEASE a node's clock may stand still.
     drift: Ticks,
-    /// Whether an UPDATE may be late: written long after its snapshot, or carried out when its node has given it up. If not,
-    /// it is done in one move, or never.
+    /// Whether an UPDATE may be carried out when its node has given it up. If not, it is lost then.
     late_updates: bool,
     without: Option<Rule>,
 }
@@ -74,12 +74,12 @@ enum Rule {
     EpochsInOrderOfCommits,
     IndexBeforeApplied,
     GapMeansLoadAnew,
-    RenewalAtTheEpoch,
-    ConfirmedNeverFalls,
+    EpochNotedBeforeLoad,
+    RenewalWhenCaughtUp,
     NoRowNoLease,
     RegisteringIsNoLease,
     RowIdUsedOnce,
-    DeadlineFromSending,
+    DeadlineFromAsking,
     Margin,
     ClockCountsSuspend,
     LeaseChecked,
@@ -87,7 +87,6 @@ enum Rule {
     RevokerWaits,
     RevokerWaitsForAll,
     TimeNotedAfterCommit,
-    OnlyUnconfirmedDeleted,
     ReaperWaits,
     ReaperNamesWhatItSaw,
     StopBeforeDelete,
@@ -98,7 +97,7 @@ impl Protocol {
         self.without != Some(rule)
     }
 
-    /// How long a node may answer after it sent a renewal.
+    /// How long a node may answer after the time it noted.
     fn term(&self) -> Ticks {
         if self.keeps(Rule::Margin) { LEASE - MARGIN } else { LEASE }
     }

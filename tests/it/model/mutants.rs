@@ -17,7 +17,7 @@ fn needed(rule: Rule, nodes: usize, keys: usize) {
 
 // Changes
 
-/// E2 is visible before E1: a node applies E2, is past E1 for ever, and renews at epoch 2.
+/// E2 is visible before E1: a node asks, loads up to epoch 2, and never looks for E1 again.
 #[test]
 fn epochs_are_in_the_order_of_commits() {
     needed(Rule::EpochsInOrderOfCommits, 1, 2);
@@ -29,34 +29,33 @@ fn the_index_comes_before_the_count() {
     needed(Rule::IndexBeforeApplied, 1, 1);
 }
 
-/// A node without a row sleeps while E1 is confirmed by all rows and cleared away; it goes on behind the gap.
+/// The change was cleared away before the node read it; it goes on behind the gap.
 #[test]
 fn a_gap_means_to_load_anew() {
     needed(Rule::GapMeansLoadAnew, 1, 1);
 }
 
+/// E2 is committed after the keys were read and before the epoch is noted: the node counts E2 as applied.
+#[test]
+fn the_epoch_is_noted_before_the_load() {
+    needed(Rule::EpochNotedBeforeLoad, 1, 2);
+}
+
 // Leases
 
-/// E1 is answered while a node has no row; the node comes back, renews without having read E1, and answers from memory.
+/// A node renews again and again without having applied what it was told is committed; no wait for its lease is long enough.
 #[test]
-fn a_renewal_is_only_at_the_epoch() {
-    needed(Rule::RenewalAtTheEpoch, 1, 1);
+fn a_renewal_is_only_when_caught_up() {
+    needed(Rule::RenewalWhenCaughtUp, 1, 1);
 }
 
-/// A renewal of before E1 is late between its two moments. The node, waited out at E1, has come back and confirmed; now the
-/// late one writes 0 over its 1, the DELETE of E1's revoker takes the row for unconfirmed, and E2 does not know of the node.
-#[test]
-fn what_was_confirmed_never_falls() {
-    needed(Rule::ConfirmedNeverFalls, 1, 2);
-}
-
-/// A node's row is gone, E1 is answered without it, and the UPDATE of no row gives the node a lease.
+/// A node without a row asks, E1 is committed and answered without it, and the UPDATE of no row gives the node a lease.
 #[test]
 fn no_row_is_no_lease() {
     needed(Rule::NoRowNoLease, 1, 1);
 }
 
-/// E1 is answered while a node has no row; the node registers, without E1, and answers.
+/// A node without a row asks, E1 is committed and answered without it; the node registers in the same round, and answers.
 #[test]
 fn registering_is_no_lease() {
     needed(Rule::RegisteringIsNoLease, 1, 1);
@@ -69,13 +68,14 @@ fn a_row_id_is_used_once() {
     needed(Rule::RowIdUsedOnce, 1, 1);
 }
 
-/// A renewal is carried out just before E1, its answer is late, and the lease outlasts the revoker's wait by that.
+/// A node asks, and is stopped; E1 is committed. Then the node sends its renewal, and its lease outlasts the revoker's wait by
+/// the time it was stopped for.
 #[test]
-fn the_deadline_counts_from_before_the_sending() {
-    needed(Rule::DeadlineFromSending, 1, 1);
+fn the_deadline_counts_from_before_the_asking() {
+    needed(Rule::DeadlineFromAsking, 1, 1);
 }
 
-/// A node renews just before E1; its clock is slow, so that its LEASE ends after the revoker's.
+/// A node asks just before E1; its clock is slow, so that its LEASE ends after the revoker's.
 #[test]
 fn a_lease_has_a_margin() {
     needed(Rule::Margin, 1, 1);
@@ -115,16 +115,10 @@ fn the_revoker_waits_for_all() {
     needed(Rule::RevokerWaitsForAll, 2, 1);
 }
 
-/// The commit takes long: a node renews after the time was noted and before the commit, and its lease ends after the wait.
+/// The commit takes long: a node asks after the time was noted and before the commit, and its lease ends after the wait.
 #[test]
 fn the_time_is_noted_after_the_commit() {
     needed(Rule::TimeNotedAfterCommit, 1, 1);
-}
-
-/// A node is waited out at E1, but confirms before the DELETE: it has a lease and no row, and E2 does not know of it.
-#[test]
-fn only_unconfirmed_rows_are_deleted() {
-    needed(Rule::OnlyUnconfirmedDeleted, 1, 2);
 }
 
 // Leaving

@@ -2,7 +2,7 @@
 
 use super::{
     LEASE, Move, Protocol, Rule, Who,
-    state::{Epoch, Node, Revoke, Row, State},
+    state::{Epoch, Revoke, Row, State},
 };
 
 pub fn moves(protocol: &Protocol, state: &State, key: Epoch, moves: &mut Vec<Move>) {
@@ -37,17 +37,7 @@ pub fn moves(protocol: &Protocol, state: &State, key: Epoch, moves: &mut Vec<Mov
                 may("answers: leases are over", &|then| *then.revoke(key) = Revoke::Answered { waited_out: true });
             }
         }
-        // The revoker deletes before it answers, and each row once. Here a DELETE may come at any time after, and to rows
-        // the revoker never saw: if that does no harm, neither does the real one.
-        Revoke::Answered { waited_out: true } => {
-            for (n, node) in state.nodes.iter().enumerate() {
-                let unconfirmed = |row: &Row| row.applied < key || !protocol.keeps(Rule::OnlyUnconfirmedDeleted);
-                if node.row.as_ref().is_some_and(unconfirmed) {
-                    may("deletes a row that did not confirm", &|then| delete_row(protocol, &mut then.nodes[n]));
-                }
-            }
-        }
-        Revoke::Answered { waited_out: false } => {}
+        Revoke::Answered { .. } => {}
     }
 }
 
@@ -63,13 +53,4 @@ fn commit(protocol: &Protocol, state: &mut State, key: Epoch, since: u8) {
     } else {
         Revoke::Answered { waited_out: false }
     };
-}
-
-/// Whoever deletes it. What is on its way to this row will find none.
-pub fn delete_row(protocol: &Protocol, node: &mut Node) {
-    node.row = None;
-    node.forgotten = None;
-    if protocol.keeps(Rule::RowIdUsedOnce) {
-        node.reaping = None;
-    }
 }

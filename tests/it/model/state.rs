@@ -37,6 +37,11 @@ impl State {
         (1..).zip(&self.revokes).filter(|(_, revoke)| revoke.is_committed()).map(|(key, _)| key)
     }
 
+    /// The keys that are revoked in the database, as [`Node::refuses`] has them.
+    pub fn revoked(&self) -> u8 {
+        self.committed().fold(0, |refuses, key| refuses | 1 << key)
+    }
+
     /// With the nodes sorted: they are all alike, so a state in which two have changed places is the same state.
     pub fn sorted(mut self) -> Self {
         let mut order: Vec<usize> = (0..self.nodes.len()).collect();
@@ -64,7 +69,6 @@ pub enum Revoke {
     Committed {
         since: Ticks,
     },
-    /// If a lease was waited out, DELETEs of rows may still be on their way.
     Answered {
         waited_out: bool,
     },
@@ -85,9 +89,9 @@ pub struct Node {
     pub applied: Epoch,
     /// How much longer the lease lasts, on the node's own clock.
     pub lease: Ticks,
-    pub renewal: Option<Renewal>,
-    /// A renewal the node no longer waits for. The database may still come to it.
-    pub forgotten: Option<Update>,
+    pub round: Option<Round>,
+    /// A renewal the node no longer waits for, with the epoch it carries. The database may still come to it.
+    pub late: Option<Epoch>,
     /// In which of the last ticks the node's clock stood still, the latest in the lowest bit.
     pub stood_still: u8,
     pub stopping: bool,
@@ -112,21 +116,24 @@ pub struct Row {
     pub renewal: u8,
 }
 
-/// A renewal the node waits for.
+/// A round of the follower, from the time it notes to the lease it may lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Renewal {
-    /// On the node's own clock, since before it was sent.
+pub struct Round {
+    /// On the node's own clock, since the noted time.
     pub age: Ticks,
-    /// None: it was carried out, and the good news is on the way back.
-    pub update: Option<Update>,
+    pub step: Step,
 }
 
-/// `UPDATE nodes … WHERE … AND (SELECT value FROM key_epoch) = applied`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Update {
-    pub applied: Epoch,
-    /// The statement has its snapshot, and there the epoch was right; the row is not yet written.
-    pub begun: bool,
+pub enum Step {
+    /// Everything up to here was committed when the node asked, and it applies what it has not.
+    CatchingUp { to: Epoch },
+    /// It reads all keys, and had noted this epoch before.
+    Loading { noted: Epoch },
+    /// `UPDATE nodes SET applied_epoch = …, renewal = renewal + 1` is on its way.
+    Renewing,
+    /// One row was updated, and the good news is on the way back.
+    Renewed,
 }
 
 /// A request, between the check of the lease and the look-up.
