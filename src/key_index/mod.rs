@@ -12,6 +12,11 @@ mod slots;
 mod sync;
 mod usage;
 
+#[cfg(test)]
+mod dirty_list_tests;
+#[cfg(test)]
+mod slots_tests;
+
 pub use follower::{Follower, Progress};
 pub use index::KeyIndex;
 pub use lease::Lease;

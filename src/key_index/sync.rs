@@ -1,4 +1,4 @@
-//! The atomics of the index in one place: the model test compiles the same sources with `loom`'s instead.
+//! The atomics of the index in one place: `tests/it/memory/` compiles the same sources with `loom`'s instead.
 
 pub use std::sync::{
     OnceLock,
