@@ -5,8 +5,8 @@
 //! `gateways/` puts the real nginx, Caddy and HAProxy in front. Each
 //! file walks the answers of its subject in order, the good one first.
 //! program: `web/` and `api/` follow the URL tree, `store/` looks into the database, `cli/` runs the real binary. Each
-//! file walks the answers of its subject in order, the good one first. Only [`model`] runs nothing of the program: it has
-//! the protocol between the nodes, checked in every order of its steps.
+//! file walks the answers of its subject in order, the good one first. Two run no server: [`model`] has
+//! the protocol between the nodes, checked in every order of its steps, and [`memory`] what the threads of one share.
 
 mod support;
 
@@ -15,6 +15,7 @@ mod key_format;
 mod api;
 mod cli;
 mod gateways;
+mod memory;
 mod model;
 mod routes;
 mod store;

@@ -1,0 +1,20 @@
+//! The sources as they are.
+
+pub mod sync {
+    pub use loom::sync::atomic::{AtomicU32, Ordering, fence};
+
+    pub use super::super::atomics::{AtomicU64, AtomicUsize, OnceLock};
+}
+
+#[path = "../../../src/key_index/dirty_list.rs"]
+pub mod dirty_list;
+#[path = "../../../src/key_index/lease.rs"]
+#[allow(dead_code)]
+pub mod lease;
+#[path = "../../../src/key_index/slots.rs"]
+#[allow(dead_code)]
+pub mod slots;
+
+#[path = "scenarios.rs"]
+#[allow(dead_code)]
+pub mod scenarios;

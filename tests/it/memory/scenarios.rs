@@ -1,0 +1,159 @@
+//! What is looked at in every order: two or three threads, each in a handful of steps.
+//!
+//! Where `index.rs` does something between the parts that are compiled here, it is repeated in the same order.
+
+use std::time::Duration;
+
+use loom::{sync::Arc, thread};
+
+use super::{
+    dirty_list::{DirtyList, Mark},
+    lease::Lease,
+    slots::Slots,
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
+
+// Look-up against growth
+
+/// A table of secrets, like that of the index.
+struct Secrets {
+    slots: Slots,
+    entries: [Secret; 3],
+}
+
+struct Secret {
+    digest: AtomicU64,
+    key: AtomicU32,
+}
+
+/// All want the same place, so that they lie behind each other.
+fn digest(number: u32) -> u64 {
+    u64::from(number + 1) << 32 | 1
+}
+
+fn key(number: u32) -> u32 {
+    number + 100
+}
+
+impl Secrets {
+    fn insert(&self, number: u32) {
+        let Secret { digest: place, key: of } = &self.entries[number as usize];
+        place.store(digest(number), Ordering::Relaxed);
+        of.store(key(number), Ordering::Relaxed);
+        self.slots.insert(digest(number), number, |number| self.digest_of(number));
+    }
+
+    fn find(&self, digest: u64) -> Option<u32> {
+        let number = self.slots.find(digest, |number| self.digest_of(number) == digest)?;
+        Some(self.entries[number as usize].key.load(Ordering::Relaxed))
+    }
+
+    fn digest_of(&self, number: u32) -> u64 {
+        self.entries[number as usize].digest.load(Ordering::Relaxed)
+    }
+}
+
+/// Two slots hold one number: each one inserted after it makes the table grow.
+pub fn a_look_up_while_the_table_grows() {
+    let entries = [(); 3].map(|()| Secret { digest: AtomicU64::new(0), key: AtomicU32::new(0) });
+    let secrets = Arc::new(Secrets { slots: Slots::new(1), entries });
+    secrets.insert(0);
+    let writer = thread::spawn({
+        let secrets = Arc::clone(&secrets);
+        move || {
+            secrets.insert(1);
+            secrets.insert(2);
+        }
+    });
+    let before = secrets.find(digest(0)) == Some(key(0));
+    let first = secrets.find(digest(1)).unwrap_or(key(1));
+    let second = secrets.find(digest(2));
+    // Whoever has seen the second sees the first, and the one of before anyhow.
+    let then = second.is_none_or(|second| second == key(2) && secrets.find(digest(1)) == Some(key(1)));
+    assert!(before && first == key(1) && then, "a key is not found, or not fully written");
+    writer.join().unwrap();
+}
+
+// Look-up against revocation
+
+const LIVING: u32 = 0;
+const REVOKED: u32 = 1;
+
+/// The lease is over at 10, it is 20, and the follower comes back: it applies a revocation, then holds the lease until 30.
+pub fn a_request_during_a_revocation(lease_first: bool) {
+    let at = Duration::from_nanos;
+    let node = Arc::new((Lease::new(true), AtomicU32::new(LIVING)));
+    node.0.hold_until(at(10));
+    let follower = thread::spawn({
+        let node = Arc::clone(&node);
+        move || {
+            let (lease, state) = &*node;
+            state.store(REVOKED, Ordering::Release);
+            lease.hold_until(at(30));
+        }
+    });
+    let (lease, state) = &*node;
+    let is_held = || lease.is_held(at(20));
+    let lives = || state.load(Ordering::Acquire) == LIVING;
+    let is_valid = if lease_first {
+        let is_held = is_held();
+        is_held && lives()
+    } else {
+        let lives = lives();
+        lives && is_held()
+    };
+    assert!(!is_valid, "a revoked key is VALID under the new lease");
+    follower.join().unwrap();
+}
+
+// Counting against taking
+
+/// Keys with one counter each.
+struct Keys {
+    used: DirtyList,
+    keys: [(AtomicU32, Mark); 2],
+}
+
+impl Keys {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { used: DirtyList::new(), keys: [(); 2].map(|()| (AtomicU32::new(0), Mark::default())) })
+    }
+
+    fn count(&self, number: u32) {
+        let (count, mark) = &self.keys[number as usize];
+        count.fetch_add(1, Ordering::Relaxed);
+        self.used.mark(number, mark);
+    }
+
+    fn take(&self) -> u32 {
+        let mut taken = 0;
+        let mark_of = |number| self.keys.get(number as usize).map(|(_, mark)| mark);
+        self.used.take(mark_of, |number| taken += self.keys[number as usize].0.swap(0, Ordering::Relaxed));
+        taken
+    }
+}
+
+/// A key was used once; it is used again while that is taken.
+pub fn a_use_while_the_list_is_taken() {
+    let keys = Keys::new();
+    keys.count(0);
+    let user = thread::spawn({
+        let keys = Arc::clone(&keys);
+        move || keys.count(0)
+    });
+    let taken = keys.take();
+    user.join().unwrap();
+    assert_eq!(taken + keys.take(), 2, "a use was never taken");
+}
+
+/// Two keys want to be the head of the list while it is taken.
+pub fn uses_of_two_keys_while_the_list_is_taken() {
+    let keys = Keys::new();
+    let users = [0, 1].map(|number| {
+        let keys = Arc::clone(&keys);
+        thread::spawn(move || keys.count(number))
+    });
+    let taken = keys.take();
+    users.into_iter().for_each(|user| user.join().unwrap());
+    assert_eq!(taken + keys.take(), 2, "a use was never taken");
+}

@@ -1,0 +1,22 @@
+//! The sources without their fences.
+
+pub mod sync {
+    pub use loom::sync::atomic::{AtomicU32, Ordering};
+
+    pub use super::super::atomics::{AtomicU64, AtomicUsize, OnceLock};
+
+    pub fn fence(_: Ordering) {}
+}
+
+#[path = "../../../src/key_index/dirty_list.rs"]
+pub mod dirty_list;
+#[path = "../../../src/key_index/lease.rs"]
+#[allow(dead_code)]
+pub mod lease;
+#[path = "../../../src/key_index/slots.rs"]
+#[allow(dead_code)]
+pub mod slots;
+
+#[path = "scenarios.rs"]
+#[allow(dead_code)]
+pub mod scenarios;
