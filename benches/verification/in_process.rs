@@ -75,6 +75,7 @@ async fn open(place: &Place) -> App {
         brand: Name::parse("Talvin AI").unwrap(),
         key_prefix: KeyPrefix::parse(PREFIX).unwrap(),
         trusted_proxies: Vec::new(),
+        metrics_listen: None,
         lease: Duration::from_secs(10),
         safeguards: Safeguards { lease: true, notifications: true },
     };

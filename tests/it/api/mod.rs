@@ -4,6 +4,6 @@ mod batch;
 mod forward_auth;
 mod health;
 mod metrics;
-mod usage;
 mod odd_headers;
+mod usage;
 mod verify;
