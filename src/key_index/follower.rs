@@ -190,9 +190,10 @@ impl Thread {
         let (keys, secrets) = key_records::count(conn)?;
         self.index.reserve(keys, secrets);
         let mut after = String::new();
-        while let Some((page, last)) = key_records::page(conn, &after, PAGE)? {
-            page.iter().for_each(|record| self.index.put(record));
-            after = last;
+        while let Some(page) = key_records::page(conn, &after, PAGE)? {
+            page.records.iter().for_each(|record| self.index.put(record));
+            page.unreadable.iter().for_each(|id| self.index.refuse(id));
+            after = page.last;
             if *self.stopping.borrow() {
                 return Ok(());
             }
@@ -219,8 +220,8 @@ impl Thread {
             let changes = key_changes::between(conn, applied, to)?;
             if changes.first().is_none_or(|(epoch, _)| epoch.0 != applied.0 + 1) {
                 tracing::warn!("this node was away for longer than changes are kept; it reads everything again");
-                self.load(conn)?;
-                continue;
+                // What was committed since `newest` was read comes with the next look.
+                return self.load(conn);
             }
             let mut ids: Vec<&str> = changes.iter().map(|(_, id)| id.as_str()).collect();
             ids.sort_unstable();

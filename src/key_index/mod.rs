@@ -1,5 +1,5 @@
 //! The in-memory index every verification reads, the follower that keeps it true, and the lease that says when it may be
-//! believed. `docs/decisions/0013-the-lease.md` has the protocol, `tests/it/model/` its proof.
+//! believed. `docs/decisions/0013-the-lease.md` has the protocol, `tests/it/model/` and `tests/it/memory/` its check.
 
 mod arena;
 mod dirty_list;

@@ -27,9 +27,18 @@ pub fn count(conn: &mut Conn) -> Result<(usize, usize), StoreError> {
     Ok((usize::try_from(keys).unwrap_or(0), usize::try_from(secrets).unwrap_or(0)))
 }
 
-/// The next keys in the order of their ids, and the last of these ids; `after` is the last id of those before, or empty.
-/// `None` at the end. A key that cannot be read is left out: nobody may pass with it, and the others work.
-pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Result<Option<(Vec<KeyRecord>, String)>, StoreError> {
+/// The next keys in the order of their ids.
+pub struct Page {
+    /// As they stand in the database.
+    pub records: Vec<KeyRecord>,
+    /// Ids of those that cannot be read: nobody may pass with them, and the others work.
+    pub unreadable: Vec<String>,
+    /// The last id of the page.
+    pub last: String,
+}
+
+/// At most `limit` keys; `after` is the last id of those before, or empty. `None` at the end.
+pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Result<Option<Page>, StoreError> {
     let keys: Vec<KeyRow> = api_keys::table
         .filter(api_keys::id.gt(after))
         .order(api_keys::id)
@@ -42,7 +51,8 @@ pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Result<Option<(Vec<KeyR
         .filter(key_secrets::key_id.le(&last))
         .select(SECRET_COLUMNS)
         .load(conn)?;
-    Ok(Some((join(keys, secrets), last)))
+    let (records, unreadable) = join(keys, secrets);
+    Ok(Some(Page { records, unreadable, last }))
 }
 
 /// These keys, in no order. One that cannot be read is left out.
@@ -50,7 +60,7 @@ pub fn find(conn: &mut Conn, ids: &[&str]) -> Result<Vec<KeyRecord>, StoreError>
     let keys: Vec<KeyRow> = api_keys::table.filter(api_keys::id.eq_any(ids)).select(KEY_COLUMNS).load(conn)?;
     let secrets: Vec<SecretRow> =
         key_secrets::table.filter(key_secrets::key_id.eq_any(ids)).select(SECRET_COLUMNS).load(conn)?;
-    Ok(join(keys, secrets))
+    Ok(join(keys, secrets).0)
 }
 
 const KEY_COLUMNS: (
@@ -64,17 +74,24 @@ const SECRET_COLUMNS: (key_secrets::key_id, key_secrets::digest, key_secrets::ex
     (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at);
 
 /// By a map: databases order texts by their own rules, and a key may come between two statements.
-fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>) -> Vec<KeyRecord> {
+fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>) -> (Vec<KeyRecord>, Vec<String>) {
     let mut of_key: HashMap<String, Vec<SecretRecord>> = HashMap::with_capacity(keys.len());
     for (key_id, digest, ended) in secrets {
         let secret = SecretRecord { digest: SecretDigest(digest.0), is_replaced: ended.is_some() };
         of_key.entry(key_id).or_default().push(secret);
     }
-    let record = |row: KeyRow| {
+    let (mut records, mut unreadable) = (Vec::with_capacity(keys.len()), Vec::new());
+    for row in keys {
         let secrets = of_key.remove(&row.0).unwrap_or_default();
-        read(&row, secrets).inspect_err(|error| tracing::error!(%error, key_id = row.0, "this key is refused")).ok()
-    };
-    keys.into_iter().filter_map(record).collect()
+        match read(&row, secrets) {
+            Ok(record) => records.push(record),
+            Err(error) => {
+                tracing::error!(%error, key_id = row.0, "this key is refused");
+                unreadable.push(row.0);
+            }
+        }
+    }
+    (records, unreadable)
 }
 
 fn read(row: &KeyRow, secrets: Vec<SecretRecord>) -> Result<KeyRecord, StoreError> {
