@@ -16,8 +16,10 @@ const SQLITE_SETTINGS: &str = "
     PRAGMA cache_size = -1024;
 ";
 
-/// Settings of a Postgres connection: a statement that waits longer than this for a lock is a fault, not a hang.
-const POSTGRES_SETTINGS: &str = "SET lock_timeout = '4s'; SET statement_timeout = '10s'";
+/// Settings of a Postgres connection: a statement that waits longer than this for a lock is a fault, not a hang. A node that
+/// is paused in the middle of a change must not keep its locks: all others wait for the one on `key_epoch`.
+const POSTGRES_SETTINGS: &str = "SET lock_timeout = '4s'; SET statement_timeout = '10s'; \
+                                 SET idle_in_transaction_session_timeout = '2s'";
 
 /// A connection to either database; queries are written once on this type.
 #[derive(diesel::MultiConnection)]

@@ -79,6 +79,8 @@ async fn a_lock_that_is_held_for_too_long_is_a_503_that_says_what_to_do() {
     let key = maya.create_key("Production").await;
     let mut other = app.database.connect();
     let mut other = on_own_thread(move || {
+        // As somebody else's program: ours would not be left to idle.
+        sql_query("SET idle_in_transaction_session_timeout = 0").execute(&mut other).unwrap();
         sql_query("BEGIN").execute(&mut other).unwrap();
         sql_query("LOCK TABLE api_keys IN EXCLUSIVE MODE").execute(&mut other).unwrap();
         other
@@ -90,4 +92,19 @@ async fn a_lock_that_is_held_for_too_long_is_a_503_that_says_what_to_do() {
     assert_eq!(app.count("api_keys").await, 1);
     assert_eq!(app.count("form_tokens").await, 1);
     maya.create_key("Staging").await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_paused_in_the_middle_of_a_change_holds_up_the_others_for_two_seconds_at_most() {
+    let Some(app) = app().await else { return };
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let mut paused = app.database.connect();
+    let _paused = on_own_thread(move || {
+        sql_query("BEGIN").execute(&mut paused).unwrap();
+        sql_query("UPDATE key_epoch SET value = value + 1").execute(&mut paused).unwrap();
+        paused
+    });
+    maya.revoke(&key).await;
+    assert_eq!(app.verify(&key.secret).await, "REVOKED");
 }
