@@ -32,9 +32,12 @@ pub fn begin_write(conn: &mut Conn) -> QueryResult<()> {
 pub fn wait_for_other_migrations(conn: &mut Conn) -> QueryResult<()> {
     match conn {
         Conn::Sqlite(_) => Ok(()),
-        Conn::Postgres(c) => c.batch_execute(
-            "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7306386)",
-        ),
+        Conn::Postgres(c) => {
+            c.wait_without_end();
+            c.batch_execute(
+                "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7306386)",
+            )
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod dialect;
 mod columns;
 mod database_file;
 mod error;
+mod pg_patience;
 mod pure_pg;
 mod schema;
 mod usage_rows;

@@ -37,6 +37,8 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::pg_patience::Patience;
+
 /// The runtime that drives all Postgres sockets, whatever thread asks.
 pub struct PgRuntime;
 
@@ -67,7 +69,21 @@ type Inner = AsyncConnectionWrapper<AsyncPgConnection, PgRuntime>;
 type InnerTransactions = <Inner as Connection>::TransactionManager;
 
 /// A connection to Postgres.
-pub struct PurePg(Inner);
+pub struct PurePg {
+    inner: Inner,
+    patience: Patience,
+}
+
+impl PurePg {
+    /// From here on this connection waits for as long as it takes.
+    pub fn wait_without_end(&mut self) {
+        self.patience.have_no_end();
+    }
+
+    fn ask<T>(&mut self, work: impl FnOnce(&mut Inner) -> T) -> T {
+        self.patience.wait(|| work(&mut self.inner))
+    }
+}
 
 impl Connection for PurePg {
     type Backend = Pg;
@@ -75,33 +91,39 @@ impl Connection for PurePg {
 
     fn establish(url: &str) -> ConnectionResult<Self> {
         let (config, tls) = parse(url)?;
+        let patience = Patience::default();
+        let carrier = patience.clone();
         let connect = async {
             let (client, connection) = config.connect(tls).await.map_err(|error| bad_connection(&error))?;
-            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            tokio::spawn(carrier.carry(connection));
+            AsyncPgConnection::try_from(client).await
         };
-        runtime().block_on(connect).map(|connection| Self(Inner::from(connection)))
+        // The configuration's own limit ends with the TCP handshake.
+        let silent = || ConnectionError::BadConnection("the server accepts connections and says nothing".to_owned());
+        let connect = async { tokio::time::timeout(SILENCE, connect).await.unwrap_or_else(|_| Err(silent())) };
+        runtime().block_on(connect).map(|connection| Self { inner: Inner::from(connection), patience })
     }
 
     fn execute_returning_count<T: QueryFragment<Pg> + QueryId>(&mut self, query: &T) -> QueryResult<usize> {
-        self.0.execute_returning_count(query)
+        self.ask(|inner| inner.execute_returning_count(query))
     }
 
     fn transaction_state(
         &mut self,
     ) -> &mut <Self::TransactionManager as TransactionManager<Self>>::TransactionStateData {
-        self.0.transaction_state()
+        self.inner.transaction_state()
     }
 
     fn instrumentation(&mut self) -> &mut dyn Instrumentation {
-        self.0.instrumentation()
+        self.inner.instrumentation()
     }
 
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
-        self.0.set_instrumentation(instrumentation);
+        self.inner.set_instrumentation(instrumentation);
     }
 
     fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
-        self.0.set_prepared_statement_cache_size(size);
+        self.inner.set_prepared_statement_cache_size(size);
     }
 }
 
@@ -176,7 +198,7 @@ fn tls(root_certificate: Option<&str>) -> ConnectionResult<MakeRustlsConnect> {
 
 impl SimpleConnection for PurePg {
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        self.0.batch_execute(query)
+        self.ask(|inner| inner.batch_execute(query))
     }
 }
 
@@ -189,28 +211,29 @@ impl TransactionManager<PurePg> for Transactions {
     type TransactionStateData = <InnerTransactions as TransactionManager<Inner>>::TransactionStateData;
 
     fn begin_transaction(conn: &mut PurePg) -> QueryResult<()> {
-        InnerTransactions::begin_transaction(&mut conn.0)
+        conn.ask(InnerTransactions::begin_transaction)
     }
 
     fn rollback_transaction(conn: &mut PurePg) -> QueryResult<()> {
-        InnerTransactions::rollback_transaction(&mut conn.0)
+        conn.ask(InnerTransactions::rollback_transaction)
     }
 
     fn commit_transaction(conn: &mut PurePg) -> QueryResult<()> {
-        InnerTransactions::commit_transaction(&mut conn.0)
+        conn.ask(InnerTransactions::commit_transaction)
     }
 
     fn transaction_manager_status_mut(conn: &mut PurePg) -> &mut TransactionManagerStatus {
-        InnerTransactions::transaction_manager_status_mut(&mut conn.0)
+        InnerTransactions::transaction_manager_status_mut(&mut conn.inner)
     }
 
     fn is_broken_transaction_manager(conn: &mut PurePg) -> bool {
-        InnerTransactions::is_broken_transaction_manager(&mut conn.0)
+        InnerTransactions::is_broken_transaction_manager(&mut conn.inner)
     }
 }
 
 impl LoadConnection for PurePg {
-    type Cursor<'conn, 'query> = <Inner as LoadConnection>::Cursor<'conn, 'query>;
+    /// Read to its end: a wait between two rows is a wait too.
+    type Cursor<'conn, 'query> = std::vec::IntoIter<QueryResult<Self::Row<'conn, 'query>>>;
     type Row<'conn, 'query> = <Inner as LoadConnection>::Row<'conn, 'query>;
 
     fn load<'conn, 'query, T>(&'conn mut self, query: T) -> QueryResult<Self::Cursor<'conn, 'query>>
@@ -218,23 +241,24 @@ impl LoadConnection for PurePg {
         T: Query + QueryFragment<Pg> + QueryId + 'query,
         Pg: QueryMetadata<T::SqlType>,
     {
-        self.0.load(query)
+        let Self { inner, patience } = self;
+        patience.wait(|| Ok(inner.load(query)?.collect::<Vec<_>>().into_iter()))
     }
 }
 
 impl MigrationConnection for PurePg {
     fn setup(&mut self) -> QueryResult<usize> {
-        self.0.setup()
+        self.ask(|inner| inner.setup())
     }
 }
 
 impl R2D2Connection for PurePg {
     fn ping(&mut self) -> QueryResult<()> {
-        R2D2Connection::ping(&mut self.0)
+        self.ask(R2D2Connection::ping)
     }
 
     fn is_broken(&mut self) -> bool {
-        R2D2Connection::is_broken(&mut self.0)
+        R2D2Connection::is_broken(&mut self.inner)
     }
 }
 
