@@ -74,8 +74,18 @@ impl Follower {
             DatabaseUrl::Postgres(_) => POSTGRES_POLL,
         };
         let (db, index, wake) = (db.clone(), Arc::clone(index), orders.clone());
-        let mut thread =
-            Thread { db, index, membership, progress, woken, wake, stopping, poll, is_woken_by_notifications };
+        let mut thread = Thread {
+            db,
+            index,
+            membership,
+            progress,
+            woken,
+            wake,
+            stopping,
+            poll,
+            is_woken_by_notifications,
+            has_lost_the_thread: false,
+        };
         let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || thread.run())?;
         Ok(Self { orders, stop, progress: seen, thread: std::sync::Mutex::new(Some(thread)) })
     }
@@ -136,6 +146,8 @@ struct Thread {
     stopping: watch::Receiver<bool>,
     poll: Duration,
     is_woken_by_notifications: bool,
+    /// The database's history is another than that which was read; for good, also when its epochs have caught up.
+    has_lost_the_thread: bool,
 }
 
 impl Thread {
@@ -164,7 +176,9 @@ impl Thread {
         while !*self.stopping.borrow() {
             let begun = self.membership.now();
             self.db.check_file()?;
-            self.catch_up(&mut conn)?;
+            if !self.catch_up(&mut conn)? {
+                continue;
+            }
             let applied = self.progress.borrow().applied;
             let is_member = self.membership.renew(&mut conn, applied, begun)?;
             if std::mem::take(failing) {
@@ -203,18 +217,24 @@ impl Thread {
         Ok(())
     }
 
-    /// Applies what was committed since the last time.
-    fn catch_up(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+    /// Applies what was committed since the last time; false when the server stops in between.
+    fn catch_up(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
         let newest = key_changes::current(conn)?;
         self.progress.send_if_modified(|progress| std::mem::replace(&mut progress.seen, newest) != newest);
+        self.has_lost_the_thread |= self.progress.borrow().applied > newest;
+        if self.has_lost_the_thread {
+            self.membership.give_up();
+            let words = "the database went back in time (a backup was restored?); restart keystead";
+            return Err(StoreError::Fault(Fault::Damaged, words.to_owned()));
+        }
         loop {
             let applied = self.progress.borrow().applied;
-            if applied == newest {
-                return Ok(());
+            // Beyond it after reading everything again while others went on.
+            if applied >= newest {
+                return Ok(true);
             }
-            if applied > newest {
-                let words = "the database went back in time (a backup was restored?); restart keystead";
-                return Err(StoreError::Fault(Fault::Damaged, words.to_owned()));
+            if *self.stopping.borrow() {
+                return Ok(false);
             }
             let to = newest.min(Epoch(applied.0 + STEP));
             let changes = key_changes::between(conn, applied, to)?;

@@ -11,6 +11,7 @@
 mod support;
 
 mod key_format;
+mod key_index;
 
 mod api;
 mod cli;

@@ -1,0 +1,3 @@
+//! The index and its follower, seen through a server: what they do with a database that is not as they left it.
+
+mod follower;
