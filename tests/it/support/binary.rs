@@ -222,7 +222,12 @@ impl Server {
 
     /// Asks it to stop.
     pub fn terminate(&self) {
-        signal("TERM", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        signal(name, self.child.id());
     }
 
     /// Waits for its end.

@@ -36,7 +36,7 @@ mod snapshot;
 
 pub use answer::Answer;
 pub use app::{AuditRow, TestApp};
-pub use binary::Binary;
+pub use binary::{Binary, Server};
 pub use clock::TestClock;
 pub use database::{TestDatabase, on_own_thread};
 pub use person::{Key, PASSWORD, Person, form_token};

@@ -1,0 +1,106 @@
+//! Postgres itself stops, is killed, or has no room left. Verification goes on from memory while the leases hold, then says
+//! 503; a change is made or not; and everything recovers without a restart of any node.
+//!
+//! Each test has a Postgres of its own. Where its programs are not installed, as with a `TEST_DATABASE_URL` on another
+//! machine, there is nothing to stop.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+
+use super::{Cluster, keys::Keys, postgres::OwnPostgres};
+use crate::support::TestDatabase;
+
+const LEASE_SECONDS: u64 = 2;
+
+async fn cluster_on(postgres: &OwnPostgres) -> (Cluster, Arc<Keys>) {
+    Cluster::start_on(postgres.url(), TestDatabase::sqlite(), LEASE_SECONDS, 60).await
+}
+
+/// Only in the run of the suite that is about Postgres.
+fn own_postgres(start: fn() -> Option<OwnPostgres>) -> Option<OwnPostgres> {
+    TestDatabase::postgres().and_then(|_| start())
+}
+
+/// All nodes say this code of the key, or this status.
+async fn assert_codes(cluster: &Cluster, secret: &str, expected: &[&str]) {
+    for node in &cluster.nodes {
+        let answer = node.verify(secret).await;
+        let code = node.code(secret).await;
+        assert!(expected.contains(&&*code), "{code}, not {expected:?}: {}", answer.text());
+        assert!(answer.status == 200 || answer.header("retry-after") == "1", "{}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_restarted_and_killed() {
+    let Some(postgres) = own_postgres(OwnPostgres::start) else { return };
+    let (cluster, keys) = cluster_on(&postgres).await;
+    let living = keys.take().unwrap();
+    for how in ["fast", "immediate"] {
+        // In the middle of changes.
+        let maya = join_all(cluster.nodes.iter().map(|node| node.admin())).await;
+        let changed: Vec<_> = (0..12).map(|_| keys.take().unwrap()).collect();
+        let changes = join_all(changed.iter().enumerate().map(async |(number, key)| {
+            tokio::time::sleep(Duration::from_millis(10 * number as u64)).await;
+            maya[number % 3].try_revoke(&key.id, 1).await
+        }));
+        let (answers, ()) = tokio::join!(changes, async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            assert!(postgres.down(how), "{}", postgres.log());
+            assert_codes(&cluster, &living.secret, &["VALID"]).await;
+            tokio::time::sleep(cluster.beyond_the_lease()).await;
+            assert_codes(&cluster, &living.secret, &["503"]).await;
+        });
+        let refused = answers.iter().filter(|answer| answer.status == 503).count();
+        assert!(refused > 0, "no change met the outage");
+
+        assert!(postgres.up(), "{}", postgres.log());
+        cluster.healthy().await;
+        assert_codes(&cluster, &living.secret, &["VALID"]).await;
+        cluster.assert_every_change_is_whole();
+        for (key, answer) in changed.iter().zip(&answers) {
+            let expected: &[&str] = if answer.status == 303 { &["REVOKED"] } else { &["REVOKED", "VALID"] };
+            assert!(matches!(answer.status, 303 | 503), "{}", answer.text());
+            assert_codes(&cluster, &key.secret, expected).await;
+        }
+        let afterwards = keys.take().unwrap();
+        maya[0].try_revoke(&afterwards.id, 1).await.expect(303);
+        assert_codes(&cluster, &afterwards.secret, &["REVOKED"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_without_room() {
+    let Some(postgres) = own_postgres(OwnPostgres::start_on_a_small_disk) else { return };
+    let (cluster, keys) = cluster_on(&postgres).await;
+    let (living, maya) = (keys.take().unwrap(), cluster.nodes[0].admin().await);
+    postgres.fill_the_disk();
+    // What is full first is the log of changes: it needs a new file now.
+    let mut conn = cluster.connect();
+    let _ = crate::support::on_own_thread(move || {
+        use diesel::RunQueryDsl;
+        let switch = "SELECT pg_switch_wal(), pg_logical_emit_message(true, 'fill', repeat('x', 40000000))";
+        diesel::sql_query(switch).execute(&mut conn)
+    });
+    let mut answered = Vec::new();
+    loop {
+        let key = keys.take().expect("the disk is full at last");
+        let status = maya.try_revoke(&key.id, 1).await.status;
+        assert!(matches!(status, 303 | 503), "{status}");
+        answered.push((key, status));
+        if status == 503 {
+            break;
+        }
+    }
+    assert_codes(&cluster, &living.secret, &["VALID", "503"]).await;
+    postgres.empty_the_disk();
+    // It may have stopped altogether.
+    let _ = postgres.up();
+    cluster.healthy().await;
+    cluster.assert_every_change_is_whole();
+    assert_codes(&cluster, &living.secret, &["VALID"]).await;
+    for (key, status) in answered {
+        assert_codes(&cluster, &key.secret, if status == 303 { &["REVOKED"] } else { &["REVOKED", "VALID"] }).await;
+    }
+}
