@@ -240,8 +240,8 @@ impl Thread {
             let changes = key_changes::between(conn, applied, to)?;
             if changes.first().is_none_or(|(epoch, _)| epoch.0 != applied.0 + 1) {
                 tracing::warn!("this node was away for longer than changes are kept; it reads everything again");
-                // What was committed since `newest` was read comes with the next look.
-                return self.load(conn);
+                self.load(conn)?;
+                continue;
             }
             let mut ids: Vec<&str> = changes.iter().map(|(_, id)| id.as_str()).collect();
             ids.sort_unstable();
