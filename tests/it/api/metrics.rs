@@ -189,12 +189,12 @@ async fn counters_move_by_exactly_what_was_done() {
 async fn flushes_are_counted_by_how_they_ended() {
     let app = start().await;
     let key = app.admin().await.create_key("Production").await;
-    app.execute("ALTER TABLE key_usage RENAME TO hidden").await;
+    app.execute("ALTER TABLE key_usage_open RENAME TO hidden").await;
     app.verify(&key.secret).await;
     let failed = "keystead_usage_flushes_total{result=\"error\"}";
     let scrape = wait_until(&app, "a flush that fails", |scrape| scrape.value(failed) >= 1.0).await;
     assert_eq!(scrape.value("keystead_usage_flushed_keys_total"), 0.0);
-    app.execute("ALTER TABLE hidden RENAME TO key_usage").await;
+    app.execute("ALTER TABLE hidden RENAME TO key_usage_open").await;
     let is_flushed = |scrape: &Scrape| scrape.value("keystead_usage_flushed_keys_total") == 1.0;
     wait_until(&app, "a flush", is_flushed).await;
     let scrape = Scrape::of(&app).await;

@@ -47,8 +47,8 @@ async fn verifications_show_on_the_page_within_two_seconds_and_from_where_they_c
     maya.rotate(&old).await;
     verify(&app.base(), &old.secret, 3).await;
     wait_for_requests(&maya, "8").await;
-    assert_eq!(app.count("key_usage WHERE code = 'VALID' AND count = 5").await, 1);
-    assert_eq!(app.count("key_usage WHERE code = 'ROTATED' AND count = 3").await, 1);
+    assert_eq!(app.count("key_usage_open WHERE code = 'VALID' AND count = 5").await, 1);
+    assert_eq!(app.count("key_usage_open WHERE code = 'ROTATED' AND count = 3").await, 1);
     assert_eq!(app.count("key_last_used WHERE user_agent = 'acme-gateway/1.0'").await, 1);
 }
 
@@ -67,13 +67,13 @@ async fn what_could_not_be_written_is_written_later_and_once() {
     let app = TestApp::start().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
-    app.execute("ALTER TABLE key_usage RENAME TO hidden").await;
+    app.execute("ALTER TABLE key_usage_open RENAME TO hidden").await;
     verify(&app.base(), &key.secret, 4).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     verify(&app.base(), &key.secret, 2).await;
-    app.execute("ALTER TABLE hidden RENAME TO key_usage").await;
+    app.execute("ALTER TABLE hidden RENAME TO key_usage_open").await;
     wait_for_requests(&maya, "6").await;
-    assert_eq!(app.count("key_usage WHERE count = 6").await, 1);
+    assert_eq!(app.count("key_usage_open WHERE count = 6").await, 1);
 }
 
 #[tokio::test]
