@@ -38,11 +38,15 @@ pub async fn receipt(db: &Db, follower: &Follower, clock: &dyn Clock, lease: Dur
     }
     let mut pause = FIRST_LOOK;
     let mut known: Vec<Node> = Vec::new();
+    // Forgotten by another node while this one waited for them: they answer nobody, but they were to confirm.
+    let mut forgotten: Vec<String> = Vec::new();
     loop {
         let left = longest_lease(&known, lease, epoch).saturating_sub(passed());
         let look = db.read(nodes::list);
         // A database that does not answer must not keep the receipt beyond the longest lease.
         if let Ok(Ok::<_, StoreError>(nodes)) = tokio::time::timeout(left.max(FIRST_LOOK), look).await {
+            forgotten.extend(known.into_iter().filter(|node| node.applied < epoch).map(|node| node.id));
+            forgotten.retain(|id| !nodes.iter().any(|node| node.id == *id));
             known = nodes;
             if known.iter().all(|node| node.applied >= epoch) && follower.progress().applied >= epoch {
                 break;
@@ -55,7 +59,7 @@ pub async fn receipt(db: &Db, follower: &Follower, clock: &dyn Clock, lease: Dur
         pause = (pause * 2).min(LAST_LOOK);
     }
     let confirmed = known.iter().filter(|node| node.applied >= epoch).count();
-    Receipt { confirmed, nodes: known.len().max(1), after: passed() }
+    Receipt { confirmed, nodes: (known.len() + forgotten.len()).max(1), after: passed() }
 }
 
 /// How long after the commit the nodes that have not confirmed may still answer. Each node says how long its own lease is:
