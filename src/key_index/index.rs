@@ -33,34 +33,48 @@ const UNREADABLE: i64 = i64::MIN + 1;
 /// `key_` and 27 characters: the first bytes of a key's words; its name follows.
 const ID_CHARS: usize = 31;
 
+/// Numbers in `by_digest` from here on are of secrets apart; the others are of keys, whose own secret it is.
+const APART: u32 = 1 << 31;
+
 /// Every key and secret of the installation.
 pub struct KeyIndex {
     keys: Arena<KeyEntry>,
+    /// What a key has beyond its first secret.
     secrets: Arena<SecretEntry>,
     organizations: Arena<OnceLock<Box<str>>>,
     by_digest: Slots,
     /// For the writer: it is told key ids.
     by_id: Slots,
     used: DirtyList,
-    /// Numbers of the organizations.
-    writer: Mutex<HashMap<Box<str>, u32>>,
+    writer: Mutex<Writer>,
 }
 
-/// One cache line, and the words. What a verification reads of a key costs one wait for memory, not two.
+/// What only the writer knows.
 #[derive(Default)]
-#[repr(align(64))]
+struct Writer {
+    /// Numbers of the organizations.
+    organizations: HashMap<Box<str>, u32>,
+    /// How many secrets lie apart.
+    apart: u32,
+}
+
+/// Two cache lines side by side, which the processor fetches together: the first secret lies with its key, so that finding
+/// one of a million keys waits twice for memory, for its slot and for this.
+#[derive(Default)]
+#[repr(C, align(128))]
 struct KeyEntry {
-    /// Id and name in one piece.
-    words: OnceLock<Box<str>>,
+    secret: SecretEntry,
     /// [`REVOKED`], [`UNREADABLE`], or when it expires.
     ends_at: AtomicI64,
     organization: AtomicU32,
     /// Whether it is among those that were used.
     mark: Mark,
     usage: Usage,
+    /// Id and name in one piece.
+    words: OnceLock<Box<str>>,
 }
 
-const _: () = assert!(size_of::<KeyEntry>() == 64);
+const _: () = assert!(size_of::<KeyEntry>() == 128);
 
 /// 40 bytes.
 #[derive(Default)]
@@ -98,9 +112,7 @@ impl KeyIndex {
     /// What is to be answered to this digest at this time; counts it.
     pub fn judge(&self, digest: &SecretDigest, now: DateTime<Utc>, caller: Caller<'_>) -> Verdict<'_> {
         let words = words_of(digest);
-        let is_it = |number| self.secrets.get(number).is_some_and(|secret| secret.has(words));
-        let secret = self.by_digest.find(words[0], is_it).and_then(|number| self.secrets.get(number));
-        let Some(secret) = secret else { return Verdict::NotFound };
+        let Some(secret) = self.find(words) else { return Verdict::NotFound };
         let number = secret.key.load(Ordering::Relaxed);
         let Some((entry, key)) = self.keys.get(number).and_then(|entry| Some((entry, self.key_of(entry)?))) else {
             return Verdict::NotFound;
@@ -115,6 +127,17 @@ impl KeyIndex {
         entry.usage.count(verdict.number(), now, caller);
         self.used.mark(number, &entry.mark);
         verdict
+    }
+
+    fn find(&self, words: [u64; 4]) -> Option<&SecretEntry> {
+        let number =
+            self.by_digest.find(words[0], |number| self.secret(number).is_some_and(|secret| secret.has(words)))?;
+        self.secret(number)
+    }
+
+    /// The secret with this number in `by_digest`.
+    fn secret(&self, number: u32) -> Option<&SecretEntry> {
+        if number < APART { self.keys.get(number).map(|key| &key.secret) } else { self.secrets.get(number - APART) }
     }
 
     fn key_of<'a>(&'a self, entry: &'a KeyEntry) -> Option<VerifiedKey<'a>> {
@@ -132,7 +155,7 @@ impl KeyIndex {
 
     /// Takes over a key as it now stands in the database. A name never changes.
     pub fn put(&self, record: &KeyRecord) {
-        let mut organizations = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let id = record.id.as_str();
         let hash = hash_of_id(id);
         let known = self.by_id.find(hash, |number| self.id_of(number) == Some(id));
@@ -141,10 +164,15 @@ impl KeyIndex {
         let expires_at = record.expires_at.map_or(NEVER, |at| at.timestamp_millis());
         // What takes something away first.
         entry.ends_at.store(if record.is_revoked { REVOKED } else { expires_at }, Ordering::Release);
+        for secret in &record.secrets {
+            if let Some(known) = self.find(words_of(&secret.digest)) {
+                known.is_replaced.store(secret.is_replaced.into(), Ordering::Release);
+            }
+        }
         if known.is_none() {
             let organization = record.organization_id.as_str();
-            let next = organizations.len() as u32;
-            let of = *organizations.entry(organization.into()).or_insert_with(|| {
+            let next = writer.organizations.len() as u32;
+            let of = *writer.organizations.entry(organization.into()).or_insert_with(|| {
                 self.organizations.make(next).get_or_init(|| organization.into());
                 next
             });
@@ -152,12 +180,13 @@ impl KeyIndex {
             entry.words.get_or_init(|| format!("{id}{}", record.name.as_str()).into());
             self.by_id.insert(hash, number, |number| self.hash_of_key(number));
         }
-        for secret in &record.secrets {
-            let words = words_of(&secret.digest);
-            let is_it = |number| self.secrets.get(number).is_some_and(|known| known.has(words));
-            match self.by_digest.find(words[0], is_it).and_then(|number| self.secrets.get(number)) {
-                Some(known) => known.is_replaced.store(secret.is_replaced.into(), Ordering::Release),
-                None => self.add_secret(words, number, secret.is_replaced),
+        // The living one first, so that it lies with its key.
+        for ended in [false, true] {
+            for secret in record.secrets.iter().filter(|secret| secret.is_replaced == ended) {
+                let words = words_of(&secret.digest);
+                if self.find(words).is_none() {
+                    self.add_secret(&mut writer, words, number, ended);
+                }
             }
         }
     }
@@ -170,9 +199,15 @@ impl KeyIndex {
         }
     }
 
-    fn add_secret(&self, words: [u64; 4], key: u32, is_replaced: bool) {
-        let number = self.by_digest.len() as u32;
-        let entry = self.secrets.make(number);
+    fn add_secret(&self, writer: &mut Writer, words: [u64; 4], key: u32, is_replaced: bool) {
+        let first = &self.keys.make(key).secret;
+        // A digest of zeros is none: nobody finds what hashes to it.
+        let (number, entry) = if first.has([0; 4]) {
+            (key, first)
+        } else {
+            writer.apart += 1;
+            (APART + writer.apart - 1, self.secrets.make(writer.apart - 1))
+        };
         for (own, word) in entry.digest.iter().zip(words) {
             own.store(word, Ordering::Relaxed);
         }
@@ -216,7 +251,7 @@ impl KeyIndex {
     }
 
     fn hash_of_secret(&self, number: u32) -> u64 {
-        self.secrets.get(number).map_or(0, |secret| secret.digest[0].load(Ordering::Relaxed))
+        self.secret(number).map_or(0, |secret| secret.digest[0].load(Ordering::Relaxed))
     }
 }
 

@@ -1,11 +1,15 @@
 //! What an entry counts: verifications by code, and the newest of them. Nothing here waits for anybody.
 
-use std::net::IpAddr;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
+    sync::atomic::AtomicI64,
+};
 
 use chrono::{DateTime, Utc};
 use crossbeam_utils::atomic::AtomicCell;
 
-use super::sync::{AtomicU32, Ordering};
+use super::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::domain::{actor::MAX_USER_AGENT, usage::LastUsed, verdict::CODES};
 
 /// Codes that name a key: the first of [`CODES`].
@@ -20,12 +24,30 @@ pub struct Caller<'a> {
     pub user_agent: Option<&'a str>,
 }
 
-/// The counters of one key since they were last taken.
+impl Caller<'_> {
+    /// Never 0, which is nobody.
+    fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.address, self.user_agent).hash(&mut hasher);
+        hasher.finish() | 1
+    }
+}
+
+/// The counters of one key since they were last taken: 40 bytes.
 #[derive(Default)]
 pub struct Usage {
+    /// Unix milliseconds.
+    last_at: AtomicI64,
     counts: [AtomicU32; COUNTED],
-    /// Its own box, so that a key nobody uses costs eight bytes; whoever takes it out owns it.
-    last: AtomicCell<Option<Box<LastUsed>>>,
+    /// Of whom `last_caller` is; 0 is nobody.
+    caller_hash: AtomicU64,
+    /// In a box of its own, so that a key nobody uses costs eight bytes; whoever takes it out owns it.
+    last_caller: AtomicCell<Option<Box<LastCaller>>>,
+}
+
+struct LastCaller {
+    address: Option<IpAddr>,
+    user_agent: Option<String>,
 }
 
 impl Usage {
@@ -34,22 +56,29 @@ impl Usage {
         if let Some(count) = self.counts.get(verdict) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        // Two at once: the later `swap` stays, some nanoseconds from the newest. Taking the box out first spares making
-        // one, and a copy of the same user agent, for each request.
-        let mut last = self.last.take().unwrap_or_else(|| Box::new(LastUsed { at, address: None, user_agent: None }));
-        last.at = last.at.max(at);
-        last.address = caller.address;
-        if last.user_agent.as_deref() != caller.user_agent {
-            last.user_agent = caller.user_agent.map(readable);
+        self.last_at.fetch_max(at.timestamp_millis(), Ordering::Relaxed);
+        // Mostly the same caller comes again. Of two others at once the box of one and the hash of the other may stay;
+        // the next flush ends that.
+        let hash = caller.hash();
+        if self.caller_hash.load(Ordering::Relaxed) != hash {
+            let last = LastCaller { address: caller.address, user_agent: caller.user_agent.map(readable) };
+            self.last_caller.store(Some(Box::new(last)));
+            self.caller_hash.store(hash, Ordering::Relaxed);
         }
-        self.last.store(Some(last));
     }
 
     /// Takes what was counted: code and count, and the newest use.
     pub fn take(&self) -> (Vec<(&'static str, u64)>, Option<LastUsed>) {
         let counts = self.counts.iter().zip(CODES);
         let taken = counts.map(|(count, code)| (code, u64::from(count.swap(0, Ordering::Relaxed))));
-        (taken.filter(|(_, count)| *count > 0).collect(), self.last.take().map(|last| *last))
+        let taken = taken.filter(|(_, count)| *count > 0).collect();
+        let last = self.last_caller.take();
+        // After the box: who came in between and found the old hash left no box, and who finds none now makes one.
+        self.caller_hash.store(0, Ordering::Relaxed);
+        let at = DateTime::from_timestamp_millis(self.last_at.load(Ordering::Relaxed));
+        let last_used =
+            last.zip(at).map(|(last, at)| LastUsed { at, address: last.address, user_agent: last.user_agent });
+        (taken, last_used)
     }
 
     /// Puts back what could not be written.
@@ -59,11 +88,11 @@ impl Usage {
                 own.fetch_add(u32::try_from(*count).unwrap_or(u32::MAX), Ordering::Relaxed);
             }
         }
-        let newer = match (self.last.take(), last) {
-            (Some(own), Some(older)) => Some(if own.at >= older.at { own } else { Box::new(older) }),
-            (own, older) => own.or(older.map(Box::new)),
-        };
-        self.last.store(newer);
+        // Somebody who came in the meantime is newer.
+        if let Some(last) = last.filter(|_| self.caller_hash.load(Ordering::Relaxed) == 0) {
+            let caller = LastCaller { address: last.address, user_agent: last.user_agent };
+            self.last_caller.store(Some(Box::new(caller)));
+        }
     }
 }
 
