@@ -18,3 +18,4 @@ pub mod set_up;
 pub mod sign_in;
 pub mod sign_out;
 pub mod verify_key;
+pub mod verify_keys;

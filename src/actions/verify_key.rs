@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     app::AppState,
-    domain::{secret::PresentedKey, verdict::Verdict},
+    domain::{pepper::SecretDigest, secret::PresentedKey, verdict::Verdict},
     key_index::Caller,
     metrics::NO_LEASE,
 };
@@ -22,20 +22,37 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// # Errors
 /// [`NoLease`]: ask again, or another node.
 pub fn verify_key<'a>(app: &'a AppState, text: &str, caller: Caller<'_>) -> Result<Verdict<'a>, NoLease> {
-    // Before the look-up, never after it (see `Lease`).
-    let begun = app.clock.since_boot();
-    if !app.lease.is_held(begun) {
-        app.metrics.verified(NO_LEASE, || Duration::ZERO);
-        return Err(NoLease);
-    }
-    let verdict = judge(app, text, caller);
-    app.metrics.verified(verdict.number(), || app.clock.since_boot().saturating_sub(begun));
-    Ok(verdict)
+    let begun = ask_lease(app)?;
+    let digest = digest(app, text);
+    Ok(judge(app, digest.as_ref(), caller, begun))
 }
 
-fn judge<'a>(app: &'a AppState, text: &str, caller: Caller<'_>) -> Verdict<'a> {
-    // Nothing malformed reaches the HMAC; that also makes a digest out of a stolen database useless.
-    let Ok(key) = PresentedKey::parse(text) else { return Verdict::Malformed };
-    let digest = app.pepper.digest(key);
-    app.index.judge(&digest, app.clock.now(), caller)
+/// To be asked before the look-up, never after it (see `Lease`); the time since boot at which it was held.
+pub(super) fn ask_lease(app: &AppState) -> Result<Duration, NoLease> {
+    let now = app.clock.since_boot();
+    if app.lease.is_held(now) {
+        return Ok(now);
+    }
+    app.metrics.verified(NO_LEASE, || Duration::ZERO);
+    Err(NoLease)
+}
+
+/// Nothing malformed reaches the HMAC; that also makes a digest out of a stolen database useless.
+pub(super) fn digest(app: &AppState, text: &str) -> Option<SecretDigest> {
+    PresentedKey::parse(text).ok().map(|key| app.pepper.digest(key))
+}
+
+/// `begun` is when the lease was asked.
+pub(super) fn judge<'a>(
+    app: &'a AppState,
+    digest: Option<&SecretDigest>,
+    caller: Caller<'_>,
+    begun: Duration,
+) -> Verdict<'a> {
+    let verdict = match digest {
+        Some(digest) => app.index.judge(digest, app.clock.now(), caller),
+        None => Verdict::Malformed,
+    };
+    app.metrics.verified(verdict.number(), || app.clock.since_boot().saturating_sub(begun));
+    verdict
 }

@@ -70,8 +70,8 @@ fn answer(app: &App, request: &HttpRequest) -> Result<HttpResponse, Denial> {
 fn allow(app: &App, key: VerifiedKey<'_>) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::OK);
     let headers = response.headers_mut();
-    let name = utf8_percent_encode(key.name, NOT_UNRESERVED);
-    headers.insert(X_KEY_ID, value(key.id));
+    let name = utf8_percent_encode(key.name(), NOT_UNRESERVED);
+    headers.insert(X_KEY_ID, value(key.id()));
     headers.insert(X_KEY_NAME, value(&std::borrow::Cow::from(name)));
     headers.insert(X_ORGANIZATION_ID, value(key.organization_id));
     // Keys have no scopes yet. Never empty: an empty header is no header to some gateways.

@@ -18,7 +18,10 @@ use super::{
     questions::{MAX_KEYS, Question},
 };
 use crate::{
-    actions::verify_key::{NoLease, verify_key},
+    actions::{
+        verify_key::{NoLease, verify_key},
+        verify_keys::verify_keys,
+    },
     app::App,
     domain::verdict::Verdict,
     key_index::Caller,
@@ -65,9 +68,9 @@ impl<'a> From<Verdict<'a>> for Answer<'a> {
         Self {
             valid: verdict.is_valid(),
             code: verdict.code(),
-            key_id: key.map(|key| key.id),
+            key_id: key.map(|key| key.id()),
             organization_id: key.map(|key| key.organization_id),
-            name: key.map(|key| key.name),
+            name: key.map(|key| key.name()),
         }
     }
 }
@@ -106,7 +109,7 @@ fn one(app: &App, key: &str, caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
 }
 
 fn many(app: &App, keys: &[std::borrow::Cow<'_, str>], caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
-    let results = keys.iter().map(|key| verify_key(app, key, caller).map(Answer::from)).collect::<Result<_, _>>()?;
+    let results = verify_keys(app, keys, caller)?.into_iter().map(Answer::from).collect();
     Ok(serde_json::to_vec(&Answers { results }).unwrap_or_default())
 }
 

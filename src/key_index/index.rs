@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
+    hint::black_box,
     sync::{Mutex, PoisonError, atomic::AtomicI64},
 };
 
@@ -22,7 +23,7 @@ use crate::domain::{
     key_record::KeyRecord,
     pepper::SecretDigest,
     usage::UsageDelta,
-    verdict::{Verdict, VerifiedKey},
+    verdict::{ID_CHARS, Verdict, VerifiedKey},
 };
 
 /// When a key ends, in Unix milliseconds; and three times that are none.
@@ -30,8 +31,6 @@ const NEVER: i64 = i64::MAX;
 const REVOKED: i64 = i64::MIN;
 /// The key changed, and its row cannot be read.
 const UNREADABLE: i64 = i64::MIN + 1;
-/// `key_` and 27 characters: the first bytes of a key's words; its name follows.
-const ID_CHARS: usize = 31;
 
 /// Numbers in `by_digest` from here on are of secrets apart; the others are of keys, whose own secret it is.
 const APART: u32 = 1 << 31;
@@ -129,6 +128,15 @@ impl KeyIndex {
         verdict
     }
 
+    /// Asks memory for what [`KeyIndex::judge`] will read, without waiting for it: of many keys in a row the waits overlap.
+    pub fn fetch(&self, digests: &[Option<SecretDigest>]) {
+        let digests = || digests.iter().flatten().map(words_of);
+        digests().for_each(|words| self.by_digest.touch(words[0]));
+        digests().for_each(|words| {
+            black_box(self.find(words).is_some());
+        });
+    }
+
     fn find(&self, words: [u64; 4]) -> Option<&SecretEntry> {
         let number =
             self.by_digest.find(words[0], |number| self.secret(number).is_some_and(|secret| secret.has(words)))?;
@@ -141,9 +149,8 @@ impl KeyIndex {
     }
 
     fn key_of<'a>(&'a self, entry: &'a KeyEntry) -> Option<VerifiedKey<'a>> {
-        let (id, name) = entry.words.get()?.split_at_checked(ID_CHARS)?;
         let organization_id = self.organizations.get(entry.organization.load(Ordering::Relaxed))?.get()?;
-        Some(VerifiedKey { id, organization_id, name })
+        Some(VerifiedKey::new(entry.words.get()?, organization_id))
     }
 
     /// Makes room for so many in all, so that loading does not grow the tables again and again.
@@ -224,7 +231,7 @@ impl KeyIndex {
             let Some(entry) = self.keys.get(number) else { return };
             let (counts, last_used) = entry.usage.take();
             if let Some(key) = self.key_of(entry).filter(|_| !counts.is_empty() || last_used.is_some()) {
-                deltas.push(UsageDelta { key_id: key.id.to_owned(), counts, last_used });
+                deltas.push(UsageDelta { key_id: key.id().to_owned(), counts, last_used });
             }
         });
         deltas

@@ -40,7 +40,7 @@ fn a_key_is_found_by_each_of_its_secrets() {
     index.put(&record);
     let Verdict::Valid(key) = index.judge(&digest(2), now(), Caller::default()) else { panic!("not valid") };
     assert_eq!(
-        (key.id, key.organization_id, key.name),
+        (key.id(), key.organization_id, key.name()),
         (record.id.as_str(), record.organization_id.as_str(), "Zürich")
     );
     assert_eq!((code(&index, 1), code(&index, 3)), ("VALID", "NOT_FOUND"));

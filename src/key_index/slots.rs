@@ -40,6 +40,13 @@ impl Slots {
         self.generations.iter().filter_map(OnceLock::get).map(|slots| slots.len() * size_of::<AtomicU64>()).sum()
     }
 
+    /// Asks memory for the slot of this hash.
+    pub fn touch(&self, hash: u64) {
+        if let Some(slots) = self.generations[self.newest.load(Ordering::Acquire)].get() {
+            std::hint::black_box(slots[place(hash, slots.len() - 1)].load(Ordering::Relaxed));
+        }
+    }
+
     /// The number with this hash that `is_it`.
     pub fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         // Acquire, here and below: who sees a table or a number sees what was written before it was published.
