@@ -4,6 +4,7 @@
 //! Local and remote changes take the same path: whoever changed a key wakes it and waits until it has come as far.
 
 use std::{
+    ops::ControlFlow,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -19,7 +20,11 @@ use crate::{
     clock::Clock,
     config::DatabaseUrl,
     domain::key_record::Epoch,
-    store::{Conn, Db, Fault, StoreError, key_changes, key_records, notifications::Listener},
+    store::{
+        Conn, Db, Fault, StoreError, key_changes,
+        key_records::{self, Scanned},
+        notifications::Listener,
+    },
 };
 
 /// How often Postgres is asked without a notification.
@@ -28,8 +33,8 @@ const POSTGRES_POLL: Duration = Duration::from_millis(250);
 const SQLITE_POLL: Duration = Duration::from_millis(50);
 /// When to try again after a fault.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Keys a page of the first scan.
-const PAGE: i64 = 5_000;
+/// Rows of the first scan between two looks at whether the server stops.
+const LOOK_UP_AFTER: u32 = 1_000;
 /// Epochs a step of catching up.
 const STEP: i64 = 500;
 
@@ -203,14 +208,22 @@ impl Thread {
         let epoch = key_changes::current(conn)?;
         let (keys, secrets) = key_records::count(conn)?;
         self.index.reserve(keys, secrets);
-        let mut after = String::new();
-        while let Some(page) = key_records::page(conn, &after, PAGE)? {
-            page.records.iter().for_each(|record| self.index.put(record));
-            page.unreadable.iter().for_each(|id| self.index.refuse(id));
-            after = page.last;
-            if *self.stopping.borrow() {
-                return Ok(());
+        let stopping = &self.stopping;
+        let mut rows = 0_u32;
+        key_records::scan(conn, |scanned| {
+            match scanned {
+                Scanned::Key(record) => self.index.put(&record),
+                Scanned::Unreadable(id) => self.index.refuse(id),
+                Scanned::Secret(key_id, secret) => self.index.put_secret(key_id, &secret),
             }
+            rows = rows.wrapping_add(1);
+            if rows.is_multiple_of(LOOK_UP_AFTER) && *stopping.borrow() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        if *self.stopping.borrow() {
+            return Ok(());
         }
         self.progress.send_replace(Progress { is_loaded: true, applied: epoch, seen: epoch });
         tracing::info!(keys = self.index.keys(), secrets = self.index.secrets(), "the index is loaded");

@@ -20,7 +20,7 @@ use super::{
     usage::{Caller, Usage},
 };
 use crate::domain::{
-    key_record::KeyRecord,
+    key_record::{KeyRecord, SecretRecord},
     pepper::SecretDigest,
     usage::UsageDelta,
     verdict::{ID_CHARS, Verdict, VerifiedKey},
@@ -160,6 +160,22 @@ impl KeyIndex {
         self.by_digest.reserve(secrets.saturating_sub(self.secrets()), |number| self.hash_of_secret(number));
     }
 
+    /// Takes over one secret of a key that it knows.
+    pub fn put_secret(&self, key_id: &str, secret: &SecretRecord) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = self.by_id.find(hash_of_id(key_id), |number| self.id_of(number) == Some(key_id)) {
+            self.put_secret_of(&mut writer, number, secret);
+        }
+    }
+
+    fn put_secret_of(&self, writer: &mut Writer, key: u32, secret: &SecretRecord) {
+        let words = words_of(&secret.digest);
+        match self.find(words) {
+            Some(known) => known.is_replaced.store(secret.is_replaced.into(), Ordering::Release),
+            None => self.add_secret(writer, words, key, secret.is_replaced),
+        }
+    }
+
     /// Takes over a key as it now stands in the database. A name never changes.
     pub fn put(&self, record: &KeyRecord) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -188,13 +204,8 @@ impl KeyIndex {
             self.by_id.insert(hash, number, |number| self.hash_of_key(number));
         }
         // The living one first, so that it lies with its key.
-        for ended in [false, true] {
-            for secret in record.secrets.iter().filter(|secret| secret.is_replaced == ended) {
-                let words = words_of(&secret.digest);
-                if self.find(words).is_none() {
-                    self.add_secret(&mut writer, words, number, ended);
-                }
-            }
+        for secret in &record.secrets {
+            self.put_secret_of(&mut writer, number, secret);
         }
     }
 

@@ -5,7 +5,6 @@ use chrono::TimeDelta;
 use super::*;
 use crate::domain::{
     ids::{KeyId, OrgId},
-    key_record::SecretRecord,
     name::Name,
 };
 

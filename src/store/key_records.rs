@@ -1,9 +1,13 @@
 //! Keys with all their secrets, as the index takes them over: tables `api_keys` and `key_secrets`, of every organization.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::ControlFlow};
 
 use chrono::DateTime;
-use diesel::prelude::*;
+use diesel::{
+    connection::{DefaultLoadingMode, SimpleConnection},
+    prelude::*,
+    sql_types::{BigInt, Binary, Nullable, Text},
+};
 
 use super::{
     Conn, StoreError,
@@ -17,6 +21,44 @@ use crate::domain::{
     pepper::SecretDigest,
 };
 
+/// Rows a step of a scan on Postgres, whose cursors stand in a transaction.
+const STEP: usize = 5_000;
+
+/// Shows each row of a query: SQLite's as the database comes upon it, Postgres' through a cursor, because its connection would
+/// keep all rows in memory.
+macro_rules! on_rows {
+    ($conn:expr, $query:expr, $row:ty, $by_name:ty, $sql:literal, $each:expr) => {
+        match $conn {
+            Conn::Sqlite(conn) => {
+                for row in $query.load_iter::<$row, DefaultLoadingMode>(conn)? {
+                    if $each(row?).is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+            Conn::Postgres(conn) => {
+                let is_over = conn.transaction::<bool, StoreError, _>(|conn| {
+                    conn.batch_execute(concat!("DECLARE scan NO SCROLL CURSOR FOR ", $sql))?;
+                    loop {
+                        let rows: Vec<$by_name> = diesel::sql_query(format!("FETCH {STEP} FROM scan")).load(conn)?;
+                        if rows.is_empty() {
+                            return Ok(false);
+                        }
+                        for row in rows {
+                            if $each(<$row>::from(row)).is_break() {
+                                return Ok(true);
+                            }
+                        }
+                    }
+                })?;
+                if is_over {
+                    return Ok(());
+                }
+            }
+        }
+    };
+}
+
 type KeyRow = (String, String, String, Option<Millis>, Option<Millis>);
 type SecretRow = (String, Digest32, Option<Millis>);
 
@@ -27,32 +69,81 @@ pub fn count(conn: &mut Conn) -> Result<(usize, usize), StoreError> {
     Ok((usize::try_from(keys).unwrap_or(0), usize::try_from(secrets).unwrap_or(0)))
 }
 
-/// The next keys in the order of their ids.
-pub struct Page {
-    /// As they stand in the database.
-    pub records: Vec<KeyRecord>,
-    /// Ids of those that cannot be read: nobody may pass with them, and the others work.
-    pub unreadable: Vec<String>,
-    /// The last id of the page.
-    pub last: String,
+/// What a scan comes upon.
+pub enum Scanned<'a> {
+    /// A key without its secrets, which come later.
+    Key(KeyRecord),
+    /// The id of a key that cannot be read: nobody may pass with it, and the others work.
+    Unreadable(&'a str),
+    /// A secret of the key with this id.
+    Secret(&'a str, SecretRecord),
 }
 
-/// At most `limit` keys; `after` is the last id of those before, or empty. `None` at the end.
-pub fn page(conn: &mut Conn, after: &str, limit: i64) -> Result<Option<Page>, StoreError> {
-    let keys: Vec<KeyRow> = api_keys::table
-        .filter(api_keys::id.gt(after))
-        .order(api_keys::id)
-        .limit(limit)
-        .select(KEY_COLUMNS)
-        .load(conn)?;
-    let Some(last) = keys.last().map(|(id, ..)| id.clone()) else { return Ok(None) };
-    let secrets: Vec<SecretRow> = key_secrets::table
-        .filter(key_secrets::key_id.gt(after))
-        .filter(key_secrets::key_id.le(&last))
-        .select(SECRET_COLUMNS)
-        .load(conn)?;
-    let (records, unreadable) = join(keys, secrets);
-    Ok(Some(Page { records, unreadable, last }))
+/// Shows every key, then every secret, as they lie in the database, a row at a time: in any other order a million keys are
+/// a million places to read from. Ends early when `each` says so.
+///
+/// # Errors
+/// [`StoreError`]; what was shown until then is true.
+pub fn scan(conn: &mut Conn, mut each: impl FnMut(Scanned<'_>) -> ControlFlow<()>) -> Result<(), StoreError> {
+    let mut key = |row: KeyRow| match read(&row, Vec::new()) {
+        Ok(record) => each(Scanned::Key(record)),
+        Err(error) => {
+            tracing::error!(%error, key_id = row.0, "this key is refused");
+            each(Scanned::Unreadable(&row.0))
+        }
+    };
+    let keys = api_keys::table.select(KEY_COLUMNS);
+    on_rows!(
+        conn,
+        keys,
+        KeyRow,
+        KeyByName,
+        "SELECT id, organization_id, name, revoked_at, expires_at FROM api_keys",
+        key
+    );
+    let mut secret = |(key_id, digest, ended): SecretRow| {
+        let record = SecretRecord { digest: SecretDigest(digest.0), is_replaced: ended.is_some() };
+        each(Scanned::Secret(&key_id, record))
+    };
+    let secrets = key_secrets::table.select(SECRET_COLUMNS);
+    on_rows!(conn, secrets, SecretRow, SecretByName, "SELECT key_id, digest, expires_at FROM key_secrets", secret);
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct KeyByName {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    organization_id: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    revoked_at: Option<Millis>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    expires_at: Option<Millis>,
+}
+
+impl From<KeyByName> for KeyRow {
+    fn from(row: KeyByName) -> Self {
+        (row.id, row.organization_id, row.name, row.revoked_at, row.expires_at)
+    }
+}
+
+#[derive(QueryableByName)]
+struct SecretByName {
+    #[diesel(sql_type = Text)]
+    key_id: String,
+    #[diesel(sql_type = Binary)]
+    digest: Digest32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    expires_at: Option<Millis>,
+}
+
+impl From<SecretByName> for SecretRow {
+    fn from(row: SecretByName) -> Self {
+        (row.key_id, row.digest, row.expires_at)
+    }
 }
 
 /// These keys, in no order. One that cannot be read is left out.
@@ -60,7 +151,7 @@ pub fn find(conn: &mut Conn, ids: &[&str]) -> Result<Vec<KeyRecord>, StoreError>
     let keys: Vec<KeyRow> = api_keys::table.filter(api_keys::id.eq_any(ids)).select(KEY_COLUMNS).load(conn)?;
     let secrets: Vec<SecretRow> =
         key_secrets::table.filter(key_secrets::key_id.eq_any(ids)).select(SECRET_COLUMNS).load(conn)?;
-    Ok(join(keys, secrets).0)
+    Ok(join(keys, secrets))
 }
 
 const KEY_COLUMNS: (
@@ -73,25 +164,17 @@ const KEY_COLUMNS: (
 const SECRET_COLUMNS: (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at) =
     (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at);
 
-/// By a map: databases order texts by their own rules, and a key may come between two statements.
-fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>) -> (Vec<KeyRecord>, Vec<String>) {
+fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>) -> Vec<KeyRecord> {
     let mut of_key: HashMap<String, Vec<SecretRecord>> = HashMap::with_capacity(keys.len());
     for (key_id, digest, ended) in secrets {
         let secret = SecretRecord { digest: SecretDigest(digest.0), is_replaced: ended.is_some() };
         of_key.entry(key_id).or_default().push(secret);
     }
-    let (mut records, mut unreadable) = (Vec::with_capacity(keys.len()), Vec::new());
-    for row in keys {
+    let record = |row: KeyRow| {
         let secrets = of_key.remove(&row.0).unwrap_or_default();
-        match read(&row, secrets) {
-            Ok(record) => records.push(record),
-            Err(error) => {
-                tracing::error!(%error, key_id = row.0, "this key is refused");
-                unreadable.push(row.0);
-            }
-        }
-    }
-    (records, unreadable)
+        read(&row, secrets).inspect_err(|error| tracing::error!(%error, key_id = row.0, "this key is refused")).ok()
+    };
+    keys.into_iter().filter_map(record).collect()
 }
 
 fn read(row: &KeyRow, secrets: Vec<SecretRecord>) -> Result<KeyRecord, StoreError> {
