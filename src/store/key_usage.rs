@@ -1,6 +1,6 @@
 //! Tables `key_usage_open`, `key_usage` and `key_last_used`: how often keys were verified, and when last.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -10,7 +10,7 @@ use super::{
     columns::Millis,
     installation,
     schema::{api_keys, key_last_used, key_usage, key_usage_open},
-    usage_rows::{self, Counts},
+    usage_rows::{self, Counts, LastUse, Newest, OpenRow},
 };
 use crate::domain::{
     ids::{KeyId, OrgId},
@@ -28,28 +28,45 @@ const DAYS_BY_THE_HOUR: i64 = 40;
 /// writes.
 const AT_ONCE: i64 = 2000;
 
-/// Adds what a node counted to the rows of this hour, and moves each key's last use forward, never back.
+/// Time in milliseconds, address and user agent of a use.
+type LastUseRow = (Option<i64>, Option<String>, Option<String>);
+
+/// Adds what a node counted to the rows of this hour, and moves each key's last use forward, never back. A use without a
+/// count is none.
 ///
 /// # Errors
 /// [`StoreError`]; the caller's transaction must then be rolled back.
 pub fn add(conn: &mut Conn, hour: DateTime<Utc>, deltas: &[UsageDelta]) -> Result<(), StoreError> {
-    let mut counts = Counts::new();
-    let mut newest: BTreeMap<&str, &LastUsed> = BTreeMap::new();
-    for delta in deltas {
+    let starts_at = starts_at(hour, HOUR);
+    let addresses: Vec<_> = deltas.iter().map(|delta| Some(delta.last_used.as_ref()?.address?.to_string())).collect();
+    let mut rows = Vec::with_capacity(deltas.len());
+    for (delta, address) in deltas.iter().zip(&addresses) {
+        let last_use = delta.last_used.as_ref().map(|last| LastUse {
+            at: last.at.timestamp_millis(),
+            address: address.as_deref(),
+            user_agent: last.user_agent.as_deref(),
+        });
         for (code, count) in delta.counts.iter().filter(|(_, count)| *count > 0) {
-            let sum: &mut i64 = counts.entry((delta.key_id.as_str(), starts_at(hour, HOUR), *code)).or_default();
-            *sum = sum.saturating_add(i64::try_from(*count).unwrap_or(i64::MAX));
-        }
-        if let Some(used) = &delta.last_used {
-            let known = newest.entry(&delta.key_id).or_insert(used);
-            if used.at > known.at {
-                *known = used;
-            }
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            rows.push(OpenRow { starts_at, key_id: &delta.key_id, code, count, last_use });
         }
     }
-    usage_rows::add_open(conn, &counts)?;
-    usage_rows::move_last_used(conn, &newest)?;
+    rows.sort_by_key(|row| (row.key_id, row.code));
+    rows.dedup_by(|again, row| {
+        let is_same = (again.key_id, again.code) == (row.key_id, row.code);
+        if is_same {
+            row.count = row.count.saturating_add(again.count);
+            row.last_use = newer(row.last_use, again.last_use);
+        }
+        is_same
+    });
+    usage_rows::add_open(conn, &rows)?;
     Ok(())
+}
+
+/// The newer of two uses.
+fn newer<'a>(one: Option<LastUse<'a>>, other: Option<LastUse<'a>>) -> Option<LastUse<'a>> {
+    one.into_iter().chain(other).max_by_key(|last| last.at)
 }
 
 /// What the page shows of these keys, as far as they are the organization's.
@@ -68,7 +85,7 @@ pub fn of_keys(
     let ids = || key_ids.iter().map(KeyId::as_str);
 
     let mut found = HashMap::new();
-    type KeyRow = (String, i64, Option<i64>, Option<String>, Option<String>);
+    type KeyRow = (String, i64, LastUseRow);
     let keys: Vec<KeyRow> = api_keys::table
         .left_join(key_last_used::table.on(key_last_used::key_id.eq(api_keys::id)))
         .filter(api_keys::organization_id.eq(organization_id.as_str()))
@@ -76,14 +93,12 @@ pub fn of_keys(
         .select((
             api_keys::id,
             api_keys::created_at,
-            key_last_used::at.nullable(),
-            key_last_used::address.nullable(),
-            key_last_used::user_agent.nullable(),
+            (key_last_used::at.nullable(), key_last_used::address.nullable(), key_last_used::user_agent.nullable()),
         ))
         .load(conn)?;
-    for (id, created_at, at, address, user_agent) in keys {
+    for (id, created_at, last) in keys {
         let is_complete = counted_after.is_none_or(|last| created_at > last);
-        let last_used = at.map(|at| last_used(at, address, user_agent)).transpose()?;
+        let last_used = last_used(last)?;
         found.insert(parse_id(&id)?, KeyUsage { last_used, is_complete, ..KeyUsage::default() });
     }
 
@@ -112,8 +127,17 @@ pub fn of_keys(
         .filter(is_own())
         .filter(key_usage_open::key_id.eq_any(ids()))
         .filter(key_usage_open::starts_at.eq_any(open_hours))
-        .select((key_usage_open::key_id, key_usage_open::starts_at, key_usage_open::code, key_usage_open::count));
-    for (id, starts_at, code, count) in open.load::<(String, i64, String, i64)>(conn)? {
+        .select((
+            (key_usage_open::key_id, key_usage_open::starts_at, key_usage_open::code, key_usage_open::count),
+            (key_usage_open::at, key_usage_open::address, key_usage_open::user_agent),
+        ));
+    type OpenRow = ((String, i64, String, i64), LastUseRow);
+    for ((id, starts_at, code, count), last) in open.load::<OpenRow>(conn)? {
+        if let (Some(usage), Some(last)) = (found.get_mut(&parse_id(&id)?), last_used(last)?)
+            && usage.last_used.as_ref().is_none_or(|known| known.at < last.at)
+        {
+            usage.last_used = Some(last);
+        }
         // What is open counts for its day and for its hour.
         for seconds in [DAY, HOUR].into_iter().filter(|seconds| *seconds == DAY || starts_at >= recent) {
             rows.push((id.clone(), seconds, starts_at, code.clone(), count));
@@ -152,6 +176,13 @@ pub fn close_hours(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreEr
         }
         usage_rows::add_closed(conn, seconds, &counts)?;
     }
+    let mut newest = Newest::new();
+    for row in &taken {
+        if let Some(last) = newer(newest.get(row.key_id.as_str()).copied(), row.last_use()) {
+            newest.insert(&row.key_id, last);
+        }
+    }
+    usage_rows::move_last_used(conn, &newest)?;
     Ok(taken.len())
 }
 
@@ -174,11 +205,12 @@ fn parse_id(id: &str) -> Result<KeyId, StoreError> {
     KeyId::parse(id).ok_or_else(|| StoreError::damaged("key_usage.key_id"))
 }
 
-fn last_used(at: i64, address: Option<String>, user_agent: Option<String>) -> Result<LastUsed, StoreError> {
+fn last_used((at, address, user_agent): LastUseRow) -> Result<Option<LastUsed>, StoreError> {
+    let Some(at) = at else { return Ok(None) };
     let address = address.map(|address| address.parse()).transpose();
-    Ok(LastUsed {
+    Ok(Some(LastUsed {
         at: Millis(at).try_into()?,
         address: address.map_err(|_| StoreError::damaged("key_last_used.address"))?,
         user_agent,
-    })
+    }))
 }

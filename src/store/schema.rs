@@ -130,6 +130,9 @@ diesel::table! {
         key_id -> Text,
         code -> Text,
         count -> BigInt,
+        at -> Nullable<BigInt>,
+        address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
     }
 }
 

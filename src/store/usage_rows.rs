@@ -4,35 +4,142 @@ use std::collections::BTreeMap;
 
 use diesel::{
     prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Nullable, Text},
+    sqlite::Sqlite,
 };
 
 use super::Conn;
-use crate::domain::usage::LastUsed;
 
 /// Rows to be added: key, beginning of the span and code, each combination once, with its count.
 pub type Counts<'a> = BTreeMap<(&'a str, i64, &'a str), i64>;
 
-/// Adds counts to the hours that are still counted; a row that is not there is made.
+/// Newest use of each key.
+pub type Newest<'a> = BTreeMap<&'a str, LastUse<'a>>;
+
+/// A use as the tables have it.
+#[derive(Clone, Copy)]
+pub struct LastUse<'a> {
+    /// Unix milliseconds.
+    pub at: i64,
+    pub address: Option<&'a str>,
+    pub user_agent: Option<&'a str>,
+}
+
+/// A row of `key_usage_open` to be added to.
+#[derive(Clone, Copy)]
+pub struct OpenRow<'a> {
+    pub starts_at: i64,
+    pub key_id: &'a str,
+    pub code: &'a str,
+    pub count: i64,
+    pub last_use: Option<LastUse<'a>>,
+}
+
+/// Adds a count, and moves the last use forward, never back.
+macro_rules! or_add {
+    () => {
+        " ON CONFLICT (starts_at, key_id, code) DO UPDATE SET
+            count = key_usage_open.count + excluded.count,
+            at = CASE WHEN excluded.at > coalesce(key_usage_open.at, 0)
+                THEN excluded.at ELSE key_usage_open.at END,
+            address = CASE WHEN excluded.at > coalesce(key_usage_open.at, 0)
+                THEN excluded.address ELSE key_usage_open.address END,
+            user_agent = CASE WHEN excluded.at > coalesce(key_usage_open.at, 0)
+                THEN excluded.user_agent ELSE key_usage_open.user_agent END"
+    };
+}
+
+/// Adds to the hours that are still counted; a row that is not there is made.
 ///
-/// The map gives the rows in the order of the keys: two nodes that lock the same rows in one order wait for each other,
+/// `rows` has each row once, in the order of the keys: two nodes that lock the same rows in one order wait for each other,
 /// and in any other order Postgres ends one of them.
-pub fn add_open(conn: &mut Conn, counts: &Counts) -> QueryResult<()> {
-    add(conn, "key_usage_open", "", "", counts)
+pub fn add_open(conn: &mut Conn, rows: &[OpenRow<'_>]) -> QueryResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    match conn {
+        Conn::Sqlite(c) => rows.iter().try_for_each(|row| row.execute(c).map(drop)),
+        Conn::Postgres(c) => diesel::sql_query(concat!(
+            "INSERT INTO key_usage_open (starts_at, key_id, code, count, at, address, user_agent)
+            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)",
+            or_add!()
+        ))
+        .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.starts_at).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(rows.iter().map(|row| row.key_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(rows.iter().map(|row| row.code).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.count).collect::<Vec<_>>())
+        .bind::<Array<Nullable<BigInt>>, _>(rows.iter().map(OpenRow::at).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(rows.iter().map(OpenRow::address).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(rows.iter().map(OpenRow::user_agent).collect::<Vec<_>>())
+        .execute(c)
+        .map(drop),
+    }
 }
 
-/// Adds counts to the rows of spans of this length, in the same way.
+impl OpenRow<'_> {
+    fn at(&self) -> Option<i64> {
+        self.last_use.map(|last| last.at)
+    }
+
+    fn address(&self) -> Option<&str> {
+        self.last_use.and_then(|last| last.address)
+    }
+
+    fn user_agent(&self) -> Option<&str> {
+        self.last_use.and_then(|last| last.user_agent)
+    }
+}
+
+/// The row as a statement of its own, for SQLite. A query of Diesel's own with `ON CONFLICT` is planned anew each time it
+/// runs, which for ten thousand rows is most of the time; this one is planned once a connection.
+impl QueryFragment<Sqlite> for OpenRow<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("INSERT INTO key_usage_open (starts_at, key_id, code, count, at, address, user_agent) VALUES (");
+        out.push_bind_param::<BigInt, _>(&self.starts_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.key_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.code)?;
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&self.count)?;
+        out.push_sql(", ");
+        match &self.last_use {
+            Some(last) => {
+                out.push_bind_param::<BigInt, _>(&last.at)?;
+                out.push_sql(", ");
+                out.push_bind_param::<Nullable<Text>, _>(&last.address)?;
+                out.push_sql(", ");
+                out.push_bind_param::<Nullable<Text>, _>(&last.user_agent)?;
+            }
+            // As many parameters: it is one statement.
+            None => {
+                out.push_bind_param::<Nullable<BigInt>, _>(&None::<i64>)?;
+                out.push_sql(", ");
+                out.push_bind_param::<Nullable<Text>, _>(&None::<&str>)?;
+                out.push_sql(", ");
+                out.push_bind_param::<Nullable<Text>, _>(&None::<&str>)?;
+            }
+        }
+        out.push_sql(concat!(")", or_add!()));
+        Ok(())
+    }
+}
+
+impl QueryId for OpenRow<'_> {
+    type QueryId = OpenRow<'static>;
+}
+
+impl RunQueryDsl<SqliteConnection> for OpenRow<'_> {}
+
+/// Adds counts to the rows of spans of this length; a row that is not there is made.
 pub fn add_closed(conn: &mut Conn, seconds: i64, counts: &Counts) -> QueryResult<()> {
-    add(conn, "key_usage", "seconds, ", &format!("{seconds}, "), counts)
-}
-
-fn add(conn: &mut Conn, table: &str, column: &str, value: &str, counts: &Counts) -> QueryResult<()> {
     if counts.is_empty() {
         return Ok(());
     }
-    let insert = format!("INSERT INTO {table} ({column}key_id, starts_at, code, count) SELECT {value}");
+    let insert = format!("INSERT INTO key_usage (seconds, key_id, starts_at, code, count) SELECT {seconds}, ");
     let or_add =
-        format!("ON CONFLICT ({column}key_id, starts_at, code) DO UPDATE SET count = {table}.count + excluded.count");
+        "ON CONFLICT (key_id, seconds, starts_at, code) DO UPDATE SET count = key_usage.count + excluded.count";
     match conn {
         Conn::Sqlite(c) => {
             let rows: Vec<_> = counts.iter().map(|((id, start, code), count)| (id, start, code, count)).collect();
@@ -62,13 +169,11 @@ fn add(conn: &mut Conn, table: &str, column: &str, value: &str, counts: &Counts)
 
 /// Moves the last use of keys forward; one that is older than what is known changes nothing. In the order of the keys,
 /// as above.
-pub fn move_last_used(conn: &mut Conn, newest: &BTreeMap<&str, &LastUsed>) -> QueryResult<()> {
+pub fn move_last_used(conn: &mut Conn, newest: &Newest) -> QueryResult<()> {
     if newest.is_empty() {
         return Ok(());
     }
-    let rows = newest.iter().map(|(id, used)| {
-        (*id, used.at.timestamp_millis(), used.address.map(|address| address.to_string()), used.user_agent.as_deref())
-    });
+    let rows = newest.iter().map(|(id, last)| (*id, last.at, last.address, last.user_agent));
     match conn {
         Conn::Sqlite(c) => {
             diesel::sql_query(
@@ -137,6 +242,19 @@ pub struct TakenRow {
     pub code: String,
     #[diesel(sql_type = BigInt)]
     pub count: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub at: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub address: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_agent: Option<String>,
+}
+
+impl TakenRow {
+    /// The newest use that it counts.
+    pub fn last_use(&self) -> Option<LastUse<'_>> {
+        self.at.map(|at| LastUse { at, address: self.address.as_deref(), user_agent: self.user_agent.as_deref() })
+    }
 }
 
 /// Removes at most `limit` rows of hours that began before a time, and returns them. Of two transactions at once each gets
@@ -152,7 +270,7 @@ pub fn take_open(conn: &mut Conn, before: i64, limit: i64) -> QueryResult<Vec<Ta
         "DELETE FROM key_usage_open WHERE (starts_at, key_id, code) IN (
             SELECT starts_at, key_id, code FROM key_usage_open WHERE starts_at < $1
             ORDER BY starts_at, key_id, code LIMIT $2 {skip}
-        ) RETURNING key_id, starts_at, code, count"
+        ) RETURNING key_id, starts_at, code, count, at, address, user_agent"
     ))
     .bind::<BigInt, _>(before)
     .bind::<BigInt, _>(limit)

@@ -102,7 +102,7 @@ async fn nodes_that_add_at_once_lose_nothing_and_end_none() {
     join_all(adds).await;
     assert_eq!(app.count("key_usage_open WHERE count = 40").await, 20);
     let newest = (app.clock.now() + TimeDelta::seconds(39)).timestamp_millis();
-    assert_eq!(app.count(&format!("key_last_used WHERE at = {newest}")).await, 20);
+    assert_eq!(app.count(&format!("key_usage_open WHERE at = {newest}")).await, 20);
 }
 
 #[tokio::test]
@@ -122,9 +122,34 @@ async fn the_last_use_only_moves_forward() {
     assert_eq!(known.address, Some("2001:db8::1".parse().unwrap()));
     assert_eq!(known.user_agent.as_deref(), Some(hostile));
     let nothing_known = LastUsed { at: now, address: None, user_agent: None };
-    let delta = UsageDelta { key_id: key.id.clone(), counts: Vec::new(), last_used: Some(nothing_known.clone()) };
+    let counts = vec![("VALID", 1)];
+    let delta = UsageDelta { key_id: key.id.clone(), counts, last_used: Some(nothing_known.clone()) };
     add(&app, hour(), vec![delta]).await;
     assert_eq!(usage(&app, &key).await.last_used, Some(nothing_known));
+}
+
+#[tokio::test]
+async fn the_last_use_outlives_its_hour() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    let now = app.clock.now();
+    let an_hour_ago = now - TimeDelta::hours(1);
+    add(&app, hour(), vec![used(&key.id, now, "203.0.113.80", "new"), counted(&key.id, &[("REVOKED", 1)])]).await;
+    add(&app, hour() - TimeDelta::hours(1), vec![used(&key.id, an_hour_ago, "203.0.113.81", "old")]).await;
+    for hours in 0..3 {
+        // The older one is over first, then the newer one; and a node comes late with the older one.
+        if hours == 2 {
+            add(&app, hour() - TimeDelta::hours(1), vec![used(&key.id, an_hour_ago, "203.0.113.81", "old")]).await;
+        }
+        assert_eq!(close(&app).await, [1, 2, 1][hours]);
+        let last = usage(&app, &key).await.last_used.unwrap();
+        assert_eq!((last.at, last.user_agent.as_deref()), (now, Some("new")), "after {hours} hours");
+        app.clock.advance(TimeDelta::hours(1));
+    }
+    assert_eq!(app.count("key_usage_open").await, 0);
+    // Counts alone say nothing of who came.
+    add(&app, hour(), vec![counted(&key.id, &[("VALID", 1)])]).await;
+    assert_eq!(usage(&app, &key).await.last_used.unwrap().at, now);
 }
 
 #[tokio::test]

@@ -263,7 +263,7 @@ async fn a_damaged_row_is_an_error_and_not_a_lie() {
     let (app, maya, key) = one_key().await;
     used(&app, &key, app.clock.now(), &[("VALID", 1)]).await;
     for (damage, repair) in [
-        ("UPDATE key_last_used SET address = '<b>'", "UPDATE key_last_used SET address = NULL"),
+        ("UPDATE key_usage_open SET address = '<b>'", "UPDATE key_usage_open SET address = NULL"),
         ("UPDATE key_usage_open SET count = -1", "UPDATE key_usage_open SET count = 1"),
     ] {
         app.execute(damage).await;
