@@ -4,7 +4,7 @@ use std::{iter::Sum, net::IpAddr};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::api_key::ApiKey;
+use super::{api_key::ApiKey, verdict::VALID};
 
 /// Days that the page shows.
 pub const DAYS_SHOWN: usize = 30;
@@ -21,6 +21,12 @@ pub struct Count {
 }
 
 impl Count {
+    /// Counts so many more verifications of this code.
+    pub fn add(&mut self, code: &str, count: u64) {
+        let part = if code == VALID { &mut self.valid } else { &mut self.refused };
+        *part = part.saturating_add(count);
+    }
+
     /// Let through or not.
     pub fn total(self) -> u64 {
         self.valid.saturating_add(self.refused)

@@ -15,8 +15,9 @@ use chrono::{DateTime, Utc};
 use super::{
     arena::Arena,
     dirty_list::{DirtyList, Mark},
+    secret_entry::{SecretEntry, words_of},
     slots::Slots,
-    sync::{AtomicU32, AtomicU64, OnceLock, Ordering},
+    sync::{AtomicU32, OnceLock, Ordering},
     usage::{Caller, Usage},
 };
 use crate::domain::{
@@ -75,14 +76,6 @@ struct KeyEntry {
 
 const _: () = assert!(size_of::<KeyEntry>() == 128);
 
-/// 40 bytes.
-#[derive(Default)]
-struct SecretEntry {
-    digest: [AtomicU64; 4],
-    key: AtomicU32,
-    is_replaced: AtomicU32,
-}
-
 impl Default for KeyIndex {
     fn default() -> Self {
         Self {
@@ -111,11 +104,9 @@ impl KeyIndex {
     /// What is to be answered to this digest at this time; counts it.
     pub fn judge(&self, digest: &SecretDigest, now: DateTime<Utc>, caller: Caller<'_>) -> Verdict<'_> {
         let words = words_of(digest);
-        let Some(secret) = self.find(words) else { return Verdict::NotFound };
-        let number = secret.key.load(Ordering::Relaxed);
-        let Some((entry, key)) = self.keys.get(number).and_then(|entry| Some((entry, self.key_of(entry)?))) else {
-            return Verdict::NotFound;
-        };
+        let Some(number) = self.find_number(words) else { return Verdict::NotFound };
+        let Some((number, entry, secret)) = self.key_with_secret(number) else { return Verdict::NotFound };
+        let Some(key) = self.key_of(entry) else { return Verdict::NotFound };
         let verdict = match entry.ends_at.load(Ordering::Acquire) {
             REVOKED => Verdict::Revoked(key),
             UNREADABLE => return Verdict::NotFound,
@@ -138,9 +129,21 @@ impl KeyIndex {
     }
 
     fn find(&self, words: [u64; 4]) -> Option<&SecretEntry> {
-        let number =
-            self.by_digest.find(words[0], |number| self.secret(number).is_some_and(|secret| secret.has(words)))?;
-        self.secret(number)
+        self.secret(self.find_number(words)?)
+    }
+
+    fn find_number(&self, words: [u64; 4]) -> Option<u32> {
+        self.by_digest.find(words[0], |number| self.secret(number).is_some_and(|secret| secret.has(words)))
+    }
+
+    /// The key with this secret, and its number; a secret that lies with its key need not be asked whose it is.
+    fn key_with_secret(&self, number: u32) -> Option<(u32, &KeyEntry, &SecretEntry)> {
+        if number < APART {
+            return self.keys.get(number).map(|key| (number, key, &key.secret));
+        }
+        let secret = self.secrets.get(number - APART)?;
+        let number = secret.key.load(Ordering::Relaxed);
+        Some((number, self.keys.get(number)?, secret))
     }
 
     /// The secret with this number in `by_digest`.
@@ -226,11 +229,7 @@ impl KeyIndex {
             writer.apart += 1;
             (APART + writer.apart - 1, self.secrets.make(writer.apart - 1))
         };
-        for (own, word) in entry.digest.iter().zip(words) {
-            own.store(word, Ordering::Relaxed);
-        }
-        entry.key.store(key, Ordering::Relaxed);
-        entry.is_replaced.store(is_replaced.into(), Ordering::Relaxed);
+        entry.fill(words, key, is_replaced);
         self.by_digest.insert(words[0], number, |number| self.hash_of_secret(number));
     }
 
@@ -241,7 +240,7 @@ impl KeyIndex {
         self.used.take(mark_of, |number| {
             let Some(entry) = self.keys.get(number) else { return };
             let (counts, last_used) = entry.usage.take();
-            if let Some(key) = self.key_of(entry).filter(|_| !counts.is_empty() || last_used.is_some()) {
+            if let Some(key) = self.key_of(entry).filter(|_| !counts.is_empty()) {
                 deltas.push(UsageDelta { key_id: key.id().to_owned(), counts, last_used });
             }
         });
@@ -269,21 +268,8 @@ impl KeyIndex {
     }
 
     fn hash_of_secret(&self, number: u32) -> u64 {
-        self.secret(number).map_or(0, |secret| secret.digest[0].load(Ordering::Relaxed))
+        self.secret(number).map_or(0, |secret| secret.hash())
     }
-}
-
-impl SecretEntry {
-    /// Not in constant time: what is compared is an HMAC, which nobody can steer towards a stored one.
-    fn has(&self, words: [u64; 4]) -> bool {
-        self.digest.iter().zip(words).all(|(own, word)| own.load(Ordering::Relaxed) == word)
-    }
-}
-
-/// A digest is as random as any hash of it.
-fn words_of(digest: &SecretDigest) -> [u64; 4] {
-    let (words, _) = digest.0.as_chunks::<8>();
-    std::array::from_fn(|n| words.get(n).map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
 fn hash_of_id(id: &str) -> u64 {

@@ -8,6 +8,7 @@ mod index;
 mod lease;
 mod membership;
 mod receipt;
+mod secret_entry;
 mod slots;
 mod sync;
 mod usage;

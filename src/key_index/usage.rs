@@ -1,9 +1,11 @@
 //! What an entry counts: verifications by code, and the newest of them. Nothing here waits for anybody.
 
 use std::{
+    array,
+    cell::RefCell,
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
-    sync::atomic::AtomicI64,
+    sync::{Arc, atomic::AtomicI64},
 };
 
 use chrono::{DateTime, Utc};
@@ -41,8 +43,8 @@ pub struct Usage {
     counts: [AtomicU32; COUNTED],
     /// Of whom `last_caller` is; 0 is nobody.
     caller_hash: AtomicU64,
-    /// In a box of its own, so that a key nobody uses costs eight bytes; whoever takes it out owns it.
-    last_caller: AtomicCell<Option<Box<LastCaller>>>,
+    /// Shared by the keys that one caller brings: a million keys that were used cost no more than one that was not.
+    last_caller: AtomicCell<Option<Arc<LastCaller>>>,
 }
 
 struct LastCaller {
@@ -50,34 +52,62 @@ struct LastCaller {
     user_agent: Option<String>,
 }
 
+impl LastCaller {
+    /// Callers that each thread remembers.
+    const REMEMBERED: usize = 64;
+
+    /// The caller with this hash, who mostly was here before, with another key.
+    fn shared(hash: u64, caller: Caller<'_>) -> Arc<Self> {
+        type Known = Option<(u64, Arc<LastCaller>)>;
+        thread_local! {
+            static RECENT: RefCell<[Known; LastCaller::REMEMBERED]> = RefCell::new(array::from_fn(|_| None));
+        }
+        RECENT.with_borrow_mut(|recent| {
+            // The lowest bit of a hash is always set.
+            let place = &mut recent[(hash >> 1) as usize % Self::REMEMBERED];
+            match place {
+                Some((known, last)) if *known == hash => Arc::clone(last),
+                _ => {
+                    let last = Self { address: caller.address, user_agent: caller.user_agent.map(readable) };
+                    Arc::clone(&place.insert((hash, Arc::new(last))).1)
+                }
+            }
+        })
+    }
+}
+
 impl Usage {
     /// Counts one verification.
     pub fn count(&self, verdict: usize, at: DateTime<Utc>, caller: Caller<'_>) {
-        if let Some(count) = self.counts.get(verdict) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
         self.last_at.fetch_max(at.timestamp_millis(), Ordering::Relaxed);
-        // Mostly the same caller comes again. Of two others at once the box of one and the hash of the other may stay;
-        // the next flush ends that.
+        // Mostly the same caller comes again. Of two others at once one may stay with the hash of the other; the next
+        // flush ends that.
         let hash = caller.hash();
         if self.caller_hash.load(Ordering::Relaxed) != hash {
-            let last = LastCaller { address: caller.address, user_agent: caller.user_agent.map(readable) };
-            self.last_caller.store(Some(Box::new(last)));
+            self.last_caller.store(Some(LastCaller::shared(hash, caller)));
             self.caller_hash.store(hash, Ordering::Relaxed);
+        }
+        // Last: who takes a count finds the use that it counts, or has taken it before.
+        if let Some(count) = self.counts.get(verdict) {
+            count.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// Takes what was counted: code and count, and the newest use.
+    /// Takes what was counted, code and count, and the newest use. With no count a caller who is here already is about to
+    /// be counted, and stays.
     pub fn take(&self) -> (Vec<(&'static str, u64)>, Option<LastUsed>) {
         let counts = self.counts.iter().zip(CODES);
-        let taken = counts.map(|(count, code)| (code, u64::from(count.swap(0, Ordering::Relaxed))));
-        let taken = taken.filter(|(_, count)| *count > 0).collect();
+        let taken = counts.map(|(count, code)| (code, u64::from(count.swap(0, Ordering::Acquire))));
+        let taken: Vec<_> = taken.filter(|(_, count)| *count > 0).collect();
+        if taken.is_empty() {
+            return (taken, None);
+        }
         let last = self.last_caller.take();
-        // After the box: who came in between and found the old hash left no box, and who finds none now makes one.
+        // After the caller: who came in between and found the old hash left none, and who finds none now leaves one.
         self.caller_hash.store(0, Ordering::Relaxed);
         let at = DateTime::from_timestamp_millis(self.last_at.load(Ordering::Relaxed));
         let last_used =
-            last.zip(at).map(|(last, at)| LastUsed { at, address: last.address, user_agent: last.user_agent });
+            last.zip(at).map(|(last, at)| LastUsed { at, address: last.address, user_agent: last.user_agent.clone() });
         (taken, last_used)
     }
 
@@ -91,7 +121,7 @@ impl Usage {
         // Somebody who came in the meantime is newer.
         if let Some(last) = last.filter(|_| self.caller_hash.load(Ordering::Relaxed) == 0) {
             let caller = LastCaller { address: last.address, user_agent: last.user_agent };
-            self.last_caller.store(Some(Box::new(caller)));
+            self.last_caller.store(Some(Arc::new(caller)));
         }
     }
 }

@@ -2,21 +2,17 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::prelude::*;
-
 use super::{
     Conn, StoreError,
     columns::Millis,
-    installation,
-    schema::{api_keys, key_last_used, key_usage, key_usage_open},
+    installation, usage_reads,
     usage_rows::{self, Counts, LastUse, Newest, OpenRow},
 };
 use crate::domain::{
     ids::{KeyId, OrgId},
     usage::{DAYS_SHOWN, KeyUsage, LastUsed, UsageDelta},
-    verdict::VALID,
 };
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// Length of an hour's row, in seconds.
 const HOUR: i64 = 3600;
@@ -27,9 +23,6 @@ const DAYS_BY_THE_HOUR: i64 = 40;
 /// Rows that one call of [`close_hours`] or [`forget_hours`] takes: some hundredths of a second in which nobody else
 /// writes.
 const AT_ONCE: i64 = 2000;
-
-/// Time in milliseconds, address and user agent of a use.
-type LastUseRow = (Option<i64>, Option<String>, Option<String>);
 
 /// Adds what a node counted to the rows of this hour, and moves each key's last use forward, never back. A use without a
 /// count is none.
@@ -82,80 +75,39 @@ pub fn of_keys(
     let counted_after = installation::find(conn, installation::LAST_UNCOUNTED_KEY_AT)?;
     let counted_after = counted_after.map(|at| at.parse::<i64>()).transpose();
     let counted_after = counted_after.map_err(|_| StoreError::damaged("installation.value"))?;
-    let ids = || key_ids.iter().map(KeyId::as_str);
 
     let mut found = HashMap::new();
-    type KeyRow = (String, i64, LastUseRow);
-    let keys: Vec<KeyRow> = api_keys::table
-        .left_join(key_last_used::table.on(key_last_used::key_id.eq(api_keys::id)))
-        .filter(api_keys::organization_id.eq(organization_id.as_str()))
-        .filter(api_keys::id.eq_any(ids()))
-        .select((
-            api_keys::id,
-            api_keys::created_at,
-            (key_last_used::at.nullable(), key_last_used::address.nullable(), key_last_used::user_agent.nullable()),
-        ))
-        .load(conn)?;
-    for (id, created_at, last) in keys {
-        let is_complete = counted_after.is_none_or(|last| created_at > last);
-        let last_used = last_used(last)?;
-        found.insert(parse_id(&id)?, KeyUsage { last_used, is_complete, ..KeyUsage::default() });
+    let mut own = Vec::new();
+    for key in usage_reads::last_uses(conn, organization_id.as_str(), key_ids.iter().map(KeyId::as_str))? {
+        let is_complete = counted_after.is_none_or(|last| key.created_at > last);
+        let last_used = last_used(key.at, key.address, key.user_agent)?;
+        found.insert(parse_id(&key.id)?, KeyUsage { last_used, is_complete, ..KeyUsage::default() });
+        own.push(key.id);
     }
 
     let today = starts_at(now, DAY);
     let first_day = today - (DAYS_SHOWN as i64 - 1) * DAY * 1000;
     // Whole hours, the one that began 24 hours ago included: what was in use must not look idle.
     let recent = starts_at(now - TimeDelta::hours(24), HOUR);
-    type Row = (String, i64, i64, String, i64);
-    let is_own = || api_keys::organization_id.eq(organization_id.as_str());
-    // Each by ranges of the key: 30 days of a busy key are 30 rows and not 720.
-    let mut rows: Vec<Row> = Vec::new();
-    for (seconds, from) in [(DAY, first_day), (HOUR, recent)] {
-        let closed = key_usage::table
-            .inner_join(api_keys::table.on(api_keys::id.eq(key_usage::key_id)))
-            .filter(is_own())
-            .filter(key_usage::key_id.eq_any(ids()))
-            .filter(key_usage::seconds.eq(seconds))
-            .filter(key_usage::starts_at.ge(from))
-            .select((key_usage::key_id, key_usage::seconds, key_usage::starts_at, key_usage::code, key_usage::count));
-        rows.extend(closed.load::<Row>(conn)?);
-    }
-    // Hour by hour, for there is no index by key.
-    let open_hours = usage_rows::open_hours(conn)?;
-    let open = key_usage_open::table
-        .inner_join(api_keys::table.on(api_keys::id.eq(key_usage_open::key_id)))
-        .filter(is_own())
-        .filter(key_usage_open::key_id.eq_any(ids()))
-        .filter(key_usage_open::starts_at.eq_any(open_hours))
-        .select((
-            (key_usage_open::key_id, key_usage_open::starts_at, key_usage_open::code, key_usage_open::count),
-            (key_usage_open::at, key_usage_open::address, key_usage_open::user_agent),
-        ));
-    type OpenRow = ((String, i64, String, i64), LastUseRow);
-    for ((id, starts_at, code, count), last) in open.load::<OpenRow>(conn)? {
-        if let (Some(usage), Some(last)) = (found.get_mut(&parse_id(&id)?), last_used(last)?)
+    for row in usage_reads::counts(conn, &own, (DAY, first_day), (HOUR, recent))? {
+        let Some(usage) = found.get_mut(&parse_id(&row.key_id)?) else { continue };
+        let count = u64::try_from(row.count).map_err(|_| StoreError::damaged("key_usage.count"))?;
+        // What is open counts for its day and for its hour.
+        if row.seconds != DAY && row.starts_at >= recent {
+            usage.last_24_hours.add(&row.code, count);
+        }
+        if row.seconds != HOUR {
+            // Tomorrow, for a clock that is ahead, is today.
+            let days_ago = usize::try_from((today - row.starts_at + DAY * 1000 - 1) / (DAY * 1000)).unwrap_or(0);
+            if let Some(day) = (DAYS_SHOWN - 1).checked_sub(days_ago) {
+                usage.days[day].add(&row.code, count);
+            }
+        }
+        if let Some(last) = last_used(row.at, row.address, row.user_agent)?
             && usage.last_used.as_ref().is_none_or(|known| known.at < last.at)
         {
             usage.last_used = Some(last);
         }
-        // What is open counts for its day and for its hour.
-        for seconds in [DAY, HOUR].into_iter().filter(|seconds| *seconds == DAY || starts_at >= recent) {
-            rows.push((id.clone(), seconds, starts_at, code.clone(), count));
-        }
-    }
-    for (id, seconds, starts_at, code, count) in rows {
-        let Some(usage) = found.get_mut(&parse_id(&id)?) else { continue };
-        let place = if seconds == HOUR {
-            &mut usage.last_24_hours
-        } else {
-            // Tomorrow, for a clock that is ahead, is today.
-            let days_ago = usize::try_from((today - starts_at + DAY * 1000 - 1) / (DAY * 1000)).unwrap_or(0);
-            let Some(day) = (DAYS_SHOWN - 1).checked_sub(days_ago) else { continue };
-            &mut usage.days[day]
-        };
-        let count = u64::try_from(count).map_err(|_| StoreError::damaged("key_usage.count"))?;
-        let part = if code == VALID { &mut place.valid } else { &mut place.refused };
-        *part = part.saturating_add(count);
     }
     Ok(found)
 }
@@ -205,7 +157,11 @@ fn parse_id(id: &str) -> Result<KeyId, StoreError> {
     KeyId::parse(id).ok_or_else(|| StoreError::damaged("key_usage.key_id"))
 }
 
-fn last_used((at, address, user_agent): LastUseRow) -> Result<Option<LastUsed>, StoreError> {
+fn last_used(
+    at: Option<i64>,
+    address: Option<String>,
+    user_agent: Option<String>,
+) -> Result<Option<LastUsed>, StoreError> {
     let Some(at) = at else { return Ok(None) };
     let address = address.map(|address| address.parse()).transpose();
     Ok(Some(LastUsed {

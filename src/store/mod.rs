@@ -6,8 +6,10 @@ mod columns;
 mod database_file;
 mod error;
 mod pg_patience;
+mod planned;
 mod pure_pg;
 mod schema;
+mod usage_reads;
 mod usage_rows;
 
 pub mod api_keys;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use diesel::{
     prelude::*,
-    query_builder::{AstPass, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Nullable, Text},
-    sqlite::Sqlite,
 };
 
-use super::Conn;
+use super::{
+    Conn,
+    planned::{Statement, Value, json, planned},
+};
 
 /// Rows to be added: key, beginning of the span and code, each combination once, with its count.
 pub type Counts<'a> = BTreeMap<(&'a str, i64, &'a str), i64>;
@@ -27,7 +28,6 @@ pub struct LastUse<'a> {
 }
 
 /// A row of `key_usage_open` to be added to.
-#[derive(Clone, Copy)]
 pub struct OpenRow<'a> {
     pub starts_at: i64,
     pub key_id: &'a str,
@@ -59,7 +59,18 @@ pub fn add_open(conn: &mut Conn, rows: &[OpenRow<'_>]) -> QueryResult<()> {
         return Ok(());
     }
     match conn {
-        Conn::Sqlite(c) => rows.iter().try_for_each(|row| row.execute(c).map(drop)),
+        Conn::Sqlite(c) => rows.iter().try_for_each(|row| {
+            let values = [
+                Value::Integer(row.starts_at),
+                Value::Text(row.key_id),
+                Value::Text(row.code),
+                Value::Integer(row.count),
+                Value::MaybeInteger(row.at()),
+                Value::MaybeText(row.address()),
+                Value::MaybeText(row.user_agent()),
+            ];
+            planned::<AddOpen>(&values).execute(c).map(drop)
+        }),
         Conn::Postgres(c) => diesel::sql_query(concat!(
             "INSERT INTO key_usage_open (starts_at, key_id, code, count, at, address, user_agent)
             SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)",
@@ -91,46 +102,16 @@ impl OpenRow<'_> {
     }
 }
 
-/// The row as a statement of its own, for SQLite. A query of Diesel's own with `ON CONFLICT` is planned anew each time it
-/// runs, which for ten thousand rows is most of the time; this one is planned once a connection.
-impl QueryFragment<Sqlite> for OpenRow<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql("INSERT INTO key_usage_open (starts_at, key_id, code, count, at, address, user_agent) VALUES (");
-        out.push_bind_param::<BigInt, _>(&self.starts_at)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.key_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.code)?;
-        out.push_sql(", ");
-        out.push_bind_param::<BigInt, _>(&self.count)?;
-        out.push_sql(", ");
-        match &self.last_use {
-            Some(last) => {
-                out.push_bind_param::<BigInt, _>(&last.at)?;
-                out.push_sql(", ");
-                out.push_bind_param::<Nullable<Text>, _>(&last.address)?;
-                out.push_sql(", ");
-                out.push_bind_param::<Nullable<Text>, _>(&last.user_agent)?;
-            }
-            // As many parameters: it is one statement.
-            None => {
-                out.push_bind_param::<Nullable<BigInt>, _>(&None::<i64>)?;
-                out.push_sql(", ");
-                out.push_bind_param::<Nullable<Text>, _>(&None::<&str>)?;
-                out.push_sql(", ");
-                out.push_bind_param::<Nullable<Text>, _>(&None::<&str>)?;
-            }
-        }
-        out.push_sql(concat!(")", or_add!()));
-        Ok(())
-    }
-}
+/// One row, for SQLite: planned once and executed ten thousand times.
+struct AddOpen;
 
-impl QueryId for OpenRow<'_> {
-    type QueryId = OpenRow<'static>;
+impl Statement for AddOpen {
+    const SQL: &'static str = concat!(
+        "INSERT INTO key_usage_open (starts_at, key_id, code, count, at, address, user_agent)
+        VALUES (?, ?, ?, ?, ?, ?, ?)",
+        or_add!()
+    );
 }
-
-impl RunQueryDsl<SqliteConnection> for OpenRow<'_> {}
 
 /// Adds counts to the rows of spans of this length; a row that is not there is made.
 pub fn add_closed(conn: &mut Conn, seconds: i64, counts: &Counts) -> QueryResult<()> {
@@ -211,26 +192,6 @@ pub fn move_last_used(conn: &mut Conn, newest: &Newest) -> QueryResult<()> {
     Ok(())
 }
 
-#[derive(QueryableByName)]
-struct OpenHour {
-    #[diesel(sql_type = BigInt)]
-    starts_at: i64,
-}
-
-/// The hours that are still counted, by leaps from one to the next: commonly two of them, with thousands of rows.
-pub fn open_hours(conn: &mut Conn) -> QueryResult<Vec<i64>> {
-    let hours: Vec<OpenHour> = diesel::sql_query(
-        "WITH RECURSIVE hours (starts_at) AS (
-            SELECT min(starts_at) FROM key_usage_open
-            UNION ALL
-            SELECT (SELECT min(starts_at) FROM key_usage_open WHERE starts_at > hours.starts_at)
-            FROM hours WHERE starts_at IS NOT NULL
-        ) SELECT starts_at FROM hours WHERE starts_at IS NOT NULL",
-    )
-    .load(conn)?;
-    Ok(hours.into_iter().map(|hour| hour.starts_at).collect())
-}
-
 /// A row that was taken out of `key_usage_open`.
 #[derive(QueryableByName)]
 pub struct TakenRow {
@@ -289,8 +250,4 @@ pub fn forget_closed(conn: &mut Conn, seconds: i64, before: i64, limit: i64) -> 
     .bind::<BigInt, _>(before)
     .bind::<BigInt, _>(limit)
     .execute(conn)
-}
-
-fn json<T: serde::Serialize>(rows: &T) -> QueryResult<String> {
-    serde_json::to_string(rows).map_err(|error| diesel::result::Error::SerializationError(error.into()))
 }

@@ -1,0 +1,41 @@
+//! A secret in the index: its digest, and whose it is.
+
+use super::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::domain::pepper::SecretDigest;
+
+/// 40 bytes.
+#[derive(Default)]
+pub struct SecretEntry {
+    digest: [AtomicU64; 4],
+    /// Number of its key.
+    pub key: AtomicU32,
+    /// Not 0 when another secret took its place.
+    pub is_replaced: AtomicU32,
+}
+
+impl SecretEntry {
+    /// To be done before anybody can find it.
+    pub fn fill(&self, words: [u64; 4], key: u32, is_replaced: bool) {
+        for (own, word) in self.digest.iter().zip(words) {
+            own.store(word, Ordering::Relaxed);
+        }
+        self.key.store(key, Ordering::Relaxed);
+        self.is_replaced.store(is_replaced.into(), Ordering::Relaxed);
+    }
+
+    /// Not in constant time: what is compared is an HMAC, which nobody can steer towards a stored one.
+    pub fn has(&self, words: [u64; 4]) -> bool {
+        self.digest.iter().zip(words).all(|(own, word)| own.load(Ordering::Relaxed) == word)
+    }
+
+    /// Where it is in the table of all digests.
+    pub fn hash(&self) -> u64 {
+        self.digest[0].load(Ordering::Relaxed)
+    }
+}
+
+/// A digest is as random as any hash of it.
+pub fn words_of(digest: &SecretDigest) -> [u64; 4] {
+    let (words, _) = digest.0.as_chunks::<8>();
+    std::array::from_fn(|n| words.get(n).map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+}

@@ -1,0 +1,112 @@
+//! What a page reads of usage: two statements for all of its keys.
+
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Nullable, Text},
+};
+
+use super::{
+    Conn,
+    planned::{Statement, Value, json, planned},
+};
+
+struct LastUses;
+
+impl Statement for LastUses {
+    const SQL: &'static str = "
+        SELECT id, created_at, at, address, user_agent
+        FROM api_keys LEFT JOIN key_last_used ON key_last_used.key_id = api_keys.id
+        WHERE organization_id = ? AND id IN ?";
+}
+
+/// A key, and when it was used last as far as that is known of hours that are over.
+#[derive(QueryableByName)]
+pub struct LastUseRow {
+    #[diesel(sql_type = Text)]
+    pub id: String,
+    #[diesel(sql_type = BigInt)]
+    pub created_at: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub at: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub address: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_agent: Option<String>,
+}
+
+/// Those of the keys that are the organization's.
+pub fn last_uses<'a>(
+    conn: &mut Conn,
+    organization_id: &str,
+    key_ids: impl Iterator<Item = &'a str>,
+) -> QueryResult<Vec<LastUseRow>> {
+    let ids = json(&key_ids.collect::<Vec<_>>())?;
+    let values = [Value::Text(organization_id), Value::List(&ids)];
+    on!(conn, c => planned::<LastUses>(&values).load(c))
+}
+
+struct Counts;
+
+/// The open hours by leaps from one to the next, for there is no index by key: commonly two of them, with thousands of rows.
+/// Closed days and hours each by ranges of the key: 30 days of a busy key are 30 rows and not 720.
+impl Statement for Counts {
+    const SQL: &'static str = "
+        WITH RECURSIVE hours (starts_at) AS (
+            SELECT min(starts_at) FROM key_usage_open
+            UNION ALL
+            SELECT (SELECT min(starts_at) FROM key_usage_open WHERE starts_at > hours.starts_at)
+            FROM hours WHERE starts_at IS NOT NULL
+        )
+        SELECT key_id, CAST(0 AS BIGINT) AS seconds, starts_at, code, count, at, address, user_agent
+        FROM key_usage_open
+        WHERE starts_at IN (SELECT starts_at FROM hours WHERE starts_at IS NOT NULL) AND key_id IN ?
+        UNION ALL
+        SELECT key_id, seconds, starts_at, code, count, NULL, NULL, NULL
+        FROM key_usage WHERE key_id IN ? AND seconds = ? AND starts_at >= ?
+        UNION ALL
+        SELECT key_id, seconds, starts_at, code, count, NULL, NULL, NULL
+        FROM key_usage WHERE key_id IN ? AND seconds = ? AND starts_at >= ?";
+}
+
+/// How often a key was verified with this code in a span of so many seconds, or, with 0, in an hour that is still counted:
+/// then with its newest use.
+#[derive(QueryableByName)]
+pub struct CountRow {
+    #[diesel(sql_type = Text)]
+    pub key_id: String,
+    #[diesel(sql_type = BigInt)]
+    pub seconds: i64,
+    #[diesel(sql_type = BigInt)]
+    pub starts_at: i64,
+    #[diesel(sql_type = Text)]
+    pub code: String,
+    #[diesel(sql_type = BigInt)]
+    pub count: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub at: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub address: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_agent: Option<String>,
+}
+
+/// The rows of these keys: of two lengths of span, each from its own time on, and what is still open.
+pub fn counts(
+    conn: &mut Conn,
+    key_ids: &[String],
+    (days, first_day): (i64, i64),
+    (hours, first_hour): (i64, i64),
+) -> QueryResult<Vec<CountRow>> {
+    let ids = json(&key_ids)?;
+    let ids = Value::List(&ids);
+    let values = [
+        ids,
+        ids,
+        Value::Integer(days),
+        Value::Integer(first_day),
+        ids,
+        Value::Integer(hours),
+        Value::Integer(first_hour),
+    ];
+    on!(conn, c => planned::<Counts>(&values).load(c))
+}
