@@ -53,26 +53,44 @@ struct LastCaller {
 }
 
 impl LastCaller {
-    /// Callers that each thread remembers.
-    const REMEMBERED: usize = 64;
+    fn is(&self, caller: Caller<'_>) -> bool {
+        self.address == caller.address && self.user_agent.as_deref() == caller.user_agent
+    }
+}
 
-    /// The caller with this hash, who mostly was here before, with another key.
-    fn shared(hash: u64, caller: Caller<'_>) -> Arc<Self> {
-        type Known = Option<(u64, Arc<LastCaller>)>;
-        thread_local! {
-            static RECENT: RefCell<[Known; LastCaller::REMEMBERED]> = RefCell::new(array::from_fn(|_| None));
-        }
-        RECENT.with_borrow_mut(|recent| {
+/// Callers that a thread saw lately, each with its hash; 0 is nobody.
+struct Recent {
+    callers: [(u64, Arc<LastCaller>); Self::CALLERS],
+    newest: usize,
+}
+
+impl Recent {
+    const CALLERS: usize = 64;
+
+    thread_local! {
+        static OF_THREAD: RefCell<Recent> = RefCell::new(Recent::new());
+    }
+
+    fn new() -> Self {
+        let nobody = Arc::new(LastCaller { address: None, user_agent: None });
+        Self { callers: array::from_fn(|_| (0, Arc::clone(&nobody))), newest: 0 }
+    }
+
+    /// This caller, who mostly was here just now with another key: then there is nothing to hash and nothing to copy.
+    fn find(&mut self, caller: Caller<'_>) -> (u64, &Arc<LastCaller>) {
+        let (hash, newest) = &self.callers[self.newest];
+        if *hash == 0 || !newest.is(caller) {
+            let hash = caller.hash();
             // The lowest bit of a hash is always set.
-            let place = &mut recent[(hash >> 1) as usize % Self::REMEMBERED];
-            match place {
-                Some((known, last)) if *known == hash => Arc::clone(last),
-                _ => {
-                    let last = Self { address: caller.address, user_agent: caller.user_agent.map(readable) };
-                    Arc::clone(&place.insert((hash, Arc::new(last))).1)
-                }
+            self.newest = (hash >> 1) as usize % Self::CALLERS;
+            let place = &mut self.callers[self.newest];
+            if place.0 != hash {
+                let user_agent = caller.user_agent.map(readable);
+                *place = (hash, Arc::new(LastCaller { address: caller.address, user_agent }));
             }
-        })
+        }
+        let (hash, found) = &self.callers[self.newest];
+        (*hash, found)
     }
 }
 
@@ -80,13 +98,14 @@ impl Usage {
     /// Counts one verification.
     pub fn count(&self, verdict: usize, at: DateTime<Utc>, caller: Caller<'_>) {
         self.last_at.fetch_max(at.timestamp_millis(), Ordering::Relaxed);
-        // Mostly the same caller comes again. Of two others at once one may stay with the hash of the other; the next
-        // flush ends that.
-        let hash = caller.hash();
-        if self.caller_hash.load(Ordering::Relaxed) != hash {
-            self.last_caller.store(Some(LastCaller::shared(hash, caller)));
-            self.caller_hash.store(hash, Ordering::Relaxed);
-        }
+        Recent::OF_THREAD.with_borrow_mut(|recent| {
+            let (hash, caller) = recent.find(caller);
+            // Of two callers at once one may stay with the hash of the other; the next flush ends that.
+            if self.caller_hash.load(Ordering::Relaxed) != hash {
+                self.last_caller.store(Some(Arc::clone(caller)));
+                self.caller_hash.store(hash, Ordering::Relaxed);
+            }
+        });
         // Last: who takes a count finds the use that it counts, or has taken it before.
         if let Some(count) = self.counts.get(verdict) {
             count.fetch_add(1, Ordering::Release);
