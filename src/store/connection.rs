@@ -1,5 +1,10 @@
 //! A connection to either database, and its settings.
 
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
 use diesel::{connection::SimpleConnection, prelude::*};
 
 pub use crate::config::DatabaseUrl;
@@ -15,6 +20,10 @@ const SQLITE_SETTINGS: &str = "
     PRAGMA foreign_keys = ON;
     PRAGMA cache_size = -1024;
 ";
+
+/// As long as `busy_timeout`.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(4);
+const SWITCH_AGAIN: Duration = Duration::from_millis(5);
 
 /// Settings of a Postgres connection: a statement that waits longer than this for a lock is a fault, not a hang. A node that
 /// is paused in the middle of a change must not keep its locks: all others wait for the one on `key_epoch`.
@@ -41,7 +50,7 @@ impl DatabaseUrl {
                     .to_str()
                     .ok_or_else(|| StoreError::Fault(Fault::Unreachable, "the path is not UTF-8".into()))?;
                 let mut conn = SqliteConnection::establish(path)?;
-                conn.batch_execute(SQLITE_SETTINGS)?;
+                make_settings(&mut conn)?;
                 Ok(Conn::Sqlite(conn))
             }
             Self::Postgres(url) => {
@@ -49,6 +58,18 @@ impl DatabaseUrl {
                 conn.batch_execute(POSTGRES_SETTINGS)?;
                 Ok(Conn::Postgres(conn))
             }
+        }
+    }
+}
+
+/// Two processes that make one file into a WAL at once both hold what the other waits for. SQLite then asks no
+/// `busy_timeout` and fails one of them at once; a moment later the file is a WAL, and there is nothing to switch.
+fn make_settings(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    loop {
+        match conn.batch_execute(SQLITE_SETTINGS).map_err(StoreError::from) {
+            Err(StoreError::Fault(Fault::Busy, _)) if begun.elapsed() < SWITCH_TIMEOUT => sleep(SWITCH_AGAIN),
+            result => return result,
         }
     }
 }
