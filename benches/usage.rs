@@ -3,7 +3,10 @@
 //! On SQLite in a temporary folder, with every commit synced to disk; on Postgres where `TEST_DATABASE_URL` names an empty
 //! database.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::RunQueryDsl;
@@ -11,12 +14,13 @@ use keystead::{
     config::DatabaseUrl,
     domain::{
         ids::{KeyId, OrgId, UserId},
+        key_record::KeyNumber,
         usage::{LastUsed, UsageDelta},
     },
     store::{Conn, StoreError, in_transaction, key_usage, migrations},
 };
 
-const ACTIVE_KEYS: usize = 10_000;
+const ACTIVE_KEYS: i64 = 10_000;
 const FLUSH_GOAL: Duration = Duration::from_millis(50);
 const PAGE: usize = 25;
 
@@ -32,22 +36,22 @@ fn main() {
     let now: DateTime<Utc> = "2026-11-23T06:11:00Z".parse().unwrap();
     let organization_id = OrgId::generate(now);
     let ids: Vec<KeyId> = (0..ACTIVE_KEYS).map(|_| KeyId::generate(now)).collect();
-    insert_keys(&mut conn, &organization_id, &ids[..PAGE], now);
+    insert_keys(&mut conn, &organization_id, &ids, now);
 
     // A month of busy keys, among it two bad days.
     for hours in 0..720 {
-        let of_hour = |ids: &[KeyId]| flush_of(ids, now - TimeDelta::hours(hours), if hours < 48 { 2 } else { 1 });
-        add(&mut conn, now - TimeDelta::hours(hours), &of_hour(&ids[..PAGE]));
+        let hour = now - TimeDelta::hours(hours);
+        add(&mut conn, hour, &flush_of(1..=PAGE as i64, hour, if hours < 48 { 2 } else { 1 }));
     }
     while in_transaction(&mut conn, |conn| key_usage::close_hours(conn, now)).unwrap() > 0 {}
     let mut made = Vec::new();
     let mut added = Vec::new();
     for hours in 1..=10 {
         let hour = now + TimeDelta::hours(hours);
-        made.push(add(&mut conn, hour, &flush_of(&ids, hour, 1)));
+        made.push(add(&mut conn, hour, &flush_of(1..=ACTIVE_KEYS, hour, 1)));
         for second in 1..=10 {
             let at = hour + TimeDelta::seconds(second);
-            added.push(add(&mut conn, hour, &flush_of(&ids, at, 1)));
+            added.push(add(&mut conn, hour, &flush_of(1..=ACTIVE_KEYS, at, 1)));
         }
     }
     report("10,000 active keys, first flush of an hour", made, Some(FLUSH_GOAL));
@@ -76,15 +80,15 @@ fn main() {
     report("closing an hour, 2,000 rows at once", closings, None);
 }
 
-fn flush_of(ids: &[KeyId], at: DateTime<Utc>, codes: usize) -> Vec<UsageDelta> {
+/// Of keys with these numbers.
+fn flush_of(numbers: RangeInclusive<i64>, at: DateTime<Utc>, codes: usize) -> Vec<UsageDelta> {
     let used = LastUsed { at, address: "203.0.113.80".parse().ok(), user_agent: Some("python-requests/2.32".into()) };
-    ids.iter()
-        .map(|id| UsageDelta {
-            key_id: id.to_string(),
-            counts: [("VALID", 17), ("ROTATED", 3)][..codes].to_vec(),
-            last_used: Some(used.clone()),
-        })
-        .collect()
+    let delta = |number| UsageDelta {
+        key: KeyNumber(number),
+        counts: [("VALID", 17), ("ROTATED", 3)][..codes].to_vec(),
+        last_used: Some(used.clone()),
+    };
+    numbers.map(delta).collect()
 }
 
 fn add(conn: &mut Conn, hour: DateTime<Utc>, deltas: &[UsageDelta]) -> Duration {

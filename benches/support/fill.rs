@@ -43,13 +43,14 @@ struct Row {
     name: String,
     hint: String,
     digest: String,
+    number: u64,
 }
 
 fn row(pepper: &Pepper, n: u64) -> Row {
     let secret = secret(n);
     let digest = hex(&pepper.digest(secret.as_presented()).0);
     let id = KeyId::generate(SystemClock.now());
-    Row { id, name: format!("Key {n}"), hint: secret.hint().as_str().to_owned(), digest }
+    Row { id, name: format!("Key {n}"), hint: secret.hint().as_str().to_owned(), digest, number: n + 1 }
 }
 
 /// Without a `format!` a byte, which took longer than the HMAC.
@@ -86,9 +87,9 @@ fn fill_sqlite(place: &Place, pepper: &Pepper, keys: u64) -> Vec<KeyId> {
     }
     let now = SystemClock.now().timestamp_millis();
     let insert_keys = format!(
-        "INSERT INTO api_keys (id, organization_id, name, name_folded, prefix, hint, created_by, created_at, version)
+        "INSERT INTO api_keys (id, organization_id, name, name_folded, prefix, hint, created_by, created_at, version, number)
          SELECT value->>0, (SELECT organization_id FROM memberships), value->>1, lower(value->>1), '{PREFIX}',
-                value->>2, (SELECT user_id FROM memberships), {now}, 1
+                value->>2, (SELECT user_id FROM memberships), {now}, 1, value->>4
          FROM json_each(?)"
     );
     let insert_secrets = format!(
@@ -98,7 +99,8 @@ fn fill_sqlite(place: &Place, pepper: &Pepper, keys: u64) -> Vec<KeyId> {
     let mut ids = Vec::new();
     for batch in batches(keys) {
         let rows: Vec<Row> = batch.map(|n| row(pepper, n)).collect();
-        let fields: Vec<_> = rows.iter().map(|row| (row.id.as_str(), &row.name, &row.hint, &row.digest)).collect();
+        let fields: Vec<_> =
+            rows.iter().map(|row| (row.id.as_str(), &row.name, &row.hint, &row.digest, row.number)).collect();
         let json = serde_json::to_string(&fields).unwrap();
         for insert in [&insert_keys, &insert_secrets] {
             diesel::sql_query(insert).bind::<Text, _>(&json).execute(&mut conn).unwrap();

@@ -21,18 +21,18 @@ pub struct Flushed {
 /// # Errors
 /// [`StoreError`]; the counts are put back, and the next flush writes them.
 pub async fn flush_usage(app: &App) -> Result<Flushed, StoreError> {
-    let deltas = Arc::new(app.index.take_usage());
-    let keys = deltas.len();
+    let taken = app.index.take_usage();
+    let keys = taken.deltas.len();
     if keys == 0 {
         return Ok(Flushed { keys, took: Duration::ZERO });
     }
     let begun = app.clock.since_boot();
-    let (written, now) = (Arc::clone(&deltas), app.clock.now());
+    let (written, now) = (Arc::clone(&taken.deltas), app.clock.now());
     let result = app.db.write(move |conn| key_usage::add(conn, now, &written)).await;
     let took = app.clock.since_boot().saturating_sub(begun);
     app.metrics.flushed(keys, took, result.is_ok());
     if let Err(error) = result {
-        app.index.put_usage_back(&deltas);
+        app.index.put_usage_back(&taken);
         return Err(error);
     }
     Ok(Flushed { keys, took })

@@ -12,11 +12,17 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);
 
+/// The number of a key: what its usage is written by, second after second. It never changes, and nobody sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyNumber(pub i64);
+
 /// A key and all its secrets, as they stand in the database.
 #[derive(Clone, Debug)]
 pub struct KeyRecord {
     /// Which key.
     pub id: KeyId,
+    /// The same, for usage.
+    pub number: KeyNumber,
     /// Whose.
     pub organization_id: OrgId,
     /// For people.

@@ -1,10 +1,10 @@
 //! How much a key is used, and when it was used last.
 
-use std::{iter::Sum, net::IpAddr};
+use std::{iter::Sum, net::IpAddr, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{api_key::ApiKey, verdict::VALID};
+use super::{api_key::ApiKey, key_record::KeyNumber, verdict::VALID};
 
 /// Days that the page shows.
 pub const DAYS_SHOWN: usize = 30;
@@ -50,7 +50,7 @@ pub struct LastUsed {
     /// The caller's, as a trusted proxy reported it.
     pub address: Option<IpAddr>,
     /// The caller's `User-Agent`, cut to [`super::actor::MAX_USER_AGENT`] characters.
-    pub user_agent: Option<String>,
+    pub user_agent: Option<Arc<str>>,
 }
 
 /// What the page shows of a key's use.
@@ -117,7 +117,7 @@ pub struct KeyWithUsage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageDelta {
     /// Which key.
-    pub key_id: String,
+    pub key: KeyNumber,
     /// The stable word of the verdict, such as `VALID`.
     pub counts: Vec<(&'static str, u64)>,
     /// The newest of these verifications.

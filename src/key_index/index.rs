@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     hint::black_box,
-    sync::{Mutex, PoisonError, atomic::AtomicI64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicI64},
 };
 
 use chrono::{DateTime, Utc};
@@ -21,7 +21,7 @@ use super::{
     usage::{Caller, Usage},
 };
 use crate::domain::{
-    key_record::{KeyRecord, SecretRecord},
+    key_record::{KeyNumber, KeyRecord, SecretRecord},
     pepper::SecretDigest,
     usage::UsageDelta,
     verdict::{ID_CHARS, Verdict, VerifiedKey},
@@ -72,9 +72,19 @@ struct KeyEntry {
     usage: Usage,
     /// Id and name in one piece.
     words: OnceLock<Box<str>>,
+    /// What its usage is written by: [`KeyNumber`].
+    number: AtomicI64,
 }
 
 const _: () = assert!(size_of::<KeyEntry>() == 128);
+
+/// What was taken out of the index, so that it can be put back.
+pub struct TakenUsage {
+    /// Where each was.
+    entries: Vec<u32>,
+    /// A key that was used each.
+    pub deltas: Arc<[UsageDelta]>,
+}
 
 impl Default for KeyIndex {
     fn default() -> Self {
@@ -203,6 +213,7 @@ impl KeyIndex {
                 next
             });
             entry.organization.store(of, Ordering::Relaxed);
+            entry.number.store(record.number.0, Ordering::Relaxed);
             entry.words.get_or_init(|| format!("{id}{}", record.name.as_str()).into());
             self.by_id.insert(hash, number, |number| self.hash_of_key(number));
         }
@@ -234,25 +245,30 @@ impl KeyIndex {
     }
 
     /// Takes what was counted since the last time.
-    pub fn take_usage(&self) -> Vec<UsageDelta> {
-        let mut deltas = Vec::new();
+    pub fn take_usage(&self) -> TakenUsage {
+        let mut entries = Vec::new();
         let mark_of = |number| self.keys.get(number).map(|entry: &KeyEntry| &entry.mark);
-        self.used.take(mark_of, |number| {
-            let Some(entry) = self.keys.get(number) else { return };
+        self.used.take(mark_of, |number| entries.push(number));
+        // In the order in which they lie in memory, and mostly in the database too.
+        entries.sort_unstable();
+        let mut taken = TakenUsage { entries: Vec::with_capacity(entries.len()), deltas: Arc::default() };
+        let deltas = entries.into_iter().filter_map(|number| {
+            let entry = self.keys.get(number)?;
             let (counts, last_used) = entry.usage.take();
-            if let Some(key) = self.key_of(entry).filter(|_| !counts.is_empty()) {
-                deltas.push(UsageDelta { key_id: key.id().to_owned(), counts, last_used });
+            if counts.is_empty() {
+                return None;
             }
+            taken.entries.push(number);
+            Some(UsageDelta { key: KeyNumber(entry.number.load(Ordering::Relaxed)), counts, last_used })
         });
-        deltas
+        taken.deltas = deltas.collect::<Vec<_>>().into();
+        taken
     }
 
     /// Puts back what could not be written; the next [`KeyIndex::take_usage`] gives it again.
-    pub fn put_usage_back(&self, deltas: &[UsageDelta]) {
-        for delta in deltas {
-            let id = delta.key_id.as_str();
-            let number = self.by_id.find(hash_of_id(id), |number| self.id_of(number) == Some(id));
-            if let Some((number, entry)) = number.and_then(|number| Some((number, self.keys.get(number)?))) {
+    pub fn put_usage_back(&self, taken: &TakenUsage) {
+        for (&number, delta) in taken.entries.iter().zip(taken.deltas.iter()) {
+            if let Some(entry) = self.keys.get(number) {
                 entry.usage.put_back(&delta.counts, delta.last_used.clone());
                 self.used.mark(number, &entry.mark);
             }

@@ -20,6 +20,7 @@ fn record(name: &str, secrets: &[u8]) -> KeyRecord {
     let secret = |number: &u8| SecretRecord { digest: digest(*number), is_replaced: false };
     KeyRecord {
         id: KeyId::generate(now()),
+        number: KeyNumber(7),
         organization_id: OrgId::generate(now()),
         name: Name::parse(name).unwrap(),
         is_revoked: false,
@@ -91,16 +92,16 @@ fn counts_and_the_last_use_are_taken_once_and_can_be_put_back() {
     index.judge(&digest(9), now(), caller);
 
     let taken = index.take_usage();
-    assert_eq!(taken.len(), 1);
-    assert_eq!(taken[0].key_id, record.id.as_str());
-    assert_eq!(taken[0].counts, [("VALID", 2), ("ROTATED", 1)]);
-    let last = taken[0].last_used.as_ref().unwrap();
+    assert_eq!(taken.deltas.len(), 1);
+    assert_eq!(taken.deltas[0].key, record.number);
+    assert_eq!(taken.deltas[0].counts, [("VALID", 2), ("ROTATED", 1)]);
+    let last = taken.deltas[0].last_used.as_ref().unwrap();
     assert_eq!(last.at, now() + TimeDelta::seconds(1));
-    assert!(index.take_usage().is_empty());
+    assert!(index.take_usage().deltas.is_empty());
 
     index.judge(&digest(2), now(), caller);
     index.put_usage_back(&taken);
-    let again = index.take_usage();
+    let again = index.take_usage().deltas;
     assert_eq!(again[0].counts, [("VALID", 3), ("ROTATED", 1)]);
     let last = again[0].last_used.as_ref().unwrap();
     assert_eq!(last.at, now() + TimeDelta::seconds(1), "the newer of the two");

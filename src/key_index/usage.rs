@@ -49,7 +49,7 @@ pub struct Usage {
 
 struct LastCaller {
     address: Option<IpAddr>,
-    user_agent: Option<String>,
+    user_agent: Option<Arc<str>>,
 }
 
 impl LastCaller {
@@ -146,9 +146,9 @@ impl Usage {
 }
 
 /// What may be kept of a caller's user agent: no control characters, and not too much.
-fn readable(user_agent: &str) -> String {
+fn readable(user_agent: &str) -> Arc<str> {
     if user_agent.len() <= MAX_USER_AGENT && !user_agent.bytes().any(|byte| byte.is_ascii_control()) {
-        return user_agent.to_owned();
+        return user_agent.into();
     }
-    user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+    user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect::<String>().into()
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     ids::{KeyId, OrgId},
-    key_record::{KeyRecord, SecretRecord},
+    key_record::{KeyNumber, KeyRecord, SecretRecord},
     name::Name,
     pepper::SecretDigest,
 };
@@ -59,7 +59,7 @@ macro_rules! on_rows {
     };
 }
 
-type KeyRow = (String, String, String, Option<Millis>, Option<Millis>);
+type KeyRow = (String, String, String, Option<Millis>, Option<Millis>, i64);
 type SecretRow = (String, Digest32, Option<Millis>);
 
 /// How many keys and secrets there are.
@@ -98,7 +98,7 @@ pub fn scan(conn: &mut Conn, mut each: impl FnMut(Scanned<'_>) -> ControlFlow<()
         keys,
         KeyRow,
         KeyByName,
-        "SELECT id, organization_id, name, revoked_at, expires_at FROM api_keys",
+        "SELECT id, organization_id, name, revoked_at, expires_at, number FROM api_keys",
         key
     );
     let mut secret = |(key_id, digest, ended): SecretRow| {
@@ -122,11 +122,13 @@ struct KeyByName {
     revoked_at: Option<Millis>,
     #[diesel(sql_type = Nullable<BigInt>)]
     expires_at: Option<Millis>,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
 }
 
 impl From<KeyByName> for KeyRow {
     fn from(row: KeyByName) -> Self {
-        (row.id, row.organization_id, row.name, row.revoked_at, row.expires_at)
+        (row.id, row.organization_id, row.name, row.revoked_at, row.expires_at, row.number)
     }
 }
 
@@ -160,7 +162,15 @@ const KEY_COLUMNS: (
     api_keys::name,
     api_keys::revoked_at,
     api_keys::expires_at,
-) = (api_keys::id, api_keys::organization_id, api_keys::name, api_keys::revoked_at, api_keys::expires_at);
+    api_keys::number,
+) = (
+    api_keys::id,
+    api_keys::organization_id,
+    api_keys::name,
+    api_keys::revoked_at,
+    api_keys::expires_at,
+    api_keys::number,
+);
 const SECRET_COLUMNS: (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at) =
     (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at);
 
@@ -178,10 +188,11 @@ fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>) -> Vec<KeyRecord> {
 }
 
 fn read(row: &KeyRow, secrets: Vec<SecretRecord>) -> Result<KeyRecord, StoreError> {
-    let (id, organization_id, name, revoked_at, expires_at) = row;
+    let (id, organization_id, name, revoked_at, expires_at, number) = row;
     let damaged = StoreError::damaged;
     Ok(KeyRecord {
         id: KeyId::parse(id).ok_or_else(|| damaged("api_keys.id"))?,
+        number: KeyNumber(*number),
         organization_id: OrgId::parse(organization_id).ok_or_else(|| damaged("api_keys.organization_id"))?,
         name: Name::parse(name).map_err(|_| damaged("api_keys.name"))?,
         is_revoked: revoked_at.is_some(),

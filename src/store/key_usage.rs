@@ -1,6 +1,6 @@
 //! Tables `key_usage_open`, `key_usage` and `key_last_used`: how often keys were verified, and when last.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use super::{
     Conn, StoreError,
@@ -31,22 +31,22 @@ const AT_ONCE: i64 = 2000;
 /// [`StoreError`]; the caller's transaction must then be rolled back.
 pub fn add(conn: &mut Conn, hour: DateTime<Utc>, deltas: &[UsageDelta]) -> Result<(), StoreError> {
     let starts_at = starts_at(hour, HOUR);
-    let addresses: Vec<_> = deltas.iter().map(|delta| Some(delta.last_used.as_ref()?.address?.to_string())).collect();
+    let addresses = texts_of_addresses(deltas);
     let mut rows = Vec::with_capacity(deltas.len());
-    for (delta, address) in deltas.iter().zip(&addresses) {
+    for delta in deltas {
         let last_use = delta.last_used.as_ref().map(|last| LastUse {
             at: last.at.timestamp_millis(),
-            address: address.as_deref(),
+            address: last.address.and_then(|address| addresses.get(&address)).map(String::as_str),
             user_agent: last.user_agent.as_deref(),
         });
         for (code, count) in delta.counts.iter().filter(|(_, count)| *count > 0) {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
-            rows.push(OpenRow { starts_at, key_id: &delta.key_id, code, count, last_use });
+            rows.push(OpenRow { starts_at, key: delta.key, code, count, last_use });
         }
     }
-    rows.sort_by_key(|row| (row.key_id, row.code));
+    rows.sort_by_key(|row| (row.key, row.code));
     rows.dedup_by(|again, row| {
-        let is_same = (again.key_id, again.code) == (row.key_id, row.code);
+        let is_same = (again.key, again.code) == (row.key, row.code);
         if is_same {
             row.count = row.count.saturating_add(again.count);
             row.last_use = newer(row.last_use, again.last_use);
@@ -55,6 +55,15 @@ pub fn add(conn: &mut Conn, hour: DateTime<Utc>, deltas: &[UsageDelta]) -> Resul
     });
     usage_rows::add_open(conn, &rows)?;
     Ok(())
+}
+
+/// Few gateways bring many keys, so each address is written down once.
+fn texts_of_addresses(deltas: &[UsageDelta]) -> HashMap<IpAddr, String> {
+    let mut texts = HashMap::new();
+    for address in deltas.iter().filter_map(|delta| delta.last_used.as_ref()?.address) {
+        texts.entry(address).or_insert_with(|| address.to_string());
+    }
+    texts
 }
 
 /// The newer of two uses.
@@ -167,6 +176,6 @@ fn last_used(
     Ok(Some(LastUsed {
         at: Millis(at).try_into()?,
         address: address.map_err(|_| StoreError::damaged("key_last_used.address"))?,
-        user_agent,
+        user_agent: user_agent.map(Into::into),
     }))
 }

@@ -59,6 +59,7 @@ diesel::table! {
         revoked_at -> Nullable<BigInt>,
         version -> BigInt,
         expires_at -> Nullable<BigInt>,
+        number -> BigInt,
     }
 }
 
@@ -125,9 +126,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    key_usage_open (starts_at, key_id, code) {
+    key_usage_open (starts_at, key_number, code) {
         starts_at -> BigInt,
-        key_id -> Text,
+        key_number -> BigInt,
         code -> Text,
         count -> BigInt,
         at -> Nullable<BigInt>,

@@ -57,9 +57,10 @@ impl Statement for Counts {
             SELECT (SELECT min(starts_at) FROM key_usage_open WHERE starts_at > hours.starts_at)
             FROM hours WHERE starts_at IS NOT NULL
         )
-        SELECT key_id, CAST(0 AS BIGINT) AS seconds, starts_at, code, count, at, address, user_agent
-        FROM key_usage_open
-        WHERE starts_at IN (SELECT starts_at FROM hours WHERE starts_at IS NOT NULL) AND key_id IN ?
+        SELECT id AS key_id, CAST(0 AS BIGINT) AS seconds, starts_at, code, count, at, address, user_agent
+        FROM api_keys CROSS JOIN key_usage_open
+        WHERE id IN ? AND key_number = number
+            AND starts_at IN (SELECT starts_at FROM hours WHERE starts_at IS NOT NULL)
         UNION ALL
         SELECT key_id, seconds, starts_at, code, count, NULL, NULL, NULL
         FROM key_usage WHERE key_id IN ? AND seconds = ? AND starts_at >= ?

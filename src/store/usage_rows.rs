@@ -11,6 +11,7 @@ use super::{
     Conn,
     planned::{Statement, Value, json, planned},
 };
+use crate::domain::key_record::KeyNumber;
 
 /// Rows to be added: key, beginning of the span and code, each combination once, with its count.
 pub type Counts<'a> = BTreeMap<(&'a str, i64, &'a str), i64>;
@@ -30,7 +31,7 @@ pub struct LastUse<'a> {
 /// A row of `key_usage_open` to be added to.
 pub struct OpenRow<'a> {
     pub starts_at: i64,
-    pub key_id: &'a str,
+    pub key: KeyNumber,
     pub code: &'a str,
     pub count: i64,
     pub last_use: Option<LastUse<'a>>,
@@ -39,7 +40,7 @@ pub struct OpenRow<'a> {
 /// Adds a count, and moves the last use forward, never back.
 macro_rules! or_add {
     () => {
-        " ON CONFLICT (starts_at, key_id, code) DO UPDATE SET
+        " ON CONFLICT (starts_at, key_number, code) DO UPDATE SET
             count = key_usage_open.count + excluded.count,
             at = CASE WHEN excluded.at > coalesce(key_usage_open.at, 0)
                 THEN excluded.at ELSE key_usage_open.at END,
@@ -62,7 +63,7 @@ pub fn add_open(conn: &mut Conn, rows: &[OpenRow<'_>]) -> QueryResult<()> {
         Conn::Sqlite(c) => rows.iter().try_for_each(|row| {
             let values = [
                 Value::Integer(row.starts_at),
-                Value::Text(row.key_id),
+                Value::Integer(row.key.0),
                 Value::Text(row.code),
                 Value::Integer(row.count),
                 Value::MaybeInteger(row.at()),
@@ -72,12 +73,12 @@ pub fn add_open(conn: &mut Conn, rows: &[OpenRow<'_>]) -> QueryResult<()> {
             planned::<AddOpen>(&values).execute(c).map(drop)
         }),
         Conn::Postgres(c) => diesel::sql_query(concat!(
-            "INSERT INTO key_usage_open (starts_at, key_id, code, count, at, address, user_agent)
+            "INSERT INTO key_usage_open (starts_at, key_number, code, count, at, address, user_agent)
             SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)",
             or_add!()
         ))
         .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.starts_at).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(rows.iter().map(|row| row.key_id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.key.0).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(rows.iter().map(|row| row.code).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.count).collect::<Vec<_>>())
         .bind::<Array<Nullable<BigInt>>, _>(rows.iter().map(OpenRow::at).collect::<Vec<_>>())
@@ -107,7 +108,7 @@ struct AddOpen;
 
 impl Statement for AddOpen {
     const SQL: &'static str = concat!(
-        "INSERT INTO key_usage_open (starts_at, key_id, code, count, at, address, user_agent)
+        "INSERT INTO key_usage_open (starts_at, key_number, code, count, at, address, user_agent)
         VALUES (?, ?, ?, ?, ?, ?, ?)",
         or_add!()
     );
@@ -228,10 +229,10 @@ pub fn take_open(conn: &mut Conn, before: i64, limit: i64) -> QueryResult<Vec<Ta
     };
     // Both databases understand $1; to SQLite it is a name, numbered by where it stands first.
     diesel::sql_query(format!(
-        "DELETE FROM key_usage_open WHERE (starts_at, key_id, code) IN (
-            SELECT starts_at, key_id, code FROM key_usage_open WHERE starts_at < $1
-            ORDER BY starts_at, key_id, code LIMIT $2 {skip}
-        ) RETURNING key_id, starts_at, code, count, at, address, user_agent"
+        "DELETE FROM key_usage_open WHERE (starts_at, key_number, code) IN (
+            SELECT starts_at, key_number, code FROM key_usage_open WHERE starts_at < $1
+            ORDER BY starts_at, key_number, code LIMIT $2 {skip}
+        ) RETURNING (SELECT id FROM api_keys WHERE number = key_number) AS key_id, starts_at, code, count, at, address, user_agent"
     ))
     .bind::<BigInt, _>(before)
     .bind::<BigInt, _>(limit)

@@ -254,8 +254,10 @@ fn migrations_are_twins() {
         names
     };
     assert_eq!(names("sqlite"), names("postgres"));
+    // Here SQLite needs a trigger where Postgres has identity columns.
+    let differs = |name: &str| name == "2026-11-27-000000_key_numbers";
     // The same statements, once types are told alike.
-    for name in names("sqlite") {
+    for name in names("sqlite").into_iter().filter(|name| !differs(name)) {
         for file in ["up.sql", "down.sql"] {
             let text = |dialect: &str| fs::read_to_string(root.join(dialect).join(&name).join(file)).unwrap();
             let sqlite = text("sqlite")

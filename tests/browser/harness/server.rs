@@ -9,11 +9,17 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::Text};
+use diesel::{
+    QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Text},
+};
 use keystead::{
     clock::{Clock, SystemClock},
     config::DatabaseUrl,
-    domain::usage::{LastUsed, UsageDelta},
+    domain::{
+        key_record::KeyNumber,
+        usage::{LastUsed, UsageDelta},
+    },
     store::{StoreError, in_transaction, key_usage},
 };
 use reqwest::Method;
@@ -41,9 +47,9 @@ pub struct Server {
 }
 
 #[derive(QueryableByName)]
-struct KeyIdRow {
-    #[diesel(sql_type = Text)]
-    id: String,
+struct KeyNumberRow {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
 }
 
 /// How a server differs from the usual one.
@@ -138,18 +144,18 @@ impl Server {
     /// is this long ago.
     pub fn use_key(&self, name: &str, days: &[(u64, u64)], last_used: TimeDelta) {
         let mut conn = DatabaseUrl::Sqlite(self.database()).connect().expect("the database opens");
-        let key = sql_query("SELECT id FROM api_keys WHERE name = ?").bind::<Text, _>(name);
-        let key: KeyIdRow = key.get_result(&mut conn).expect("a key of this name");
+        let key = sql_query("SELECT number FROM api_keys WHERE name = ?").bind::<Text, _>(name);
+        let key: KeyNumberRow = key.get_result(&mut conn).expect("a key of this name");
         let now = SystemClock.now();
         for (ago, (valid, refused)) in (0..).zip(days.iter().rev()) {
             // The last use once more: of several the newest is kept.
             let used = LastUsed {
                 at: now - last_used,
                 address: "203.0.113.80".parse().ok(),
-                user_agent: Some("python-requests/2.32".to_owned()),
+                user_agent: Some("python-requests/2.32".into()),
             };
             let counts = vec![("VALID", *valid), ("ROTATED", *refused)];
-            let delta = UsageDelta { key_id: key.id.clone(), counts, last_used: Some(used) };
+            let delta = UsageDelta { key: KeyNumber(key.number), counts, last_used: Some(used) };
             let day = now - TimeDelta::days(ago);
             in_transaction::<_, StoreError>(&mut conn, |conn| key_usage::add(conn, day, &[delta])).expect("written");
         }

@@ -17,6 +17,7 @@ use keystead::{
     actions::create_admin::{NewAdmin, Workplace, create_admin},
     app::App,
     config::Settings,
+    domain::key_record::KeyNumber,
     domain::{email::Email, ids::OrgId, name::Name, password::NewPassword},
     passwords::Passwords,
     server,
@@ -231,6 +232,12 @@ impl TestApp {
         let sql = sql.to_owned();
         let read = self.app.db.read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql).load::<Line>(conn)?));
         read.await.unwrap().into_iter().filter_map(|line| line.line).collect()
+    }
+
+    /// What the usage of a key is written by.
+    pub async fn key_number(&self, id: &str) -> KeyNumber {
+        let number = self.lines(&format!("SELECT CAST(number AS TEXT) AS line FROM api_keys WHERE id = '{id}'")).await;
+        KeyNumber(number.first().expect("a key with this id").parse().unwrap())
     }
 
     /// The audit log in the order of writing.

@@ -17,8 +17,8 @@ const PAGE: &str = "/settings/integrations";
 /// Verifications at a time, as a node writes them down.
 async fn used_by(app: &TestApp, key: &Key, at: DateTime<Utc>, counts: &[(&'static str, u64)], client: (&str, &str)) {
     let address: Option<IpAddr> = Some(client.0.parse().unwrap());
-    let last_used = Some(LastUsed { at, address, user_agent: Some(client.1.to_owned()) });
-    let delta = UsageDelta { key_id: key.id.clone(), counts: counts.to_vec(), last_used };
+    let last_used = Some(LastUsed { at, address, user_agent: Some(client.1.into()) });
+    let delta = UsageDelta { key: app.key_number(&key.id).await, counts: counts.to_vec(), last_used };
     app.app.db.write(move |conn| key_usage::add(conn, at, &[delta])).await.unwrap();
     purge_expired(&app.app).await.unwrap();
 }
