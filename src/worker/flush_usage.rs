@@ -22,7 +22,8 @@ pub async fn run(app: App, mut stop: oneshot::Receiver<()>) {
         match flush_usage(&app).await {
             Ok(flushed) => {
                 failing = false;
-                let took_us = flushed.took.as_micros();
+                // As in the log of requests: a number in JSON too.
+                let took_us = u64::try_from(flushed.took.as_micros()).unwrap_or(u64::MAX);
                 tracing::debug!(keys = flushed.keys, took_us, "usage is written");
             }
             // Once, not once a second.
