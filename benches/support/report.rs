@@ -15,8 +15,8 @@ pub enum Goal {
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AtMost(goal) => write!(f, "goal ≤ {goal}"),
-            Self::AtLeast(goal) => write!(f, "goal ≥ {goal}"),
+            Self::AtMost(goal) => write!(f, "goal ≤ {goal:.3}"),
+            Self::AtLeast(goal) => write!(f, "goal ≥ {goal:.3}"),
         }
     }
 }

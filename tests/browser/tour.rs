@@ -197,7 +197,7 @@ fn use_keys(maya: &Admin) {
     maya.server.use_key("Staging API Key", &refused, TimeDelta::hours(3));
     maya.server.use_key("Zapier connector", &[&busy[..20], &[(0, 0); 5]].concat(), TimeDelta::days(5));
     maya.server.use_key(LONG_NAME, &[(1_234_567_890, 1)], TimeDelta::seconds(12));
-    maya.server.use_key("Mobile app (legacy)", &[(0, 0)], TimeDelta::days(94));
+    maya.server.use_key("Mobile app (legacy)", &[&[(3, 0)][..], &[(0, 0); 94]].concat(), TimeDelta::days(94));
 }
 
 /// As long as a name can be, without a place to break it.

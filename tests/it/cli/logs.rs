@@ -59,6 +59,7 @@ async fn the_log_of_a_request_carries_the_id_that_its_answer_shows() {
     let line = lines.iter().find(|line| line["path"] == "/nowhere").expect("the request is logged");
     assert_eq!((&line["status"], &line["method"]), (&404.into(), &"GET".into()));
     assert_eq!(line["span"]["id"], *id);
+    assert!(line["took_us"].is_u64(), "a number and not a text: {line}");
 }
 
 #[tokio::test]
