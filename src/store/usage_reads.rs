@@ -48,6 +48,7 @@ pub fn last_uses<'a>(
 struct Counts;
 
 /// The open hours by leaps from one to the next, for there is no index by key: commonly two of them, with thousands of rows.
+/// SQLite keeps to the order of a cross join: without an open hour no key is looked up.
 /// Closed days and hours each by ranges of the key: 30 days of a busy key are 30 rows and not 720.
 impl Statement for Counts {
     const SQL: &'static str = "
@@ -57,10 +58,10 @@ impl Statement for Counts {
             SELECT (SELECT min(starts_at) FROM key_usage_open WHERE starts_at > hours.starts_at)
             FROM hours WHERE starts_at IS NOT NULL
         )
-        SELECT id AS key_id, CAST(0 AS BIGINT) AS seconds, starts_at, code, count, at, address, user_agent
-        FROM api_keys CROSS JOIN key_usage_open
-        WHERE id IN ? AND key_number = number
-            AND starts_at IN (SELECT starts_at FROM hours WHERE starts_at IS NOT NULL)
+        SELECT id AS key_id, CAST(0 AS BIGINT) AS seconds, open.starts_at, code, count, at, address, user_agent
+        FROM hours CROSS JOIN api_keys CROSS JOIN key_usage_open AS open
+        WHERE hours.starts_at IS NOT NULL AND id IN ?
+            AND open.starts_at = hours.starts_at AND key_number = number
         UNION ALL
         SELECT key_id, seconds, starts_at, code, count, NULL, NULL, NULL
         FROM key_usage WHERE key_id IN ? AND seconds = ? AND starts_at >= ?
