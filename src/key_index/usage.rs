@@ -115,9 +115,10 @@ impl Usage {
     /// Takes what was counted, code and count, and the newest use. With no count a caller who is here already is about to
     /// be counted, and stays.
     pub fn take(&self) -> (Vec<(&'static str, u64)>, Option<LastUsed>) {
-        let counts = self.counts.iter().zip(CODES);
-        let taken = counts.map(|(count, code)| (code, u64::from(count.swap(0, Ordering::Acquire))));
-        let taken: Vec<_> = taken.filter(|(_, count)| *count > 0).collect();
+        let counts: [u32; COUNTED] = array::from_fn(|n| self.counts[n].swap(0, Ordering::Acquire));
+        // As long as it must be, mostly one: collecting makes room for four, and here may be a million keys.
+        let mut taken = Vec::with_capacity(counts.iter().filter(|&&count| count > 0).count());
+        taken.extend(CODES.into_iter().zip(counts.map(u64::from)).filter(|(_, count)| *count > 0));
         if taken.is_empty() {
             return (taken, None);
         }
