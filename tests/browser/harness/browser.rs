@@ -395,7 +395,9 @@ impl Browser {
         self.wait(&format!("the download {name}"), || {
             let there = std::fs::read_dir(self.downloads()).map_err(|error| error.to_string())?;
             let there = there.flatten().map(|entry| entry.file_name().into_string()).collect::<Vec<_>>();
-            std::fs::read_to_string(&path).map_err(|_| format!("there are {there:?}"))
+            // Chromium takes the name with an empty file before it moves the whole one there. None of ours is empty.
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            if text.is_empty() { Err(format!("there are {there:?}")) } else { Ok(text) }
         })
     }
 
