@@ -25,11 +25,6 @@ const SQLITE_SETTINGS: &str = "
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(4);
 const SWITCH_AGAIN: Duration = Duration::from_millis(5);
 
-/// Settings of a Postgres connection: a statement that waits longer than this for a lock is a fault, not a hang. A node that
-/// is paused in the middle of a change must not keep its locks: all others wait for the one on `key_epoch`.
-const POSTGRES_SETTINGS: &str = "SET lock_timeout = '4s'; SET statement_timeout = '10s'; \
-                                 SET idle_in_transaction_session_timeout = '2s'";
-
 /// A connection to either database; queries are written once on this type.
 #[derive(diesel::MultiConnection)]
 #[allow(clippy::large_enum_variant)] // a handful exist, each for as long as the pool does
@@ -53,11 +48,7 @@ impl DatabaseUrl {
                 make_settings(&mut conn)?;
                 Ok(Conn::Sqlite(conn))
             }
-            Self::Postgres(url) => {
-                let mut conn = PurePg::establish(url)?;
-                conn.batch_execute(POSTGRES_SETTINGS)?;
-                Ok(Conn::Postgres(conn))
-            }
+            Self::Postgres(url) => Ok(Conn::Postgres(PurePg::establish(url)?)),
         }
     }
 }

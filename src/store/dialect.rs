@@ -18,12 +18,28 @@ macro_rules! on {
     };
 }
 
+/// Limits of a transaction on Postgres: a statement that waits longer than this for a lock is a fault, not a hang. A node
+/// that is paused in the middle of a change must not keep its locks: all others wait for the one on `key_epoch`.
+///
+/// For the transaction alone: a connection of a pooler is somebody else's in the next moment, and keeps what is set for the
+/// session.
+const POSTGRES_LIMITS: &str = "SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '10s'; \
+                               SET LOCAL idle_in_transaction_session_timeout = '2s'";
+
 /// Begins a transaction that will write. SQLite takes its write lock at once: a transaction that reads first and
 /// writes later fails as soon as another one wrote in between.
 pub fn begin_write(conn: &mut Conn) -> QueryResult<()> {
     match conn {
         Conn::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE"),
-        Conn::Postgres(_) => <Conn as Connection>::TransactionManager::begin_transaction(conn),
+        Conn::Postgres(_) => {
+            <Conn as Connection>::TransactionManager::begin_transaction(conn)?;
+            let limited = conn.batch_execute(POSTGRES_LIMITS);
+            if limited.is_err() {
+                // A connection that cannot even roll back is thrown away by the pool.
+                let _ = <Conn as Connection>::TransactionManager::rollback_transaction(conn);
+            }
+            limited
+        }
     }
 }
 

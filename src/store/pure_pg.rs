@@ -135,6 +135,9 @@ pub fn parse(url: &str) -> ConnectionResult<(Config, MakeRustlsConnect)> {
     let (url, root_certificate) = split_tls_options(url)?;
     let tls = tls(root_certificate.as_deref())?;
     let mut config: Config = url.parse().map_err(|error| bad_connection(&error))?;
+    if config.get_application_name().is_none() {
+        config.application_name("keystead");
+    }
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(SILENCE);
     }
@@ -233,7 +236,10 @@ impl TransactionManager<PurePg> for Transactions {
 
 impl LoadConnection for PurePg {
     /// Read to its end: a wait between two rows is a wait too.
-    type Cursor<'conn, 'query> = std::vec::IntoIter<QueryResult<Self::Row<'conn, 'query>>>;
+    type Cursor<'conn, 'query> = std::iter::Map<
+        std::vec::IntoIter<Self::Row<'conn, 'query>>,
+        fn(Self::Row<'conn, 'query>) -> QueryResult<Self::Row<'conn, 'query>>,
+    >;
     type Row<'conn, 'query> = <Inner as LoadConnection>::Row<'conn, 'query>;
 
     fn load<'conn, 'query, T>(&'conn mut self, query: T) -> QueryResult<Self::Cursor<'conn, 'query>>
@@ -242,7 +248,9 @@ impl LoadConnection for PurePg {
         Pg: QueryMetadata<T::SqlType>,
     {
         let Self { inner, patience } = self;
-        patience.wait(|| Ok(inner.load(query)?.collect::<Vec<_>>().into_iter()))
+        // The first error ends it: a stream whose connection broke has no end, it says "connection closed" for ever.
+        let rows: QueryResult<Vec<_>> = patience.wait(|| inner.load(query)?.collect());
+        Ok(rows?.into_iter().map(Ok))
     }
 }
 

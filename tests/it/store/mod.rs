@@ -3,5 +3,7 @@
 mod audit;
 mod key_usage;
 mod postgres_faults;
+mod postgres_wire;
 mod secrecy;
 mod sqlite_faults;
+mod wire_proxy;

@@ -4,6 +4,8 @@
 use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;
 
+use keystead::store::{StoreError, in_transaction};
+
 use super::sqlite_faults::assert_says;
 use crate::support::{TestApp, TestDatabase, on_own_thread};
 
@@ -100,11 +102,19 @@ async fn a_node_that_is_paused_in_the_middle_of_a_change_holds_up_the_others_for
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let mut paused = app.database.connect();
-    let _paused = on_own_thread(move || {
-        sql_query("BEGIN").execute(&mut paused).unwrap();
-        sql_query("UPDATE key_epoch SET value = value + 1").execute(&mut paused).unwrap();
-        paused
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (goes_on, resumed) = std::sync::mpsc::channel::<()>();
+    let paused = std::thread::spawn(move || {
+        in_transaction(&mut paused, |conn| {
+            sql_query("UPDATE key_epoch SET value = value + 1").execute(conn)?;
+            begun.send(()).unwrap();
+            let _ = resumed.recv();
+            Ok::<_, StoreError>(())
+        })
     });
+    has_begun.await.unwrap();
     maya.revoke(&key).await;
+    drop(goes_on);
+    assert!(paused.join().unwrap().is_err(), "it was rolled back while it was paused");
     assert_eq!(app.verify(&key.secret).await, "REVOKED");
 }

@@ -1,0 +1,102 @@
+//! A wire to Postgres that knows where each message of the protocol ends, and fails at one of them.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use url::Url;
+
+/// What happens after so many messages of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The connection is closed.
+    Cut,
+    /// The beginning of the next message arrives, so many bytes of it, then the connection is closed.
+    Truncated(usize),
+}
+
+/// When a connection fails, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Messages of the server that arrive whole, from the beginning of the connection.
+    pub messages: usize,
+    pub failure: Failure,
+}
+
+/// A port of its own that leads to a Postgres server, until the test ends.
+pub struct WireProxy {
+    url: String,
+    plan: Arc<Mutex<Option<Plan>>>,
+}
+
+impl WireProxy {
+    /// Leads to the server of this URL.
+    pub fn start(database_url: &str) -> Self {
+        let mut url = Url::parse(database_url).unwrap();
+        let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+        // Messages must be readable here.
+        url.set_query(Some("sslmode=disable"));
+        let plan: Arc<Mutex<Option<Plan>>> = Arc::default();
+        let of_connections = Arc::clone(&plan);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(&server) else { continue };
+                let plan = *of_connections.lock().unwrap();
+                carry(client, server, plan);
+            }
+        });
+        Self { url: url.into(), plan }
+    }
+
+    /// The URL of the same database by way of this.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// What happens to connections that are made from now on.
+    pub fn set(&self, plan: Option<Plan>) {
+        *self.plan.lock().unwrap() = plan;
+    }
+}
+
+fn carry(client: TcpStream, server: TcpStream, plan: Option<Plan>) {
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    thread::spawn(move || {
+        let _ = copy_messages(&server, &client, plan);
+        let _ = client.shutdown(Shutdown::Both);
+        let _ = server.shutdown(Shutdown::Both);
+    });
+}
+
+fn copy_messages(mut server: &TcpStream, mut client: &TcpStream, plan: Option<Plan>) -> std::io::Result<()> {
+    let mut arrived = 0;
+    loop {
+        let mut message = vec![0; 5];
+        server.read_exact(&mut message)?;
+        let length = u32::from_be_bytes([message[1], message[2], message[3], message[4]]) as usize;
+        message.resize(1 + length, 0);
+        server.read_exact(&mut message[5..])?;
+        match plan {
+            Some(Plan { messages, failure }) if messages == arrived => {
+                return match failure {
+                    Failure::Cut => Ok(()),
+                    Failure::Truncated(bytes) => client.write_all(&message[..bytes.min(message.len() - 1)]),
+                };
+            }
+            _ => client.write_all(&message)?,
+        }
+        arrived += 1;
+    }
+}
