@@ -2,12 +2,12 @@
 //! that gateways and people use.
 
 use actix_web::{
-    HttpResponse, Responder, guard,
+    HttpRequest, HttpResponse, Responder, guard,
     http::header::{self, HeaderValue},
     web,
 };
 
-use crate::{actions::read_metrics::read_metrics, app::App, metrics::CONTENT_TYPE};
+use crate::{actions::read_metrics::read_metrics, app::App, metrics::CONTENT_TYPE, middleware::asker};
 
 /// The only route of that listener.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -15,7 +15,10 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config.service(web::resource("/metrics").guard(is_read).to(metrics));
 }
 
-async fn metrics(app: web::Data<App>) -> impl Responder {
+async fn metrics(app: web::Data<App>, request: HttpRequest) -> impl Responder {
+    if asker::lost_question(request.headers()).is_some() {
+        return HttpResponse::Forbidden().finish();
+    }
     match read_metrics(&app) {
         Ok(text) => {
             let mut response = HttpResponse::Ok().content_type(CONTENT_TYPE).body(text);

@@ -26,7 +26,7 @@ use crate::{
     domain::verdict::Verdict,
     key_index::Caller,
     metrics::Endpoint,
-    middleware::{client::caller_of, envelope, failure::Failure, limits},
+    middleware::{asker, client::caller_of, envelope, failure::Failure, limits},
 };
 
 /// The largest body, in bytes: room for [`MAX_KEYS`] of the longest keys.
@@ -116,7 +116,7 @@ fn many(app: &App, keys: &[std::borrow::Cow<'_, str>], caller: Caller<'_>) -> Re
 /// The body as it came: it is never inflated, and never longer than the limit.
 async fn read(request: &HttpRequest, body: web::Payload) -> Result<Bytes, Failure> {
     let headers = request.headers();
-    if let Some(failure) = limits::compressed_body(headers) {
+    if let Some(failure) = asker::lost_question(headers).or_else(|| limits::compressed_body(headers)) {
         return Err(failure);
     }
     if !is_json(headers) {

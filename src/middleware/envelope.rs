@@ -23,7 +23,7 @@ use actix_web::{
 };
 use tracing::Instrument;
 
-use super::{failure::Failure, limits};
+use super::{asker, failure::Failure, limits};
 use crate::{app::App, metrics::Endpoint};
 
 /// Stands in the log, in `X-Request-Id` and on error pages.
@@ -95,7 +95,8 @@ pub async fn envelope(
     request.extensions_mut().insert(RequestId(asked.request_id.clone()));
 
     let span = tracing::info_span!("request", id = asked.request_id);
-    let result = match limits::compressed_body(request.headers()) {
+    let refused = asker::lost_question(request.headers()).or_else(|| limits::compressed_body(request.headers()));
+    let result = match refused {
         Some(failure) => Ok(request.into_response(failure.into_response())),
         None => next.call(request).instrument(span.clone()).await.map(ServiceResponse::map_into_boxed_body),
     };

@@ -1,5 +1,6 @@
-//! What stands around every request: its id, its headers, its limits, and the shape of its failures.
+//! What stands around every request: its id, its headers, its limits, gateways that went astray, and the shape of failures.
 
+pub mod asker;
 pub mod client;
 pub mod envelope;
 pub mod failure;

@@ -346,3 +346,30 @@ async fn a_compressed_body_is_refused_before_it_is_inflated() {
     let plain = nobody.request(reqwest::Method::POST, "/v1/keys/verify").header("content-encoding", "identity");
     nobody.send(plain.json(&serde_json::json!({ "key": "x" }))).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_gateways_question_is_403_at_every_other_address() {
+    let app = TestApp::start_with(|settings| settings.metrics_listen = Some("127.0.0.1:0".to_owned())).await;
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let nowhere =
+        [("/nothing", ["GET"].as_slice()), ("/v1", &["GET"]), ("/v1/", &["GET"]), ("/v1/forward-authx", &["GET"])];
+    for (route, _) in PAGES.into_iter().chain(OTHERS).chain(nowhere) {
+        let path = path(route, &key);
+        for method in ["GET", "HEAD", "POST", "PUT", "OPTIONS"] {
+            let asking = maya.request(method.parse().unwrap(), &path).header("keystead-asker", "gateway");
+            let answer = maya.send(asking).await;
+            // Before it answers by method, a page must be nobody's yes.
+            let expected: &[u16] = if path == "/v1/keys/verify" && method != "POST" { &[405] } else { &[403] };
+            assert!(expected.contains(&answer.status), "{method} {path}: {}", answer.status);
+        }
+    }
+    let verify = maya.request(Method::POST, "/v1/keys/verify").header("keystead-asker", "");
+    let answer = maya.send(verify.json(&serde_json::json!({ "key": key.secret }))).await.expect(403);
+    assert_eq!(answer.problem()["code"], "lost_question");
+    let metrics = format!("http://{}/metrics", app.metrics_address.unwrap());
+    let asking = reqwest::Client::new().get(metrics).header("keystead-asker", "gateway");
+    assert_eq!(asking.send().await.unwrap().status(), 403);
+    let asking = app.anonymous().bare_request(Method::GET, "/v1/forward-auth/x").bearer_auth(&key.secret);
+    app.anonymous().send(asking.header("keystead-asker", "gateway")).await.expect(200);
+}
