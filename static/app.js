@@ -22,11 +22,19 @@
 
   // ---- Telling people things ----
 
+  let saying;
   const say = (text) => {
     const region = modal?.open ? $('#modal-live') : $('#live');
     region.textContent = '';
+    clearTimeout(saying);
     // The same sentence twice in a row is only read aloud again if the region was empty in between.
-    setTimeout(() => (region.textContent = text), 50);
+    saying = setTimeout(() => (region.textContent = text), 50);
+  };
+
+  /** Empties the dialog's live region: a sentence left in it would be read aloud when the next dialog opens. */
+  const hush = () => {
+    clearTimeout(saying);
+    $('#modal-live').textContent = '';
   };
 
   /** Shows a failure where the person is looking: in the pop-up if there is one, else as a toast. */
@@ -56,6 +64,7 @@
 
   // Empties the dialog in the same breath as it closes it: the key leaves the document, whatever closed it.
   const shut = () => {
+    hush();
     modalBody.replaceChildren();
     modal.close();
   };
@@ -67,7 +76,7 @@
     let pressed;
 
     document.addEventListener('htmx:before:request', ({ detail: { ctx } }) => {
-      if (!modal.contains(ctx.sourceElement)) opener = ctx.sourceElement.id;
+      if (!modal.contains(ctx.sourceElement)) opener = ctx.request.submitter?.id;
     });
 
     // Also brings a dialog back that was closed while its form was on the way: the answer may carry a key.
@@ -76,6 +85,9 @@
       modal.setAttribute('closedby', secret() ? 'none' : 'closerequest');
       if (!modal.open && $('#modal-title', modal)) modal.showModal();
       if (secret()) modalBody.scrollTop = 0;
+      // Chromium tells screen readers of the field that has the focus before it knows what describes it.
+      const error = $('.field-error', modal);
+      if (error) say(error.textContent.trim());
     });
 
     modal.addEventListener('cancel', (event) => {
@@ -90,6 +102,7 @@
         guard.showModal();
         return;
       }
+      hush();
       modalBody.replaceChildren();
       // By id: refreshing the list has replaced the element, or taken it away for good.
       (document.getElementById(opener) ?? $('#keys-h'))?.focus();
@@ -165,6 +178,18 @@
     if (text && getSelection().toString().trim() === text) saved();
   });
 
+  // ---- Downloading ----
+
+  /** From a blob, whose address says nothing: browsers keep where a download came from in their history. */
+  const download = ({ download: name, content }) => {
+    const link = document.createElement('a');
+    link.download = name;
+    link.href = URL.createObjectURL(new Blob([content], { type: 'application/octet-stream' }));
+    link.click();
+    // Not at once: the browser reads it after this.
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+
   // ---- Clicks ----
 
   document.addEventListener('click', (event) => {
@@ -173,13 +198,14 @@
     const { dataset } = target;
     if (dataset.copy) {
       copy(target);
-    } else if ('saves' in dataset) {
+    } else if (dataset.download) {
+      download(dataset);
       saved();
     } else if ('close' in dataset) {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       if (!modal.open && !unsaved()) return;
       event.preventDefault();
-      exit = target.href;
+      exit = `${target.form.action}?${new URLSearchParams(new FormData(target.form))}`.replace(/\?$/, '');
       askToClose();
     } else if ('discard' in dataset) {
       guard.close();
@@ -187,8 +213,7 @@
       if (modal.open) shut();
       else location.href = exit;
     } else if ('mask' in dataset) {
-      const on = target.closest('.secret').toggleAttribute('data-masked');
-      target.setAttribute('aria-pressed', on);
+      target.closest('.secret').toggleAttribute('data-masked');
     } else if ('dismiss' in dataset) {
       target.closest('[data-toast]').remove();
       ($('#keys-h') ?? $('#main')).focus({ preventScroll: true });
@@ -207,7 +232,7 @@
   // Plain forms (htmx looks after those in the dialog): a double click must not make the browser drop the first answer.
   document.addEventListener('submit', (event) => {
     const form = event.target;
-    if (modal?.contains(form)) return;
+    if (modal?.contains(form) || form.matches('.opener, #close')) return;
     if (form.classList.contains('htmx-request')) event.preventDefault();
     form.classList.add('htmx-request');
     setTimeout(() => form.classList.remove('htmx-request'), 10000);

@@ -117,7 +117,9 @@ pub fn with_dialogs(prepare: impl Fn(&Admin), look: &mut Look) {
     maya.click("Revoke Production API Key");
     maya.see("This key is in use.");
     look(&maya, "revoke");
-    maya.click("rotate it instead");
+    maya.press("Escape");
+    maya.see_no_dialog();
+    maya.click("Rotate Production API Key");
     maya.see_dialog("Rotate API Key");
     maya.see("Used 2 minutes ago from 203.0.113.80");
     maya.press("Escape");
@@ -174,7 +176,7 @@ pub fn as_pages(kit: Kit, prepare: impl Fn(&Admin), look: &mut Look) {
     look(&maya, "page-already-created");
     maya.open(HOME);
     for deed in ["rotate", "revoke"] {
-        let path = maya.ask(&format!("new URL(document.querySelector('[id^={deed}-]').href).pathname"));
+        let path = maya.ask(&format!("new URL(document.querySelector('[id^={deed}-]').form.action).pathname"));
         maya.open(path.as_str().expect("a path"));
         maya.see("Cancel");
         look(&maya, &format!("page-{deed}"));

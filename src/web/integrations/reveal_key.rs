@@ -11,7 +11,10 @@ use crate::{
     actions::create_key::NewKey,
     app::App,
     domain::actor::Admin,
-    web::{htmx::dialog, page::Page},
+    web::{
+        htmx::{dialog, is_htmx},
+        page::Page,
+    },
 };
 
 /// The dialog. What it holds of the secret is wiped when it is dropped; buffers that grew while it was made, and the
@@ -27,13 +30,22 @@ pub struct RevealKeyDialog {
     rotated: Option<String>,
     list_page: i64,
     file_stem: String,
-    env_href: Zeroizing<String>,
-    txt_href: Zeroizing<String>,
-    json_href: Zeroizing<String>,
+    env: Zeroizing<String>,
+    txt: Zeroizing<String>,
+    json: Zeroizing<String>,
+    /// For browsers without scripts; htmx needs none.
+    plain_downloads: Vec<PlainDownload>,
     verify_url: String,
 }
 
 dialog!(RevealKeyDialog);
+
+/// A link that carries its file itself.
+struct PlainDownload {
+    name: String,
+    extension: &'static str,
+    href: Zeroizing<String>,
+}
 
 /// Shows a new secret, once.
 pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, list_page: i64) -> RevealKeyDialog {
@@ -46,6 +58,17 @@ pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, lis
     // Text alone: there is nothing in it that could not be written.
     let mut json = Zeroizing::new(serde_json::to_string_pretty(&download).unwrap_or_default());
     json.push('\n');
+    let file_stem = file_stem(&format!("{} {}", app.config.brand, new.key.name));
+    let plain = |extension, media_type, content: &str| PlainDownload {
+        name: format!("{file_stem}.{extension}"),
+        extension,
+        href: data_url(media_type, content),
+    };
+    let plain_downloads = if is_htmx(request) {
+        Vec::new()
+    } else {
+        vec![plain("env", "text/plain", &env), plain("txt", "text/plain", &txt), plain("json", "application/json", &json)]
+    };
     RevealKeyDialog {
         page: Page::of_settings(app, request, admin, TITLE),
         key_name: new.key.name.to_string(),
@@ -53,10 +76,11 @@ pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, lis
         env_name: format!("{brand}_API_KEY"),
         rotated: new.receipt.as_ref().map(refused_on),
         list_page,
-        file_stem: file_stem(&format!("{} {}", app.config.brand, new.key.name)),
-        env_href: data_url("text/plain", &env),
-        txt_href: data_url("text/plain", &txt),
-        json_href: data_url("application/json", &json),
+        file_stem,
+        env,
+        txt,
+        json,
+        plain_downloads,
         verify_url: format!("{}/v1/keys/verify", app.public_url.as_str()),
     }
 }

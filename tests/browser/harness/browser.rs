@@ -236,7 +236,9 @@ impl Browser {
         self.wait(&format!("to arrive at {path}"), || {
             let url = self.url();
             let here = url.split_once("//").and_then(|(_, rest)| rest.find('/').map(|at| rest[at..].to_owned()));
-            if here.as_deref() == Some(path) { Ok(()) } else { Err(url) }
+            // A form without fields leaves a question mark behind.
+            let here = here.as_deref().map(|here| here.strip_suffix('?').unwrap_or(here));
+            if here == Some(path) { Ok(()) } else { Err(url) }
         });
         self.until("the page to be ready", "document.readyState === 'complete'");
     }

@@ -113,7 +113,7 @@ impl Answer {
     #[track_caller]
     pub fn field(&self, name: &str) -> String {
         let place = if self.is_page() { "main " } else { "" };
-        self.attribute(&format!("{place}input[name={name}]"), "value")
+        self.attribute(&format!("{place}form[method=post] input[name={name}]"), "value")
     }
 
     /// The key that this answer shows; `None` when it shows none.

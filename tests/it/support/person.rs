@@ -181,10 +181,8 @@ impl Person {
 #[track_caller]
 fn shown_key(answer: &Answer) -> Key {
     let secret = answer.secret().expect("the answer shows a key");
-    let download = answer.attribute("a[download$='.json']", "href");
-    let json = download.strip_prefix("data:application/json;charset=utf-8,").expect("a data URL");
-    let json = percent_encoding::percent_decode_str(json).decode_utf8().unwrap();
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let download = answer.attribute("button[data-download$='.json']", "data-content");
+    let json: serde_json::Value = serde_json::from_str(&download).unwrap();
     assert_eq!(json["api_key"], *secret);
     let text = |name: &str| json[name].as_str().unwrap().to_owned();
     Key { id: text("id"), name: text("name"), organization_id: text("organization_id"), secret }

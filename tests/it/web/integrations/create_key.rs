@@ -56,7 +56,7 @@ async fn with_scripts_the_answer_brings_the_list_along() {
     let partials = answer.attributes("hx-partial", "hx-target");
     assert_eq!(partials, ["#key-list", "#key-actions"]);
     assert_eq!(answer.one("#key-list tr.fresh .key-name strong"), "Production API Key");
-    assert_eq!(answer.one("hx-partial[hx-target='#key-actions'] a"), "Create API Key");
+    assert_eq!(answer.one("hx-partial[hx-target='#key-actions'] button"), "Create API Key");
 }
 
 #[tokio::test]
@@ -66,11 +66,14 @@ async fn the_downloads_hold_the_key() {
     let answer = maya.try_create_key("Production API Key").await.expect(200);
     let secret = answer.secret().unwrap();
     let organization_id = maya.get("/settings/integrations").await.one("#organization-id");
-    let content = |extension: &str| {
-        let href = answer.attribute(&format!("a[download$='.{extension}']"), "href");
-        let data = href.split_once(',').unwrap().1.to_owned();
-        percent_encoding::percent_decode_str(&data).decode_utf8().unwrap().into_owned()
-    };
+    let content =
+        |extension: &str| answer.attribute(&format!("button[data-download$='.{extension}']"), "data-content");
+    for extension in ["env", "txt", "json"] {
+        let href = answer.attribute(&format!("a.without-script[download$='.{extension}']"), "href");
+        let data = href.split_once(',').unwrap().1;
+        let plain = percent_encoding::percent_decode_str(data).decode_utf8().unwrap();
+        assert_eq!(plain, content(extension), "the same without scripts");
+    }
     assert_eq!(content("env"), format!("TALVIN_AI_API_KEY={secret}\nTALVIN_AI_ORG_ID={organization_id}\n"));
     assert_eq!(content("txt"), format!("{secret}\n"));
     let json: serde_json::Value = serde_json::from_str(&content("json")).unwrap();
@@ -78,6 +81,15 @@ async fn the_downloads_hold_the_key() {
     assert_eq!(json["organization_id"], *organization_id);
     assert_eq!(json["name"], "Production API Key");
     assert_eq!(answer.attribute("a[download$='.env']", "download"), "talvin-ai-production-api-key.env");
+}
+
+#[tokio::test]
+async fn with_scripts_no_link_carries_the_key() {
+    let app = TestApp::start().await;
+    let answer = app.admin().await.by_htmx().try_create_key("Production API Key").await.expect(200);
+    // Browsers keep the address of what was downloaded.
+    assert!(!answer.has("[href^='data:']"));
+    assert!(answer.has("button[data-download]"));
 }
 
 #[tokio::test]
@@ -141,7 +153,7 @@ async fn accepted_names_come_back_byte_for_byte_and_inert() {
             }
             let page = maya.get("/settings/integrations").await;
             assert!(page.text().contains(&escaped(name)), "{name}");
-            assert_eq!(page.attribute("tbody a[aria-label^=Revoke]", "aria-label"), format!("Revoke {name}"));
+            assert_eq!(page.attribute("tbody button[aria-label^=Revoke]", "aria-label"), format!("Revoke {name}"));
             let revoked = maya.by_htmx().try_revoke(id, 1).await.expect(200);
             let toast = revoked.one(".toast-body");
             assert!(

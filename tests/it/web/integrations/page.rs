@@ -19,8 +19,8 @@ async fn an_empty_list_invites_to_make_the_first_key() {
     assert_eq!(page.one("h1"), "Integrations");
     assert_eq!(page.all("main h2"), ["Organization ID", "API Keys", "Protect your API"]);
     assert_eq!(page.one("#key-list h3"), "Create your first API key");
-    assert_eq!(page.one("#key-list a.primary"), "Create API Key");
-    assert_eq!(page.all("a.primary").len(), 1, "the empty list alone carries the button");
+    assert_eq!(page.one("#key-list button.primary"), "Create API Key");
+    assert_eq!(page.all("main .primary").len(), 1, "the empty list alone carries the button");
     assert!(!page.has("table"));
 }
 
@@ -48,9 +48,9 @@ async fn a_key_is_listed_with_its_maker_its_hint_and_its_day() {
     assert_eq!(page.one("tbody code"), format!("talvin_live_•••• ending in {last_four}"));
     assert_eq!(page.attribute("tbody time", "title"), "2026-11-23 06:11:00 UTC");
     assert_eq!(page.attribute("tbody time", "datetime"), "2026-11-23T06:11:00Z");
-    assert_eq!(page.attributes("tbody a", "aria-label"), ["Rotate Production API Key", "Revoke Production API Key"]);
+    assert_eq!(page.attributes("tbody button", "aria-label"), ["Rotate Production API Key", "Revoke Production API Key"]);
     assert_eq!(page.one(".list-foot p"), "1 key · Revoked keys stay in the audit log");
-    assert_eq!(page.one("#key-actions a"), "Create API Key");
+    assert_eq!(page.one("#key-actions button"), "Create API Key");
     assert!(!page.text().contains(&key.secret));
 }
 
@@ -129,8 +129,8 @@ async fn from_twenty_six_keys_on_there_are_pages() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 26, "each key stands on one page");
-    let rotate = second.attribute("tbody a[aria-label^=Rotate]", "href");
-    assert!(rotate.ends_with("/rotate?page=2"), "{rotate}");
+    assert_eq!(second.attribute("tbody form[action$='/rotate'] input[name=page]", "value"), "2");
+    assert!(!first.has("tbody input[name=page]"));
 }
 
 #[tokio::test]
