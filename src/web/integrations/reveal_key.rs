@@ -67,7 +67,11 @@ pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, lis
     let plain_downloads = if is_htmx(request) {
         Vec::new()
     } else {
-        vec![plain("env", "text/plain", &env), plain("txt", "text/plain", &txt), plain("json", "application/json", &json)]
+        vec![
+            plain("env", "text/plain", &env),
+            plain("txt", "text/plain", &txt),
+            plain("json", "application/json", &json),
+        ]
     };
     RevealKeyDialog {
         page: Page::of_settings(app, request, admin, TITLE),

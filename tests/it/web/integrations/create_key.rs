@@ -66,8 +66,7 @@ async fn the_downloads_hold_the_key() {
     let answer = maya.try_create_key("Production API Key").await.expect(200);
     let secret = answer.secret().unwrap();
     let organization_id = maya.get("/settings/integrations").await.one("#organization-id");
-    let content =
-        |extension: &str| answer.attribute(&format!("button[data-download$='.{extension}']"), "data-content");
+    let content = |extension: &str| answer.attribute(&format!("button[data-download$='.{extension}']"), "data-content");
     for extension in ["env", "txt", "json"] {
         let href = answer.attribute(&format!("a.without-script[download$='.{extension}']"), "href");
         let data = href.split_once(',').unwrap().1;

@@ -48,7 +48,10 @@ async fn a_key_is_listed_with_its_maker_its_hint_and_its_day() {
     assert_eq!(page.one("tbody code"), format!("talvin_live_•••• ending in {last_four}"));
     assert_eq!(page.attribute("tbody time", "title"), "2026-11-23 06:11:00 UTC");
     assert_eq!(page.attribute("tbody time", "datetime"), "2026-11-23T06:11:00Z");
-    assert_eq!(page.attributes("tbody button", "aria-label"), ["Rotate Production API Key", "Revoke Production API Key"]);
+    assert_eq!(
+        page.attributes("tbody button", "aria-label"),
+        ["Rotate Production API Key", "Revoke Production API Key"]
+    );
     assert_eq!(page.one(".list-foot p"), "1 key · Revoked keys stay in the audit log");
     assert_eq!(page.one("#key-actions button"), "Create API Key");
     assert!(!page.text().contains(&key.secret));
