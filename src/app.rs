@@ -21,6 +21,7 @@ use crate::{
     store::{
         Db, StoreError,
         connection::DatabaseUrl,
+        database_file::write_log_again,
         installation,
         migrations::{self, MigrationError},
     },
@@ -169,6 +170,9 @@ pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     };
     let opening = tokio::task::spawn_blocking(move || {
         let mut conn = url.connect().map_err(|error| StartError::Database(url.clone(), error))?;
+        if let DatabaseUrl::Sqlite(path) = &url {
+            write_log_again(&mut conn, path).map_err(|error| StartError::Database(url.clone(), error))?;
+        }
         let ran = migrations::run(&mut conn).map_err(|error| StartError::Migration(url.clone(), error))?;
         if ran > 0 {
             tracing::info!(migrations = ran, database = ?url, "schema brought up to date");

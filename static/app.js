@@ -266,7 +266,10 @@
   document.addEventListener('htmx:response:error', ({ detail: { ctx } }) => {
     const { status, headers } = ctx.response;
     if (status >= 500) {
-      const text = 'Something went wrong on our side and nothing was changed. Please try again.';
+      const text =
+        headers.get('Keystead-Answer') === 'unavailable'
+          ? 'Something went wrong on our side and nothing was changed. Please try again.'
+          : "We don't know whether this was saved. Reload the page to see.";
       fail(text, headers.get('X-Request-Id'));
       refocus(ctx);
     } else if (status === 404 && modal.open && !secret()) {

@@ -50,7 +50,7 @@ pub enum CreateAdminError {
     /// Hashing.
     #[error(transparent)]
     Password(#[from] PasswordFault),
-    /// The database; nothing was changed.
+    /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
     #[error(transparent)]
     Store(StoreError),
 }
@@ -59,7 +59,7 @@ impl From<StoreError> for CreateAdminError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unique => Self::EmailTaken,
-            fault @ StoreError::Fault(..) => Self::Store(fault),
+            other => Self::Store(other),
         }
     }
 }

@@ -48,7 +48,7 @@ pub enum CreateKeyError {
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
-    /// The database; nothing was changed.
+    /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
     #[error(transparent)]
     Store(StoreError),
 }
@@ -58,7 +58,7 @@ impl From<StoreError> for CreateKeyError {
         match error {
             // The one unique value here that can be had twice: of two forms with one name at once, the second.
             StoreError::Unique => Self::NameTaken,
-            fault @ StoreError::Fault(..) => Self::Store(fault),
+            other => Self::Store(other),
         }
     }
 }
@@ -86,7 +86,7 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
     let (organization_id, user_id) = (admin.organization_id().clone(), admin.user_id().clone());
     let (key, epoch) = app
         .db
-        .write(move |conn| {
+        .write_change(move |conn| {
             if !form_tokens::claim(conn, &organization_id, input.form_token.as_str(), now)? {
                 return Err(CreateKeyError::Repeated);
             }
@@ -95,9 +95,9 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
             }
             api_keys::insert(conn, &key, &user_id)?;
             key_secrets::insert(conn, digest, &key.id, now)?;
-            audit_events::insert(conn, &event)?;
-            let epoch = key_changes::record(conn, &key.id)?;
-            Ok((key, epoch))
+            let event = audit_events::insert(conn, &event)?;
+            let recorded = key_changes::record(conn, &key.id, event)?;
+            Ok((key, recorded))
         })
         .await?;
     app.settle(epoch).await;

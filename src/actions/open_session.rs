@@ -50,7 +50,7 @@ pub async fn open_session(
                 at: now,
                 client: signed_in.client,
             };
-            audit_events::insert(conn, &event)
+            audit_events::insert(conn, &event).map(drop)
         })
         .await
 }

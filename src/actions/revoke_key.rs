@@ -31,7 +31,7 @@ pub enum RevokeKeyError {
     /// The form carries a version the key never had.
     #[error("the key never had this version")]
     UnknownVersion(Box<ApiKey>),
-    /// The database; nothing was changed.
+    /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -45,7 +45,7 @@ pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(A
     let admin = admin.clone();
     let (key, epoch) = app
         .db
-        .write(move |conn| {
+        .write_change(move |conn| {
             let organization_id = admin.organization_id();
             let key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RevokeKeyError::NotFound)?;
             match key.may_revoke(input.version) {
@@ -58,9 +58,10 @@ pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(A
             }
             key_secrets::end_all(conn, &key.id, now)?;
             let named = (key.id.clone(), key.name.clone());
-            audit_events::insert(conn, &AuditEvent::of_key(&admin, AuditAction::KeyRevoked, named, now))?;
-            let epoch = key_changes::record(conn, &key.id)?;
-            Ok((key, epoch))
+            let event = AuditEvent::of_key(&admin, AuditAction::KeyRevoked, named, now);
+            let event = audit_events::insert(conn, &event)?;
+            let recorded = key_changes::record(conn, &key.id, event)?;
+            Ok((key, recorded))
         })
         .await?;
     Ok((key, app.receipt(epoch).await))

@@ -41,7 +41,7 @@ pub enum RotateKeyError {
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
-    /// The database; nothing was changed.
+    /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -58,7 +58,7 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
     let admin = admin.clone();
     let (key, epoch) = app
         .db
-        .write(move |conn| {
+        .write_change(move |conn| {
             let organization_id = admin.organization_id();
             let mut key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RotateKeyError::NotFound)?;
             if !form_tokens::claim(conn, organization_id, input.form_token.as_str(), now)? {
@@ -79,10 +79,11 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
             key_secrets::end_all(conn, &key.id, now)?;
             key_secrets::insert(conn, digest, &key.id, now)?;
             let named = (key.id.clone(), key.name.clone());
-            audit_events::insert(conn, &AuditEvent::of_key(&admin, AuditAction::KeyRotated, named, now))?;
+            let event = AuditEvent::of_key(&admin, AuditAction::KeyRotated, named, now);
+            let event = audit_events::insert(conn, &event)?;
             (key.prefix, key.hint, key.version) = (prefix, hint, input.version + 1);
-            let epoch = key_changes::record(conn, &key.id)?;
-            Ok((key, epoch))
+            let recorded = key_changes::record(conn, &key.id, event)?;
+            Ok((key, recorded))
         })
         .await?;
     let receipt = Some(app.receipt(epoch).await);

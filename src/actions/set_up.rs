@@ -28,7 +28,7 @@ pub enum SetUpError {
     /// Hashing.
     #[error(transparent)]
     Password(#[from] PasswordFault),
-    /// The database; nothing was changed.
+    /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
     #[error(transparent)]
     Store(#[from] StoreError),
 }

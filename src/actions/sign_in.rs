@@ -74,7 +74,7 @@ pub async fn sign_in(
                 at: app.clock.now(),
                 client: client.clone(),
             };
-            app.db.write(move |conn| audit_events::insert(conn, &event)).await?;
+            app.db.write(move |conn| audit_events::insert(conn, &event).map(drop)).await?;
             Err(SignInError::Wrong)
         }
     }

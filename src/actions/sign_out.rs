@@ -30,7 +30,7 @@ pub async fn sign_out(app: &App, admin: &Admin) -> Result<(), StoreError> {
                 at: now,
                 client: admin.client().clone(),
             };
-            audit_events::insert(conn, &event)
+            audit_events::insert(conn, &event).map(drop)
         })
         .await
 }

@@ -37,6 +37,8 @@ pub struct Asked {
     pub request_id: String,
     /// Without the query.
     pub path: String,
+    /// Whether it asks for something and changes nothing.
+    pub is_a_read: bool,
     /// Whether htmx asks for a fragment.
     pub is_htmx: bool,
     /// The cookie of the chosen theme.
@@ -62,6 +64,10 @@ fn is_for_programs(path: &str) -> bool {
 /// Gives a failure its body; chosen by the composition root for programs and people.
 pub type ShapeFailure = fn(&App, &Failure, &Asked) -> HttpResponse;
 
+/// The mark of an answer of ours: `ok`, or a failure's code. What comes without it was said by somebody in between, a proxy
+/// or a sign-on portal, who does not know what was changed; `app.js` believes none of that.
+pub const KEYSTEAD_ANSWER: HeaderName = HeaderName::from_static("keystead-answer");
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything is refused that the pages do not need: no inline script or style, no foreign host, no frames, and only
@@ -84,6 +90,7 @@ pub async fn envelope(
     let asked = Asked {
         request_id: new_request_id(),
         path: request.path().to_owned(),
+        is_a_read: request.method().is_safe(),
         is_htmx: is_htmx(request.headers()),
         theme: request.cookie("theme").as_ref().map(Cookie::value).map(str::to_owned),
     };
@@ -106,6 +113,10 @@ pub async fn envelope(
             if let Some(failure) = unshaped_failure(response.response()) {
                 let shaped = shape_failure(&app, **shape, &failure, &asked, response.headers());
                 response = response.into_response(shaped);
+            }
+            let headers = response.headers_mut();
+            if !headers.contains_key(KEYSTEAD_ANSWER) {
+                headers.insert(KEYSTEAD_ANSWER, HeaderValue::from_static("ok"));
             }
             finish(response.response_mut(), &app, Some(&asked.request_id));
             Ok(response)
@@ -174,7 +185,9 @@ fn unshaped_failure(response: &HttpResponse<BoxBody>) -> Option<Failure> {
 }
 
 fn shape_failure(app: &App, shape: ShapeFailure, failure: &Failure, asked: &Asked, before: &HeaderMap) -> HttpResponse {
-    let mut shaped = shape(app, failure, asked);
+    let failure = if asked.is_a_read { failure.clone().of_a_read() } else { failure.clone() };
+    let mut shaped = shape(app, &failure, asked);
+    shaped.headers_mut().insert(KEYSTEAD_ANSWER, HeaderValue::from_static(failure.code));
     if let Some(allow) = before.get(header::ALLOW) {
         shaped.headers_mut().insert(header::ALLOW, allow.clone());
     }

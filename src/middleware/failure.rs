@@ -8,8 +8,14 @@ use crate::{
     store::{Fault, StoreError},
 };
 
-/// What is said of a 5xx, word for word (it is true because every change is one transaction).
+/// What is said of a fault that has certainly changed nothing (every change is one transaction).
 pub const NOTHING_CHANGED: &str = "Something went wrong on our side and nothing was changed. Please try again.";
+/// What is said where that is not certain, word for word.
+pub const OUTCOME_UNKNOWN: &str = "We don't know whether this was saved. Reload the page to see.";
+/// The `code` of that.
+const OUTCOME_UNKNOWN_CODE: &str = "outcome_unknown";
+
+const TELL_THE_OPERATOR: &str = "If it happens again, tell whoever runs this server the request ID.";
 
 /// What went wrong, in words for whoever asked.
 #[derive(Clone, Debug)]
@@ -42,15 +48,27 @@ impl Failure {
     pub fn of_store(error: &StoreError) -> Self {
         tracing::error!(%error, "the database failed");
         let advice = match error {
+            StoreError::Unknown(_) => return Self::unknown(),
             StoreError::Fault(Fault::Busy, _) => "The database is busy; wait a few seconds.",
             StoreError::Fault(Fault::Full, _) => "The server's disk is full; whoever runs this server must make room.",
             StoreError::Fault(Fault::Unreachable, _) => "The database can't be reached; wait a minute.",
-            _ => "If it happens again, tell whoever runs this server the request ID.",
+            _ => TELL_THE_OPERATOR,
         };
         Self::fault(advice)
     }
 
-    /// Any other fault of ours.
+    /// A fault after which a change may be made or not.
+    pub fn unknown() -> Self {
+        let heading = "We don't know whether this was saved";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, OUTCOME_UNKNOWN_CODE, heading, OUTCOME_UNKNOWN)
+    }
+
+    /// Of a request that only reads there is nothing to be in doubt about.
+    pub fn of_a_read(self) -> Self {
+        if self.code == OUTCOME_UNKNOWN_CODE { Self::fault(TELL_THE_OPERATOR) } else { self }
+    }
+
+    /// Any other fault of ours that has certainly changed nothing.
     pub fn fault(advice: &str) -> Self {
         let message = format!("{NOTHING_CHANGED} {advice}");
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
@@ -73,9 +91,7 @@ impl Failure {
                 "Too much data",
                 "At most 16 KiB can be sent at once. Send less and try again.",
             ),
-            status if status.is_server_error() => {
-                Self::fault("If it happens again, tell whoever runs this server the request ID.")
-            }
+            status if status.is_server_error() => Self::unknown(),
             status => Self::new(
                 status,
                 "bad_request",
@@ -87,9 +103,8 @@ impl Failure {
 
     /// The session could not be read or written: before the deed, or after it.
     pub fn of_session() -> Self {
-        let message = "Something went wrong on our side with your session. Reload the page to see whether your change \
-            was saved, and sign in again if you are asked to.";
-        Self { message: message.to_owned(), ..Self::fault("") }
+        let message = format!("Something went wrong on our side with your session. {OUTCOME_UNKNOWN}");
+        Self { message, ..Self::unknown() }
     }
 
     /// Too often; the seconds to wait.
@@ -111,7 +126,7 @@ impl Failure {
             }
             PasswordFault::Failed(error) => {
                 tracing::error!(%error, "password hashing failed");
-                Self::of_status(StatusCode::SERVICE_UNAVAILABLE)
+                Self::fault(TELL_THE_OPERATOR)
             }
         }
     }

@@ -8,8 +8,9 @@ use crate::domain::{
     ids::EventId,
 };
 
-/// Adds an event.
-pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<(), StoreError> {
+/// Adds an event; returns the id by which it is found again.
+pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<EventId, StoreError> {
+    let id = EventId::generate(event.at);
     let (actor_kind, actor_id, actor_name) = match &event.actor {
         AuditActor::User(id, name) => ("user", Some(id.as_str()), Some(name.as_str())),
         AuditActor::CommandLine => ("command_line", None, None),
@@ -17,7 +18,7 @@ pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<(), StoreError> {
     };
     diesel::insert_into(audit_events::table)
         .values((
-            audit_events::id.eq(EventId::generate(event.at).as_str()),
+            audit_events::id.eq(id.as_str()),
             audit_events::organization_id.eq(event.organization_id.as_ref().map(|id| id.as_str())),
             audit_events::at.eq(Millis::from(event.at)),
             audit_events::action.eq(event.action.as_str()),
@@ -33,5 +34,11 @@ pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<(), StoreError> {
             audit_events::request_id.eq(event.client.request_id.as_deref()),
         ))
         .execute(conn)?;
-    Ok(())
+    Ok(id)
+}
+
+/// Whether an event is there.
+pub fn exists(conn: &mut Conn, id: &EventId) -> Result<bool, StoreError> {
+    let found = audit_events::table.find(id.as_str()).select(audit_events::id).first::<String>(conn).optional()?;
+    Ok(found.is_some())
 }

@@ -1,11 +1,15 @@
 //! Notices when the SQLite file is gone.
 
 use std::{
-    os::unix::fs::MetadataExt,
+    fs::OpenOptions,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
-use super::{StoreError, error::Fault};
+use super::{Conn, StoreError, error::Fault, transaction::in_transaction};
+
+/// `sysexits.h`: an error occurred while doing I/O on some file.
+const EX_IOERR: i32 = 74;
 
 /// The file SQLite was opened on.
 ///
@@ -37,6 +41,46 @@ impl DatabaseFile {
             Ok(_) => fault(format!("{} was replaced while the server ran; restart it", self.path.display())),
             Err(error) => fault(format!("{}: {error}", self.path.display())),
         }
+    }
+}
+
+/// Ends the process after a commit that SQLite could not write or sync: the log may hold it in the kernel's memory and not
+/// on the disk, and the next fsync would say "done" all the same. Nothing is acknowledged from here on; the next start reads
+/// what the file holds.
+pub fn end_process(words: &str) -> ! {
+    const WHY: &str = "the database could not be written to the disk, so it is not known whether the last change was \
+        saved; keystead ends, and decides from the file when it is started again";
+    tracing::error!(error = words, "{WHY}");
+    std::process::exit(EX_IOERR)
+}
+
+/// Writes SQLite's log once more, as it is, and syncs it. After an fsync that failed, the kernel shows what it could not
+/// write as if it were on the disk, and never tries again: a change found in such a log would be lost with the power.
+///
+/// In a transaction, so that no other process writes to the log meanwhile.
+///
+/// # Errors
+/// When the log cannot be read, written or synced.
+pub fn write_log_again(conn: &mut Conn, path: &Path) -> Result<(), StoreError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    in_transaction(conn, |_| rewrite(Path::new(&log)).map_err(|e| StoreError::Fault(Fault::Unreachable, e.to_string())))
+}
+
+fn rewrite(path: &Path) -> std::io::Result<()> {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(&mut buffer, at)?;
+        if read == 0 {
+            return file.sync_all();
+        }
+        file.write_all_at(&buffer[..read], at)?;
+        at += read as u64;
     }
 }
 

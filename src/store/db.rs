@@ -1,26 +1,30 @@
 //! The pool, and the doors through which every statement goes.
 
-use std::{sync::Arc, time::Duration};
-
-use diesel::{
-    connection::TransactionManager,
-    prelude::*,
-    r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection},
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
+
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     StoreError,
     connection::{Conn, DatabaseUrl},
-    database_file::DatabaseFile,
-    dialect,
+    database_file::{self, DatabaseFile},
     error::Fault,
+    key_changes::{self, Recorded},
+    transaction::{self, Ended},
 };
+use crate::domain::key_record::Epoch;
 
 /// How long a request waits for a free connection.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a writer waits for the one before it.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to look for what became of a COMMIT that was not answered: a restart of Postgres, but not a person's patience.
+const LOOK_FOR: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 struct Manager(DatabaseUrl);
@@ -154,9 +158,44 @@ impl Db {
     /// Runs `work` in one transaction: all of it happens, or none.
     ///
     /// # Errors
-    /// Whatever `work` fails with, or a [`StoreError`] when there is no connection or the commit fails. In each case
-    /// the transaction is rolled back.
+    /// Whatever `work` fails with, or a [`StoreError`] when there is no connection or the commit fails; then nothing was
+    /// changed, unless it is [`StoreError::Unknown`].
     pub async fn write<T, E>(&self, work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.write_and_look(work, |_, words| Err(StoreError::Unknown(words))).await
+    }
+
+    /// Runs `work`, which changes keys, in one transaction. Where the answer to COMMIT is lost, it is looked up on another
+    /// connection whether the change was made: a key's only secret must not depend on one packet.
+    ///
+    /// # Errors
+    /// As [`Db::write`]; unknown only when no database answers for some seconds.
+    pub async fn write_change<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn) -> Result<(T, Recorded), E> + Send + 'static,
+    ) -> Result<(T, Epoch), E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let db = self.clone();
+        let look = move |(value, recorded): (T, Recorded), words| match db.look_for(&recorded) {
+            Some(true) => Ok((value, recorded)),
+            Some(false) => Err(StoreError::Fault(Fault::Unreachable, words)),
+            None => Err(StoreError::Unknown(words)),
+        };
+        let (value, recorded) = self.write_and_look(work, look).await?;
+        Ok((value, recorded.epoch))
+    }
+
+    async fn write_and_look<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,
+        look: impl FnOnce(T, String) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -168,37 +207,39 @@ impl Db {
             // Held by the thread, not by the request: who hangs up does not let a second writer in.
             let _turn = turn;
             let mut conn = db.connection()?;
-            in_transaction(&mut conn, work)
+            let ended = transaction::run(&mut conn, work);
+            drop(conn);
+            match ended {
+                Ended::Done(value) => Ok(value),
+                Ended::NotDone(error) => Err(error),
+                Ended::Unknown(_, words) if db.file.is_some() => database_file::end_process(&words),
+                Ended::Unknown(value, words) => {
+                    tracing::warn!(error = words, "a COMMIT was not answered");
+                    Ok(look(value, words)?)
+                }
+            }
         })
         .await
     }
-}
 
-/// One transaction on a connection at hand: committed if `work` succeeds, rolled back if not.
-///
-/// # Errors
-/// As [`Db::write`].
-pub fn in_transaction<T, E>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
-where
-    E: From<StoreError>,
-{
-    type Transactions = <Conn as Connection>::TransactionManager;
-    dialect::begin_write(conn).map_err(StoreError::from)?;
-    match work(conn) {
-        Ok(value) => match Transactions::commit_transaction(conn) {
-            Ok(()) => Ok(value),
-            Err(error) => {
-                // SQLite keeps the transaction open when a commit fails on a full disk. A connection that cannot even
-                // roll back is thrown away by the pool.
-                let _ = Transactions::rollback_transaction(conn);
-                Err(StoreError::from(error).into())
+    /// Whether a change whose COMMIT was not answered was made; `None` when nobody says so in time.
+    fn look_for(&self, recorded: &Recorded) -> Option<bool> {
+        let begun = Instant::now();
+        loop {
+            let found = self.url.connect().and_then(|mut conn| {
+                transaction::in_transaction(&mut conn, |conn| key_changes::was_recorded(conn, recorded))
+            });
+            match found {
+                Ok(was_made) => {
+                    tracing::warn!(was_made, "what became of it was looked up");
+                    return Some(was_made);
+                }
+                Err(error) if begun.elapsed() > LOOK_FOR => {
+                    tracing::error!(%error, "nobody knows whether a change was saved");
+                    return None;
+                }
+                Err(_) => std::thread::sleep(LOOK_AGAIN),
             }
-        },
-        Err(error) => {
-            if let Err(rollback) = Transactions::rollback_transaction(conn) {
-                tracing::warn!(%rollback, "a transaction could not be rolled back; its connection is dropped");
-            }
-            Err(error)
         }
     }
 }
@@ -210,7 +251,9 @@ where
 {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(StoreError::Fault(Fault::Other, format!("database work stopped: {error}")).into()),
+        // Not even begun, as the server stops.
+        Err(error) if error.is_cancelled() => Err(StoreError::Fault(Fault::Other, error.to_string()).into()),
+        Err(error) => Err(StoreError::Unknown(format!("database work stopped: {error}")).into()),
     }
 }
 

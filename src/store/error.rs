@@ -2,7 +2,9 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
-/// A statement or transaction that was not carried out.
+use super::Conn;
+
+/// A statement or transaction that was not carried out, or of which that is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A row with this unique value exists already: a race that somebody else won.
@@ -11,6 +13,9 @@ pub enum StoreError {
     /// The database could not do its work. Nothing was changed.
     #[error("{0}: {1}")]
     Fault(Fault, String),
+    /// COMMIT was sent and its answer is missing: everything was changed, or nothing.
+    #[error("whether the change was saved is not known: {0}")]
+    Unknown(String),
 }
 
 /// Kinds of fault, by their remedy.
@@ -51,6 +56,34 @@ impl From<DieselError> for StoreError {
             _ => sort_by_words(&words),
         };
         Self::Fault(fault, words)
+    }
+}
+
+/// Whether a failed COMMIT has certainly changed nothing.
+///
+/// On Postgres: only where the server itself refused it, for a constraint or another transaction. Everything else may be a
+/// connection that broke after the server had committed, also in a pooler between. SQLite has a full disk and a lock
+/// before it has written the frame that commits; after any other error a part of the log is written that may commit.
+pub fn is_certainly_not_committed(conn: &Conn, error: &DieselError) -> bool {
+    use DatabaseErrorKind as Kind;
+    let is_sqlite = matches!(conn, Conn::Sqlite(_));
+    let (kind, information) = match error {
+        DieselError::RollbackErrorOnCommit { commit_error, .. } => {
+            return is_certainly_not_committed(conn, commit_error);
+        }
+        DieselError::DatabaseError(kind, information) => (kind, information),
+        // Diesel itself refused to send it. On Postgres it says so of a broken connection too.
+        _ => return is_sqlite,
+    };
+    match kind {
+        Kind::UniqueViolation
+        | Kind::ForeignKeyViolation
+        | Kind::NotNullViolation
+        | Kind::CheckViolation
+        | Kind::RestrictViolation
+        | Kind::ExclusionViolation
+        | Kind::SerializationFailure => true,
+        _ => is_sqlite && matches!(sort_by_words(information.message()), Fault::Busy | Fault::Full),
     }
 }
 

@@ -3,26 +3,46 @@
 use diesel::prelude::*;
 
 use super::{
-    Conn, StoreError, dialect,
+    Conn, StoreError, audit_events, dialect,
     schema::{key_changes, key_epoch},
 };
-use crate::domain::{ids::KeyId, key_record::Epoch};
+use crate::domain::{
+    ids::{EventId, KeyId},
+    key_record::Epoch,
+};
 
 /// The one row of `key_epoch`.
 const ONLY: i64 = 1;
 /// Changes kept for nodes that were away; a node that missed more reads everything again.
 const KEPT: i64 = 100_000;
 
-/// Notes that a key changed. To be called last in the transaction of the change: from here until the commit every other
+/// A change of a key in a transaction that is not committed yet.
+pub struct Recorded {
+    /// Its number, once it is committed.
+    pub epoch: Epoch,
+    /// No other change has this one, also if it takes the same epoch because this one was rolled back.
+    event: EventId,
+}
+
+/// Notes that a key changed, as this event tells. To be called last in the transaction of the change: from here until the commit every other
 /// change waits, which makes the order of epochs the order of commits.
-pub fn record(conn: &mut Conn, key_id: &KeyId) -> Result<Epoch, StoreError> {
+pub fn record(conn: &mut Conn, key_id: &KeyId, event: EventId) -> Result<Recorded, StoreError> {
     diesel::update(key_epoch::table.find(ONLY)).set(key_epoch::value.eq(key_epoch::value + 1)).execute(conn)?;
     let Epoch(epoch) = current(conn)?;
     diesel::insert_into(key_changes::table)
         .values((key_changes::epoch.eq(epoch), key_changes::key_id.eq(key_id.as_str())))
         .execute(conn)?;
     dialect::notify_followers(conn)?;
-    Ok(Epoch(epoch))
+    Ok(Recorded { epoch: Epoch(epoch), event })
+}
+
+/// Whether a change was committed; asked on another connection when the one that made it broke.
+///
+/// The transaction that recorded it held the lock of the epoch's row and keeps it until it ends, so whoever has the lock
+/// sees what became of it, for good. On a standby, which cannot lock, this fails.
+pub fn was_recorded(conn: &mut Conn, recorded: &Recorded) -> Result<bool, StoreError> {
+    diesel::update(key_epoch::table.find(ONLY)).set(key_epoch::value.eq(key_epoch::value)).execute(conn)?;
+    audit_events::exists(conn, &recorded.event)
 }
 
 /// The epoch of the last change that was committed.

@@ -3,18 +3,19 @@
 #[macro_use]
 mod dialect;
 mod columns;
-mod database_file;
 mod error;
 mod pg_patience;
 mod planned;
 mod pure_pg;
 mod schema;
+mod transaction;
 mod usage_reads;
 mod usage_rows;
 
 pub mod api_keys;
 pub mod audit_events;
 pub mod connection;
+pub mod database_file;
 pub mod db;
 pub mod form_tokens;
 pub mod installation;
@@ -30,5 +31,6 @@ pub mod sessions;
 pub mod users;
 
 pub use connection::Conn;
-pub use db::{Db, in_transaction};
+pub use db::Db;
 pub use error::{Fault, StoreError};
+pub use transaction::in_transaction;

@@ -2,7 +2,10 @@
 //!
 //! Every pop-up is also a page: without `HX-Request` the same template is rendered whole.
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{StatusCode, header::HeaderValue},
+};
 use askama::Template;
 
 use super::page::{Toast, ToastFragment};
@@ -112,12 +115,14 @@ fn html(status: StatusCode) -> HttpResponseBuilder {
 fn rendered(text: askama::Result<String>) -> Result<String, Failure> {
     text.map_err(|error| {
         tracing::error!(%error, "a template failed");
-        Failure::fault("")
+        // Perhaps the answer of a change that is made.
+        Failure::unknown()
     })
 }
 
-/// Tells programs what the page tells people: how long to wait.
-pub fn copy_retry_after(answer: &mut HttpResponse, failure: &Failure) {
+/// Tells programs what the page tells people: which failure it is, and how long to wait.
+pub fn copy_failure(answer: &mut HttpResponse, failure: &Failure) {
+    answer.headers_mut().insert(envelope::KEYSTEAD_ANSWER, HeaderValue::from_static(failure.code));
     if let Some(seconds) = failure.retry_after {
         answer.headers_mut().insert(actix_web::http::header::RETRY_AFTER, seconds.into());
     }

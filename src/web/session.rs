@@ -76,7 +76,7 @@ impl Owner {
 pub fn begin(session: &Session, signed_in: SignedIn) -> Result<(), Failure> {
     session.clear();
     session.renew();
-    session.insert(OWNER, Owner::from(signed_in)).map_err(|_| Failure::fault(""))
+    session.insert(OWNER, Owner::from(signed_in)).map_err(|_| Failure::unknown())
 }
 
 /// Keeps a toast for the next page, across a redirect.

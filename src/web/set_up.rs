@@ -153,7 +153,7 @@ async fn submit(
     let again = |failure: Failure| {
         let alert = Some(failure.message_with_id(&request));
         let mut answer = htmx::page(failure.status, &form.page(&app, &request, &Errors::default(), alert))?;
-        htmx::copy_retry_after(&mut answer, &failure);
+        htmx::copy_failure(&mut answer, &failure);
         Ok(answer)
     };
     match result {

@@ -91,7 +91,7 @@ async fn submit(
     let page = Page::plain(&app, &request, "Sign in");
     let alert = Some(failure.message_with_id(&request));
     let mut answer = htmx::page(failure.status, &SignInPage { page, return_to, email, alert, notice: None })?;
-    htmx::copy_retry_after(&mut answer, &failure);
+    htmx::copy_failure(&mut answer, &failure);
     Ok(answer)
 }
 

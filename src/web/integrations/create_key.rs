@@ -123,7 +123,7 @@ async fn create(app: &App, request: &HttpRequest, admin: &Admin, form: CreateKey
             let failure = Failure::of_store(&error);
             let complaint = Complaint::Form(failure.message_with_id(request));
             let mut answer = again(app, request, admin, failure.status, form, complaint)?;
-            htmx::copy_retry_after(&mut answer, &failure);
+            htmx::copy_failure(&mut answer, &failure);
             Ok(answer)
         }
     }

@@ -1,7 +1,9 @@
 //! What is in the database, and what happens when it cannot do its work.
 
 mod audit;
+mod failed_sync;
 mod key_usage;
+mod lost_commits;
 mod postgres_faults;
 mod postgres_wire;
 mod secrecy;

@@ -38,7 +38,10 @@ async fn terminated_connections_cost_at_most_one_answer_each() {
         if answer.status == 200 {
             break;
         }
-        assert_says(&answer.expect(503), "The database can't be reached");
+        // The session is read first, and what reads it knows of no change.
+        if !answer.text().contains("with your session") {
+            assert_says(&answer.expect(503), "The database can't be reached");
+        }
         faults += 1;
         assert!(faults <= 8, "more answers were lost than the pool has connections");
     }
@@ -58,16 +61,20 @@ async fn connections_terminated_under_load_make_no_half_key() {
             terminate_all(&app);
         }
     });
-    let mut shown = 0;
+    let (mut shown, mut unknown) = (0, 0);
     for answer in &answers {
-        assert!(matches!(answer.status, 200 | 303 | 503), "{}", answer.text());
+        match (answer.status, answer.header("keystead-answer")) {
+            (200, _) | (503, "unavailable") => {}
+            (503, "outcome_unknown") => unknown += 1,
+            _ => panic!("{}", answer.text()),
+        }
         if let Some(secret) = answer.secret() {
             shown += 1;
             assert_eq!(app.verify(&secret).await, "VALID");
         }
     }
     let made = app.count("api_keys").await;
-    assert!(made >= shown);
+    assert!((shown..=shown + unknown).contains(&made), "{made} made, {shown} shown, {unknown} unknown");
     assert_eq!(app.count("key_secrets").await, made);
     assert_eq!(app.count("audit_events WHERE action = 'key.created'").await, made);
     assert_eq!(app.count("form_tokens").await, made);

@@ -33,6 +33,7 @@ mod clock;
 mod database;
 mod person;
 mod snapshot;
+mod wire;
 
 pub use answer::Answer;
 pub use app::{AuditRow, TestApp};
@@ -41,6 +42,7 @@ pub use clock::TestClock;
 pub use database::{TestDatabase, on_own_thread};
 pub use person::{Key, PASSWORD, Person, form_token};
 pub use snapshot::assert_snapshot;
+pub use wire::{Lost, Wire};
 
 /// The text with everything in it that is random or new each time replaced, so that two answers can be compared.
 pub fn without_request_ids(text: &str) -> String {

@@ -1,0 +1,60 @@
+//! An fsync that fails, on SQLite whatever the rest of the suite runs on: nothing is acknowledged after it. The process says
+//! why and ends, and the next start decides from the file.
+
+use std::{path::PathBuf, process::Command};
+
+use reqwest::Method;
+
+use crate::support::{Binary, Key, Person, form_token};
+
+const KEYS: &str = "/settings/integrations/keys";
+
+/// The real program, whose syncs of the log fail while the returned file exists.
+fn binary() -> (Binary, PathBuf) {
+    let binary = Binary::on_sqlite();
+    let (library, switch) = (binary.folder().join("failing_sync.so"), binary.folder().join("fail"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/store/failing_sync.c");
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(made.expect("a C compiler, which building needs too").success());
+    let binary = binary.with("LD_PRELOAD", library.to_str().unwrap()).with("FAIL_SYNC", switch.to_str().unwrap());
+    (binary, switch)
+}
+
+/// Whether there was an answer.
+async fn is_answered(maya: &Person, path: &str, fields: &[(&str, &str)]) -> bool {
+    maya.request(Method::POST, path).form(fields).send().await.is_ok()
+}
+
+#[tokio::test]
+async fn no_change_is_acknowledged_after_a_failed_sync() {
+    let (binary, switch) = binary();
+    let mut server = binary.serve();
+    let maya = server.set_up().await;
+    let key: Key = maya.create_key("Production").await;
+    let (revoke, idem) = (format!("{KEYS}/{}/revoke", key.id), form_token());
+    let new = [("name", "Staging"), ("idem", &*idem)];
+    for (path, fields) in [(KEYS, &new[..]), (&revoke, &[("version", "1")])] {
+        let maya = server.anonymous();
+        maya.sign_in("maya@acme.example", crate::support::PASSWORD).await;
+        std::fs::write(&switch, "").unwrap();
+        assert!(!is_answered(&maya, path, fields).await, "{path} was answered");
+        let end = server.wait();
+        assert_eq!(end.code, Some(74), "{end:?}");
+        assert!(end.stderr.contains("it is not known whether the last change was saved; keystead ends"), "{end:?}");
+
+        // As long as the disk fails, nothing is read from what may not be on it.
+        let refused = binary.run(&["serve"]);
+        assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
+        assert!(refused.stderr.contains("cannot open the database"), "{refused:?}");
+        std::fs::remove_file(&switch).unwrap();
+        server = binary.serve();
+    }
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", crate::support::PASSWORD).await;
+    let code = server.anonymous().post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await.json();
+    // The kernel had written what it could not sync, so here the file holds both changes.
+    assert_eq!(code["code"], "REVOKED");
+    assert_eq!(maya.listed().await, ["Staging"]);
+    maya.post(KEYS, &new).await.expect(409);
+    server.stop().succeeded();
+}

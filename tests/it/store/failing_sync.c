@@ -1,0 +1,29 @@
+// Loaded before the C library: while the file $FAIL_SYNC exists, every fsync of SQLite's log fails with EIO.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int fails(int fd) {
+    char link[64], path[PATH_MAX + 1];
+    const char *on = getenv("FAIL_SYNC");
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, PATH_MAX);
+    if (!on || length < 4 || memcmp(path + length - 4, "-wal", 4) || access(on, F_OK)) return 0;
+    errno = EIO;
+    return 1;
+}
+
+int fsync(int fd) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
+    return fails(fd) ? -1 : real(fd);
+}
+
+int fdatasync(int fd) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fdatasync");
+    return fails(fd) ? -1 : real(fd);
+}

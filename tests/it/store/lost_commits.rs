@@ -1,0 +1,147 @@
+//! The wire to Postgres breaks while a transaction commits: done, not done and unknown are told apart, and each is said as
+//! what it is. On SQLite there is no wire; `failed_sync.rs` has its third outcome.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use keystead::middleware::failure::{NOTHING_CHANGED, OUTCOME_UNKNOWN};
+
+use crate::support::{Answer, Key, Lost, PASSWORD, Person, TestApp, TestDatabase, Wire, form_token, on_own_thread};
+
+/// Sent in every transaction that changes a key, and in no other.
+const CHANGE: &str = "NOTIFY";
+
+async fn app_on_a_wire() -> Option<(TestApp, Wire, Person)> {
+    let database = TestDatabase::postgres()?;
+    let url = database.url().expect("a URL");
+    let wire = Wire::to(&url);
+    let url = wire.url(&url);
+    let app = TestApp::start_on(database, |settings| settings.database_url = Some(url)).await;
+    let maya = app.admin().await;
+    Some((app, wire, maya))
+}
+
+#[track_caller]
+fn assert_nothing_changed(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains(NOTHING_CHANGED), "{}", answer.text());
+}
+
+#[track_caller]
+fn assert_unknown(answer: &Answer) {
+    let text = answer.text().replace("&#39;", "'");
+    assert_eq!(answer.status, 503, "{text}");
+    assert!(text.contains(OUTCOME_UNKNOWN), "{text}");
+    assert!(!text.contains("othing was changed"), "{text}");
+    assert_eq!(answer.header("keystead-answer"), "outcome_unknown");
+    assert_eq!(answer.header("retry-after"), "", "nobody is to send it again unseen");
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_is_looked_up_and_acknowledged() {
+    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    for person in [maya.clone(), maya.by_htmx()] {
+        wire.lose(Lost::Answer, CHANGE);
+        let created = person.try_create_key("Production").await.expect(200);
+        let first = created.secret().expect("the key is shown");
+        let id = app.lines("SELECT id AS line FROM api_keys WHERE revoked_at IS NULL").await.remove(0);
+        wire.lose(Lost::Answer, CHANGE);
+        let second = person.try_rotate(&id, 1).await.expect(200).secret().expect("the new key is shown");
+        assert_eq!(app.verify(&first).await, "ROTATED");
+        assert_eq!(app.verify(&second).await, "VALID");
+        wire.lose(Lost::Answer, CHANGE);
+        let revoked = person.try_revoke(&id, 2).await;
+        assert!(matches!(revoked.status, 200 | 303), "{}", revoked.text());
+        assert_eq!(app.verify(&second).await, "REVOKED");
+    }
+    assert_eq!(wire.lost(), 6);
+    let actions = app.audited().await.into_iter().filter(|action| action.starts_with("key.")).collect::<Vec<_>>();
+    assert_eq!(actions, ["key.created", "key.rotated", "key.revoked"].repeat(2));
+}
+
+#[tokio::test]
+async fn a_change_whose_commit_never_arrived_has_changed_nothing() {
+    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let key = maya.create_key("Production").await;
+    let idem = form_token();
+    wire.lose(Lost::Commit, CHANGE);
+    assert_nothing_changed(&maya.try_create_key("Staging").await);
+    wire.lose(Lost::Commit, CHANGE);
+    assert_nothing_changed(&maya.try_rotate_with(&key.id, 1, &idem).await);
+    wire.lose(Lost::Commit, CHANGE);
+    assert_nothing_changed(&maya.try_revoke(&key.id, 1).await);
+    assert_eq!(wire.lost(), 3);
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    assert_eq!(maya.listed().await, ["Production"]);
+    maya.try_rotate_with(&key.id, 1, &idem).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_still_under_way_is_waited_for() {
+    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let key = maya.create_key("Production").await;
+    let mut other = app.database.connect();
+    let slow =
+        "CREATE FUNCTION slow() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END' LANGUAGE plpgsql;
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON key_changes DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION slow()";
+    on_own_thread(move || other.batch_execute(slow).unwrap());
+    wire.lose(Lost::Wait, CHANGE);
+    let answer = maya.try_revoke(&key.id, 1).await;
+    assert_eq!(wire.lost(), 1);
+    answer.expect(303);
+    assert_eq!(app.verify(&key.secret).await, "REVOKED");
+}
+
+/// Each deed with a database that is gone after its COMMIT, for longer than anybody looks.
+async fn with_no_database(app: &TestApp, wire: &Wire, deed: impl Future<Output = Answer>) -> Answer {
+    wire.lose_and_stay_down(Lost::Answer, CHANGE);
+    let answer = deed.await;
+    wire.mend();
+    // The follower and the pool find back by themselves.
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while app.anonymous().get("/readyz").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it recovers");
+    answer
+}
+
+async fn key_of(maya: &Person) -> Key {
+    let key = maya.create_key("Production").await;
+    maya.create_key("Staging").await;
+    key
+}
+
+#[tokio::test]
+async fn what_nobody_can_find_out_is_said_to_be_unknown() {
+    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let key = key_of(&maya).await;
+    let htmx = maya.by_htmx();
+    assert_unknown(&with_no_database(&app, &wire, htmx.try_rotate(&key.id, 1)).await);
+    assert_eq!(app.verify(&key.secret).await, "ROTATED", "here it was made");
+    let page = with_no_database(&app, &wire, maya.try_revoke(&key.id, 2)).await;
+    assert_unknown(&page);
+    assert_eq!(page.one("h1"), "We don't know whether this was saved");
+    let idem = form_token();
+    let fields = [("name", "Laptop"), ("idem", &*idem)];
+    let form = with_no_database(&app, &wire, maya.post("/settings/integrations/keys", &fields)).await;
+    assert_unknown(&form);
+    assert!(form.alert().contains("Request ID: req_"));
+    assert_eq!((form.field("name"), form.field("idem")), ("Laptop".to_owned(), idem.clone()), "sent again it is known");
+    maya.post("/settings/integrations/keys", &fields).await.expect(409);
+    let mut listed = maya.listed().await;
+    listed.sort();
+    assert_eq!(listed, ["Laptop", "Staging"]);
+}
+
+#[tokio::test]
+async fn a_sign_in_whose_commit_is_lost_claims_nothing() {
+    let Some((app, wire, _)) = app_on_a_wire().await else { return };
+    let visitor = app.anonymous();
+    wire.lose(Lost::Answer, "session.signed_in");
+    assert_unknown(&visitor.try_sign_in("maya@acme.example", PASSWORD).await);
+    assert_eq!(wire.lost(), 1);
+}
