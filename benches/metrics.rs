@@ -15,11 +15,8 @@ use keystead::{
     actions::verify_key::verify_key,
     app::{App, AppState},
     clock::SystemClock,
-    config::{Config, DatabaseUrl, PublicUrl, Safeguards},
-    domain::{
-        name::Name,
-        secret::{KeyPrefix, Secret},
-    },
+    config::{PublicUrl, Settings},
+    domain::secret::{KeyPrefix, Secret},
     key_index::Caller,
     metrics::Endpoint,
     server::mount,
@@ -89,19 +86,12 @@ async fn main() {
 }
 
 async fn open(folder: &Path, has_metrics: bool) -> App {
-    let config = Config {
-        listen: Vec::new(),
-        metrics_listen: has_metrics.then(Vec::new),
-        public_url: None,
-        database: DatabaseUrl::Sqlite(folder.join("keystead.db")),
-        data_dir: folder.to_owned(),
-        pepper_file: folder.join("pepper"),
-        brand: Name::parse("Talvin AI").unwrap(),
-        key_prefix: KeyPrefix::parse("talvin_live").unwrap(),
-        trusted_proxies: Vec::new(),
-        lease: Duration::from_secs(10),
-        safeguards: Safeguards { lease: true, notifications: true },
-    };
+    let mut settings = Settings::default();
+    settings.data_dir = folder.to_str().expect("UTF-8").to_owned();
+    if has_metrics {
+        settings.metrics_listen = "127.0.0.1:0".to_owned();
+    }
+    let config = settings.check().unwrap();
     let app = AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
     while !app.lease.is_held(app.clock.since_boot()) {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -17,8 +17,8 @@ use keystead::{
     actions::set_up::set_up_token,
     app::AppState,
     clock::SystemClock,
-    config::{Config, DatabaseUrl, PublicUrl},
-    domain::{form_token::FormToken, name::Name, secret::KeyPrefix},
+    config::{PublicUrl, Settings},
+    domain::form_token::FormToken,
     middleware::envelope::envelope,
     server::mount,
 };
@@ -32,19 +32,9 @@ const PASSWORD: &str = "correct horse bat";
 #[actix_web::main]
 async fn main() {
     let folder = tempfile::tempdir().unwrap();
-    let config = Config {
-        listen: Vec::new(),
-        metrics_listen: None,
-        public_url: None,
-        database: DatabaseUrl::Sqlite(folder.path().join("keystead.db")),
-        data_dir: folder.path().to_owned(),
-        pepper_file: folder.path().join("pepper"),
-        brand: Name::parse("Talvin AI").unwrap(),
-        key_prefix: KeyPrefix::parse("talvin_live").unwrap(),
-        trusted_proxies: Vec::new(),
-        lease: std::time::Duration::from_secs(10),
-        safeguards: keystead::config::Safeguards { lease: true, notifications: true },
-    };
+    let mut settings = Settings::default();
+    settings.data_dir = folder.path().to_str().expect("UTF-8").to_owned();
+    let config = settings.check().unwrap();
     let app = AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
     let token = set_up_token(&app).await.unwrap().unwrap();
     let service = init_service(ActixApp::new().wrap(from_fn(envelope)).configure(|config| mount(config, &app))).await;

@@ -1,7 +1,9 @@
 //! The command line: what was asked, carried out by one call, and one clear line when it could not be.
 
+mod check;
+
 use std::{
-    io::{BufRead, IsTerminal, Write},
+    io::{BufRead, IsTerminal},
     process::ExitCode,
     sync::Arc,
 };
@@ -13,7 +15,7 @@ use crate::{
     actions::create_admin::{CreateAdminError, NewAdmin, Workplace, create_admin},
     app::{StartError, open_database},
     clock::SystemClock,
-    config::{ConfigError, Settings},
+    config::{Config, ConfigError, Environment, LogFormat, Settings},
     domain::{
         email::Email,
         ids::OrgId,
@@ -22,7 +24,7 @@ use crate::{
     },
     passwords::Passwords,
     server::{self, ServeError},
-    telemetry::{self, TelemetryError},
+    telemetry::{self, fail, say},
 };
 
 /// The Integrations page of your product: API keys to create, rotate and revoke, and one HTTP call that tells whether a
@@ -45,6 +47,8 @@ enum Command {
     Admin(AdminCommand),
     /// Bring the database's schema up to date and exit
     Migrate,
+    /// Print every setting, where it comes from, and what is wrong with it; exits with 1 if anything is
+    Check,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,8 +83,6 @@ enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
     Start(#[from] StartError),
@@ -96,6 +98,9 @@ enum CliError {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    let environment = Environment::of_process();
+    let format = early_format(&environment);
+    telemetry::tell_panics(format);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version.
@@ -103,66 +108,77 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let first = error.to_string();
             let first = first.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-            fail(&format!("{first}; see keystead --help"));
+            fail(format, &format!("{first}; see keystead --help"));
             return ExitCode::from(2);
         }
     };
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string()),
+    let settings = arguments.settings.completed_from(&environment);
+    match run(&settings, arguments.command.unwrap_or(Command::Serve), format) {
+        Ok(code) => code,
+        Err(error) => {
+            fail(format, &error.to_string());
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// One line, whatever a database put into its message.
-fn fail(message: &str) -> ExitCode {
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let _ = writeln!(std::io::stderr(), "keystead: {line}");
-    ExitCode::FAILURE
+/// How lines are written, known before anything is checked: what is wrong with the arguments is a line too.
+fn early_format(environment: &Environment) -> LogFormat {
+    const FLAG: &str = "--log-format";
+    let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
+    let flag = arguments.iter().enumerate().rev().find_map(|(at, text)| {
+        let next = arguments.get(at + 1).filter(|_| text == FLAG);
+        next.map(String::as_str).or_else(|| text.strip_prefix(FLAG)?.strip_prefix('='))
+    });
+    let given = flag.or_else(|| environment.get("KEYSTEAD_LOG_FORMAT"));
+    given.and_then(|text| LogFormat::parse(text).ok()).unwrap_or_default()
 }
 
-fn run(arguments: Arguments) -> Result<(), CliError> {
-    telemetry::start(&arguments.settings.log, &arguments.settings.log_format)?;
-    let config = arguments.settings.check()?;
+fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitCode, CliError> {
+    if matches!(command, Command::Check) {
+        return Ok(check::check(settings, format));
+    }
+    let config = settings.check()?;
+    telemetry::start(&config.log, config.log_format);
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
     let system = actix_web::rt::System::new();
     system.block_on(async {
-        match arguments.command.unwrap_or(Command::Serve) {
+        match command {
             Command::Serve => serve(config).await,
             Command::Migrate => {
                 open_database(&config).await?;
-                say("The schema is up to date.");
+                say(format, "The schema is up to date.", &[]);
                 Ok(())
             }
             Command::Admin(AdminCommand::Create(input)) => {
                 let (workplace, admin) = input.check()?;
                 let db = open_database(&config).await?;
                 let id = create_admin(&db, &SystemClock, &Passwords::default(), workplace, admin).await?;
-                say(id.as_str());
+                say(format, id.as_str(), &[("organization_id", id.as_str())]);
                 Ok(())
             }
+            Command::Check => Ok(()),
         }
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// One line on standard output, at once. Nobody need be listening: `println!` would panic when a pipe was closed.
-fn say(line: &str) {
-    let mut output = std::io::stdout().lock();
-    let _ = writeln!(output, "{line}").and_then(|()| output.flush());
-}
-
-async fn serve(config: crate::config::Config) -> Result<(), CliError> {
+async fn serve(config: Config) -> Result<(), CliError> {
+    let format = config.log_format;
     let running = server::start(config, Arc::new(SystemClock)).await?;
     let signals = stop_on_signals(&running)?;
-    let brand = running.app.config.brand.clone();
-    say(&format!(
-        "The keys of {brand} are served at {} (listening on {})",
-        running.app.public_url.as_str(),
-        running.address
-    ));
+    let (url, address) = (running.app.public_url.as_str(), running.address.to_string());
+    let brand = running.app.config.brand.as_str();
+    let line = format!("The keys of {brand} are served at {url} (listening on {address})");
+    say(format, &line, &[("url", url), ("address", &address)]);
     if let Some(address) = running.metrics_address {
-        say(&format!("Metrics are at http://{address}/metrics"));
+        let url = format!("http://{address}/metrics");
+        say(format, &format!("Metrics are at {url}"), &[("url", &url)]);
     }
     if let Some(link) = &running.set_up_link {
-        say(&format!("No account exists yet. Open this link once to set up: {link}"));
+        say(format, &format!("No account exists yet. Open this link once to set up: {link}"), &[]);
     }
     let ended = running.run().await;
     signals.abort();

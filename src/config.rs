@@ -1,117 +1,104 @@
-//! Configuration: flags and their variables, read once, checked, and refused with one clear line.
+//! Configuration: flags, variables and files, read once, checked, and refused with one clear line.
+//!
+//! `config/table.rs` has every setting, one entry each: whoever adds one adds it there.
 
-use std::{
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    time::Duration,
-};
-
-use ipnet::IpNet;
-
+mod database_url;
+mod environment;
+mod flags;
+mod parse;
 mod public_url;
+mod table;
 
+pub use database_url::DatabaseUrl;
+pub use environment::{Environment, PgVariables};
+pub use parse::{LogFilter, LogFormat};
 pub use public_url::PublicUrl;
+pub use table::{Config, Settings, TABLE};
 
-use crate::domain::{
-    name::Name,
-    secret::{KeyPrefix, PrefixError},
-};
-
-/// Flags and variables as they were given. `--help` shows these texts, so they are plain.
-#[derive(clap::Args, Clone, Debug)]
-#[allow(rustdoc::bare_urls)]
-pub struct Settings {
-    /// Address and port to listen on
-    #[arg(long, env = "KEYSTEAD_LISTEN", default_value = "127.0.0.1:8080", global = true, value_name = "ADDRESS:PORT")]
-    pub listen: String,
-
-    /// Address and port of GET /metrics, for Prometheus; apart from the site, for whoever may read it [default: none]
-    #[arg(long, env = "KEYSTEAD_METRICS_LISTEN", global = true, value_name = "ADDRESS:PORT")]
-    pub metrics_listen: Option<String>,
-
-    /// Where people open the site, such as https://keys.example.com; decides links, cookie security and which posts are
-    /// accepted [default: http://localhost:PORT, and every loopback name of that port]
-    #[arg(long, env = "KEYSTEAD_PUBLIC_URL", global = true, value_name = "URL")]
-    pub public_url: Option<String>,
-
-    /// sqlite:PATH or postgres://… [default: sqlite:DATA_DIR/keystead.db]
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true, value_name = "URL")]
-    pub database_url: Option<String>,
-
-    /// Folder of the database and the pepper
-    #[arg(long, env = "KEYSTEAD_DATA_DIR", default_value = "./keystead-data", global = true, value_name = "DIR")]
-    pub data_dir: PathBuf,
-
-    /// File of 32 secret bytes, the same on every node [default: DATA_DIR/pepper, made on first start]
-    #[arg(long, env = "KEYSTEAD_PEPPER_FILE", global = true, value_name = "FILE")]
-    pub pepper_file: Option<PathBuf>,
-
-    /// Name of your product, as the page shows it
-    #[arg(long, env = "KEYSTEAD_BRAND", default_value = "Talvin AI", global = true, value_name = "NAME")]
-    pub brand: String,
-
-    /// What new keys begin with
-    #[arg(long, env = "KEYSTEAD_KEY_PREFIX", default_value = "talvin_live", global = true, value_name = "PREFIX")]
-    pub key_prefix: String,
-
-    /// Proxies whose X-Forwarded-For is believed, as CIDRs separated by commas
-    #[arg(long, env = "KEYSTEAD_TRUSTED_PROXIES", default_value = "", global = true, value_name = "CIDRS")]
-    pub trusted_proxies: String,
-
-    /// With several nodes: the longest a node that is cut off may go on answering, and the longest a revocation may wait
-    /// for one; seconds, the same on every node
-    #[arg(long, env = "KEYSTEAD_LEASE_SECS", default_value = "10", global = true, value_name = "SECONDS")]
-    pub lease_secs: String,
-
-    /// error, warn, info, debug, trace, or a tracing filter
-    #[arg(long, env = "KEYSTEAD_LOG", default_value = "info", global = true, value_name = "LEVEL")]
-    pub log: String,
-
-    /// text, or json for machines
-    #[arg(long, env = "KEYSTEAD_LOG_FORMAT", default_value = "text", global = true, value_name = "FORMAT")]
-    pub log_format: String,
+/// One setting: its names, its default, and its line in `--help`.
+#[derive(Debug)]
+pub struct Setting {
+    /// The environment variable, such as `KEYSTEAD_LISTEN`. The flag is derived from it: `--listen`.
+    pub variable: &'static str,
+    /// What `--help` calls its value, such as `ADDRESS:PORT`.
+    pub value_name: &'static str,
+    /// What holds when it is not given.
+    pub default: DefaultValue,
+    /// What it is for, in plain words.
+    pub help: &'static str,
 }
 
-/// Every variable of ours; another one that begins with `KEYSTEAD_` is a typing error and refused.
-const VARIABLES: [&str; 11] = [
-    "KEYSTEAD_LISTEN",
-    "KEYSTEAD_METRICS_LISTEN",
-    "KEYSTEAD_PUBLIC_URL",
-    "KEYSTEAD_DATA_DIR",
-    "KEYSTEAD_PEPPER_FILE",
-    "KEYSTEAD_BRAND",
-    "KEYSTEAD_KEY_PREFIX",
-    "KEYSTEAD_TRUSTED_PROXIES",
-    "KEYSTEAD_LEASE_SECS",
-    "KEYSTEAD_LOG",
-    "KEYSTEAD_LOG_FORMAT",
-];
+/// What holds when a setting is not given.
+#[derive(Clone, Copy, Debug)]
+pub enum DefaultValue {
+    /// Nothing.
+    None,
+    /// This text.
+    Text(&'static str),
+    /// A file in the data directory: what stands before its path, and its name.
+    InDataDir(&'static str, &'static str),
+}
 
-/// The configuration, checked.
+/// Where a setting's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The command line.
+    Flag,
+    /// The environment.
+    Variable,
+    /// A file that another setting named.
+    File(std::path::PathBuf),
+    /// Nobody gave it.
+    Default,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Variable => f.write_str("variable"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A setting as it holds, for `keystead check`.
 #[derive(Clone, Debug)]
-pub struct Config {
-    /// Where to listen: the first of these that can be had.
-    pub listen: Vec<SocketAddr>,
-    /// The same for metrics; without it nothing is counted.
-    pub metrics_listen: Option<Vec<SocketAddr>>,
-    /// What was given for the public URL.
-    pub public_url: Option<PublicUrl>,
-    /// Where the database is.
-    pub database: DatabaseUrl,
-    /// Folder of the database and the pepper.
-    pub data_dir: PathBuf,
-    /// Where the pepper is.
-    pub pepper_file: PathBuf,
-    /// Name of the product.
-    pub brand: Name,
-    /// What new keys begin with.
-    pub key_prefix: KeyPrefix,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// How long a node may answer from memory after it last knew that its memory was true.
-    pub lease: Duration,
-    /// What tests may switch off.
-    pub safeguards: Safeguards,
+pub struct Effective {
+    /// Its variable.
+    pub variable: String,
+    /// Its value, with passwords hidden; empty is none.
+    pub value: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+}
+
+/// Settings that cannot be used. The message names the first one's variable and says what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.line())]
+pub struct ConfigError {
+    problems: Vec<Problem>,
+}
+
+/// A variable, and why its value cannot be used.
+#[derive(Clone, Debug)]
+struct Problem {
+    variable: String,
+    reason: String,
+}
+
+impl ConfigError {
+    fn line(&self) -> String {
+        let first = self.problems.first().map(|problem| format!("{}: {}", problem.variable, problem.reason));
+        let more = match self.problems.len() {
+            0 | 1 => String::new(),
+            many => format!(" ({} more: see `keystead check`)", many - 1),
+        };
+        first.unwrap_or_default() + &more
+    }
 }
 
 /// What makes revocations true and fast; a test switches one off to see what it is for. A release build has all of them.
@@ -123,150 +110,89 @@ pub struct Safeguards {
     pub notifications: bool,
 }
 
-/// A setting that cannot be used. Each message names the variable and says what it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("unknown variable {0}; known are {known}", known = VARIABLES.join(", "))]
-    UnknownVariable(String),
-    #[error("{0}: {1:?} is not an address and port such as 127.0.0.1:8080 ({2})")]
-    Listen(&'static str, String, String),
-    #[error("KEYSTEAD_PUBLIC_URL: {0:?} is not an address such as https://keys.example.com, without a path")]
-    PublicUrl(String),
-    #[error("DATABASE_URL must be sqlite:PATH, with the path of a file, or postgres://…")]
-    Database,
-    #[error("KEYSTEAD_BRAND: {0}")]
-    Brand(crate::domain::name::NameError),
-    #[error("KEYSTEAD_KEY_PREFIX: {0}")]
-    KeyPrefix(PrefixError),
-    #[error("KEYSTEAD_TRUSTED_PROXIES: {0:?} is not an address or network such as 10.0.0.0/8")]
-    TrustedProxies(String),
-    #[error("KEYSTEAD_LEASE_SECS: {0:?} is not a number of seconds from 1 to 300")]
-    Lease(String),
-}
-
 impl Settings {
     /// Checks every setting.
     ///
     /// # Errors
-    /// The first setting that cannot be used.
+    /// What cannot be used.
     pub fn check(&self) -> Result<Config, ConfigError> {
-        refuse_unknown_variables()?;
-        let listen = parse_addresses("KEYSTEAD_LISTEN", &self.listen)?;
-        let metrics_listen = self.metrics_listen.as_deref();
-        let metrics_listen = metrics_listen.map(|text| parse_addresses("KEYSTEAD_METRICS_LISTEN", text)).transpose()?;
-        let public_url = self.public_url.as_deref().map(PublicUrl::parse).transpose()?;
-        let database = match &self.database_url {
-            None => DatabaseUrl::Sqlite(self.data_dir.join("keystead.db")),
-            Some(url) => parse_database_url(url)?,
-        };
-        Ok(Config {
-            listen,
-            metrics_listen,
-            public_url,
-            database,
-            data_dir: self.data_dir.clone(),
-            pepper_file: self.pepper_file.clone().unwrap_or_else(|| self.data_dir.join("pepper")),
-            brand: Name::parse(&self.brand).map_err(ConfigError::Brand)?,
-            key_prefix: KeyPrefix::parse(&self.key_prefix).map_err(ConfigError::KeyPrefix)?,
-            trusted_proxies: parse_networks(&self.trusted_proxies)?,
-            lease: parse_lease(&self.lease_secs)?,
-            safeguards: safeguards(),
-        })
+        let (rows, config) = self.examine();
+        let problems: Vec<Problem> = rows
+            .into_iter()
+            .filter_map(|row| row.problem.map(|reason| Problem { variable: row.variable, reason }))
+            .collect();
+        config.filter(|_| problems.is_empty()).ok_or(ConfigError { problems })
     }
-}
 
-#[allow(clippy::disallowed_methods)] // this is the one room
-fn refuse_unknown_variables() -> Result<(), ConfigError> {
-    let given = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    let unknown = given
-        .filter(|name| {
-            name.starts_with("KEYSTEAD_") && !VARIABLES.contains(&name.as_str()) && Some(name.as_str()) != TEST_OFF
-        })
-        .min();
-    unknown.map_or(Ok(()), |name| Err(ConfigError::UnknownVariable(name)))
-}
-
-/// Names of [`Safeguards`], separated by commas; known to debug builds, and to release builds made for measuring.
-const TEST_OFF: Option<&str> =
-    if cfg!(any(debug_assertions, feature = "test-switches")) { Some("KEYSTEAD_TEST_OFF") } else { None };
-
-#[allow(clippy::disallowed_methods)] // this is the one room
-fn safeguards() -> Safeguards {
-    let off = TEST_OFF.and_then(|name| std::env::var(name).ok()).unwrap_or_default();
-    let is_on = |name| !off.split(',').any(|word| word == name);
-    Safeguards { lease: is_on("lease"), notifications: is_on("notifications") }
-}
-
-fn parse_addresses(variable: &'static str, text: &str) -> Result<Vec<SocketAddr>, ConfigError> {
-    let addresses = text.to_socket_addrs();
-    addresses.map(Iterator::collect).map_err(|error| ConfigError::Listen(variable, text.to_owned(), error.to_string()))
-}
-
-fn parse_lease(text: &str) -> Result<Duration, ConfigError> {
-    let seconds = text.trim().parse().ok().filter(|seconds| (1..=300).contains(seconds));
-    seconds.map(Duration::from_secs).ok_or_else(|| ConfigError::Lease(text.to_owned()))
-}
-
-fn parse_database_url(url: &str) -> Result<DatabaseUrl, ConfigError> {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() || path.starts_with(":memory:") || path.starts_with("file:") || path.contains('?') {
-            return Err(ConfigError::Database);
+    /// Every setting as it holds, the variables that are none of ours, and the configuration if nothing is wrong.
+    pub fn examine(&self) -> (Vec<Effective>, Option<Config>) {
+        let mut rows = Vec::new();
+        for Problem { variable, reason } in &self.given.problems {
+            if !TABLE.iter().any(|setting| setting.variable == variable) {
+                let problem = Some(reason.clone());
+                rows.push(Effective {
+                    variable: variable.clone(),
+                    value: String::new(),
+                    source: Source::Variable,
+                    problem,
+                });
+            }
         }
-        return Ok(DatabaseUrl::Sqlite(path.into()));
-    }
-    let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    postgres.then(|| DatabaseUrl::Postgres(url.to_owned())).ok_or(ConfigError::Database)
-}
-
-fn parse_networks(text: &str) -> Result<Vec<IpNet>, ConfigError> {
-    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    entries
-        .map(|entry| {
-            let address = || entry.parse::<IpAddr>().map(IpNet::from);
-            entry.parse::<IpNet>().or_else(|_| address()).map_err(|_| ConfigError::TrustedProxies(entry.to_owned()))
-        })
-        .collect()
-}
-
-/// Where the database is, from `DATABASE_URL`.
-#[derive(Clone, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    /// Path of the database file.
-    Sqlite(std::path::PathBuf),
-    /// A `postgres://` URL; it may hold a password, so it is never shown.
-    Postgres(String),
-}
-
-impl std::fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(_) => f.write_str("postgres://…"),
+        let config = self.check_all(&mut rows);
+        for (variable, value) in self.given.postgres.shown() {
+            rows.push(Effective { variable, value, source: Source::Variable, problem: None });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks() {
-        assert_eq!(parse_networks(" 10.0.0.0/8, ::1 ,").map(|n| n.len()).ok(), Some(2));
-        assert!(parse_networks("10.0.0.0/33").is_err());
+        (rows, config)
     }
 
-    #[test]
-    fn databases() {
-        assert_eq!(parse_database_url("sqlite:/var/lib/k.db").ok(), Some(DatabaseUrl::Sqlite("/var/lib/k.db".into())));
-        assert_eq!(
-            parse_database_url("sqlite:///var/lib/k.db").ok(),
-            Some(DatabaseUrl::Sqlite("/var/lib/k.db".into()))
+    /// What should be said of the environment although nothing in it is wrong.
+    pub fn warnings(&self) -> Vec<String> {
+        let passed_over = self.given.passed_over.join(", ");
+        let words = format!(
+            "passed over what Kubernetes sets for a Service of this name: {passed_over} (`enableServiceLinks: false` in the pod keeps them away)"
         );
-        assert!(parse_database_url("mysql://x").is_err());
-        for no_file in ["sqlite:", "sqlite::memory:", "sqlite:file:x.db", "sqlite:x.db?mode=ro"] {
-            assert!(parse_database_url(no_file).is_err(), "{no_file}");
+        if passed_over.is_empty() { Vec::new() } else { vec![words] }
+    }
+
+    /// The text of a setting, and where it comes from.
+    fn effective(&self, setting: &Setting, given: &str) -> (String, Source) {
+        if !given.is_empty() {
+            let source = self.given.sources.get(setting.variable).cloned();
+            return (given.to_owned(), source.unwrap_or(Source::Flag));
         }
+        let text = match setting.default {
+            DefaultValue::None => String::new(),
+            DefaultValue::Text(text) => text.to_owned(),
+            DefaultValue::InDataDir(before, name) => {
+                let folder = if self.data_dir.is_empty() { table::DATA_DIR } else { &self.data_dir };
+                format!("{before}{}", std::path::Path::new(folder).join(name).display())
+            }
+        };
+        (text, Source::Default)
+    }
+
+    /// Checks one setting, and notes how it holds.
+    fn look<T>(
+        &self,
+        setting: &Setting,
+        given: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+        rows: &mut Vec<Effective>,
+    ) -> Option<T> {
+        let (text, source) = self.effective(setting, given);
+        let noted = self.given.problems.iter().find(|problem| problem.variable == setting.variable);
+        let result = match noted {
+            Some(problem) => Err(problem.reason.clone()),
+            None if source == Source::Default => parse(&text),
+            None => parse::as_written(&text).and_then(|()| parse(&text)),
+        };
+        let value = if setting.variable == "DATABASE_URL" { database_url::without_password(&text) } else { text };
+        let (found, problem) = match result {
+            Ok(found) => (Some(found), None),
+            // A default fails only with the data directory it is in, and that is said there.
+            Err(reason) => (None, (source != Source::Default).then_some(reason)),
+        };
+        rows.push(Effective { variable: setting.variable.to_owned(), value, source, problem });
+        found
     }
 }

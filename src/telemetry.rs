@@ -1,34 +1,23 @@
-//! Logs: structured, to stderr, never with a secret (CONTRIBUTING.md lists what never to log).
+//! What the program says: logs, structured, to stderr, never with a secret (CONTRIBUTING.md lists what never to log); and
+//! the few lines outside of the log. With `KEYSTEAD_LOG_FORMAT=json` each of them is JSON.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use serde_json::{Map, Value};
+use tracing_subscriber::EnvFilter;
 
-/// A log setting that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// The filter cannot be read.
-    #[error("KEYSTEAD_LOG: {0:?} is not error, warn, info, debug, trace or off, nor a filter such as keystead=debug")]
-    Filter(String),
-    /// No such format.
-    #[error("KEYSTEAD_LOG_FORMAT: {0:?} is neither text nor json")]
-    Format(String),
-}
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{LogFilter, LogFormat},
+};
 
 /// Starts logging for this process.
-///
-/// # Errors
-/// [`TelemetryError`] when a setting cannot be used.
-pub fn start(filter: &str, format: &str) -> Result<(), TelemetryError> {
-    // A word that is no level would be taken for the name of a module, and silence everything else.
-    let is_known = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
-    let refused = || TelemetryError::Filter(filter.to_owned());
-    if !filter.split(',').all(is_known) {
-        return Err(refused());
-    }
-    let filter = EnvFilter::try_new(filter).map_err(|_| refused())?;
+pub fn start(filter: &LogFilter, format: LogFormat) {
+    let mut filter = EnvFilter::builder().parse_lossy(filter.as_str());
     // At debug it logs every statement's parameters: digests, password hashes, addresses.
-    let filter = filter.add_directive("tokio_postgres=info".parse().map_err(|_| refused())?);
+    if let Ok(quiet) = "tokio_postgres=info".parse() {
+        filter = filter.add_directive(quiet);
+    }
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -37,9 +26,44 @@ pub fn start(filter: &str, format: &str) -> Result<(), TelemetryError> {
         // request would fail for want of a log line.
         .log_internal_errors(false);
     match format {
-        "text" => logs.with_target(false).init(),
-        "json" => logs.json().flatten_event(true).init(),
-        _ => return Err(TelemetryError::Format(format.to_owned())),
+        LogFormat::Text => logs.with_target(false).init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
     }
-    Ok(())
+}
+
+/// One line on standard output, at once, with these facts beside it for machines. Nobody need be listening: `println!`
+/// would panic when a pipe was closed.
+pub fn say(format: LogFormat, line: &str, facts: &[(&str, &str)]) {
+    let mut output = std::io::stdout().lock();
+    let _ = writeln!(output, "{}", written(format, "INFO", line, facts)).and_then(|()| output.flush());
+}
+
+/// One line on standard error that tells why the program ends, whatever a database put into the message.
+pub fn fail(format: LogFormat, message: &str) {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = match format {
+        LogFormat::Text => format!("keystead: {line}"),
+        LogFormat::Json => written(format, "ERROR", &line, &[]),
+    };
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// In JSON a panic is one line too. The text of one is several, and for people.
+pub fn tell_panics(format: LogFormat) {
+    if format == LogFormat::Json {
+        std::panic::set_hook(Box::new(move |panic| fail(format, &panic.to_string())));
+    }
+}
+
+fn written(format: LogFormat, level: &str, line: &str, facts: &[(&str, &str)]) -> String {
+    if format == LogFormat::Text {
+        return line.to_owned();
+    }
+    // As the log names what is common to all lines.
+    let mut object = Map::new();
+    let now = SystemClock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    for (name, value) in [("timestamp", now.as_str()), ("level", level), ("message", line)].iter().chain(facts) {
+        object.insert((*name).to_owned(), Value::from(*value));
+    }
+    Value::Object(object).to_string()
 }

@@ -4,7 +4,6 @@ use std::{
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Duration,
 };
 
 use cpu_time::ThreadTime;
@@ -12,10 +11,9 @@ use keystead::{
     actions::{verify_key::verify_key, verify_keys::verify_keys},
     app::{App, AppState},
     clock::SystemClock,
-    config::{Config, PublicUrl, Safeguards},
-    domain::{name::Name, secret::KeyPrefix, verdict::Verdict},
+    config::{PublicUrl, Settings},
+    domain::verdict::Verdict,
     key_index::Caller,
-    store::connection::DatabaseUrl,
 };
 
 use super::stage::MANY;
@@ -65,19 +63,12 @@ pub fn in_process(place: &Place) {
 }
 
 async fn open(place: &Place) -> App {
-    let config = Config {
-        listen: Vec::new(),
-        public_url: None,
-        database: DatabaseUrl::Sqlite(place.sqlite_file()),
-        data_dir: place.data.clone(),
-        pepper_file: place.pepper(),
-        brand: Name::parse("Talvin AI").unwrap(),
-        key_prefix: KeyPrefix::parse(PREFIX).unwrap(),
-        trusted_proxies: Vec::new(),
-        metrics_listen: None,
-        lease: Duration::from_secs(10),
-        safeguards: Safeguards { lease: true, notifications: true },
-    };
+    let mut settings = Settings::default();
+    settings.data_dir = place.data.to_str().expect("UTF-8").to_owned();
+    settings.database = format!("sqlite:{}", place.sqlite_file().display());
+    settings.pepper_file = place.pepper().to_str().expect("UTF-8").to_owned();
+    settings.key_prefix = PREFIX.to_owned();
+    let config = settings.check().unwrap();
     let app = AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
     app.follower.loaded().await;
     while !app.lease.is_held(app.clock.since_boot()) {

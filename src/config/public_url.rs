@@ -2,8 +2,6 @@
 
 use url::Url;
 
-use super::ConfigError;
-
 /// Where people open the site: the base of links, and the only origins whose posts are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
@@ -20,9 +18,9 @@ impl PublicUrl {
     /// Reads `KEYSTEAD_PUBLIC_URL`.
     ///
     /// # Errors
-    /// [`ConfigError::PublicUrl`] for anything but a scheme, a host and perhaps a port.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let refused = || ConfigError::PublicUrl(text.to_owned());
+    /// What it should be, for anything but a scheme, a host and perhaps a port.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let refused = || format!("{text:?} is not an address such as https://keys.example.com, without a path");
         let url = Url::parse(text).map_err(|_| refused())?;
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Err(refused()) };
         let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();

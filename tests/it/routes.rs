@@ -349,7 +349,7 @@ async fn a_compressed_body_is_refused_before_it_is_inflated() {
 
 #[tokio::test]
 async fn a_gateways_question_is_403_at_every_other_address() {
-    let app = TestApp::start_with(|settings| settings.metrics_listen = Some("127.0.0.1:0".to_owned())).await;
+    let app = TestApp::start_with(|settings| settings.metrics_listen = "127.0.0.1:0".to_owned()).await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let nowhere =

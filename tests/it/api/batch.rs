@@ -176,7 +176,7 @@ async fn further_members_are_ignored_however_deep_they_are() {
 
 #[tokio::test]
 async fn without_a_lease_no_key_is_answered() {
-    let app = TestApp::start_with(|settings| settings.lease_secs = "1".to_owned()).await;
+    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
     let key = app.admin().await.create_key("Production").await;
     app.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
     tokio::time::sleep(Duration::from_millis(1_050)).await;

@@ -199,7 +199,7 @@ async fn two_keys_are_refused_even_if_one_is_good() {
 
 #[tokio::test]
 async fn without_a_lease_it_is_503_and_for_nginx_403() {
-    let app = TestApp::start_with(|settings| settings.lease_secs = "1".to_owned()).await;
+    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
     let key = app.admin().await.create_key("Production").await;
     app.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
     tokio::time::sleep(Duration::from_millis(1_050)).await;

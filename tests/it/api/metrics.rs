@@ -40,8 +40,8 @@ async fn start() -> TestApp {
 
 async fn start_with_lease(seconds: &str) -> TestApp {
     let change = |settings: &mut keystead::config::Settings| {
-        settings.metrics_listen = Some("127.0.0.1:0".to_owned());
-        seconds.clone_into(&mut settings.lease_secs);
+        settings.metrics_listen = "127.0.0.1:0".to_owned();
+        seconds.clone_into(&mut settings.lease);
     };
     TestApp::start_with(change).await
 }

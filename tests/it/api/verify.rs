@@ -286,7 +286,7 @@ async fn other_methods_and_addresses_are_problems() {
 
 #[tokio::test]
 async fn without_its_table_it_goes_on_from_memory_until_its_lease_ends_and_comes_back_by_itself() {
-    let app = TestApp::start_with(|settings| settings.lease_secs = "1".to_owned()).await;
+    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
     let key = app.admin().await.create_key("Production").await;
     app.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
     assert_eq!(app.verify(&key.secret).await, "VALID");

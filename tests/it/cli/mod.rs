@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_configuration;
+mod environment;
 mod logs;
 mod migrate;
 mod serve;

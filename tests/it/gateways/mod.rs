@@ -149,7 +149,7 @@ impl Rehearsal {
 
 /// A gateway that finds Keystead under this address.
 async fn in_front_of(start: Start, public_url: &str) -> (Recorder, Gateway) {
-    let public_url = Some(public_url.to_owned());
+    let public_url = public_url.to_owned();
     // Only its page is needed.
     let app = TestApp::start_on(TestDatabase::sqlite(), |settings| settings.public_url = public_url).await;
     let api = Recorder::api();

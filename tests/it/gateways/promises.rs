@@ -169,7 +169,7 @@ pub async fn an_allowance_without_identity_lets_no_false_one_through(start: Star
 }
 
 pub async fn without_a_lease_it_is_503(start: Start) {
-    let scene = Scene::set_with(start, |settings| settings.lease_secs = "1".to_owned()).await;
+    let scene = Scene::set_with(start, |settings| settings.lease = "1".to_owned()).await;
     scene.keystead.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
     tokio::time::sleep(Duration::from_millis(1_050)).await;
     let answer = scene.ask(&scene.key.secret).await.expect(503);

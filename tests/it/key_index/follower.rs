@@ -49,7 +49,7 @@ async fn a_gap_is_a_gap_also_when_later_changes_are_there() {
 
 #[tokio::test]
 async fn a_database_that_went_back_in_time_lets_nobody_pass_until_a_restart() {
-    let app = TestApp::start_with(|settings| settings.lease_secs = "1".to_owned()).await;
+    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     maya.create_key("Staging").await;

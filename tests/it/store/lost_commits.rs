@@ -16,7 +16,7 @@ async fn app_on_a_wire() -> Option<(TestApp, Wire, Person)> {
     let url = database.url().expect("a URL");
     let wire = Wire::to(&url);
     let url = wire.url(&url);
-    let app = TestApp::start_on(database, |settings| settings.database_url = Some(url)).await;
+    let app = TestApp::start_on(database, |settings| settings.database = url).await;
     let maya = app.admin().await;
     Some((app, wire, maya))
 }

@@ -92,20 +92,11 @@ impl TestApp {
     }
 
     pub async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings {
-            listen: "127.0.0.1:0".to_owned(),
-            metrics_listen: None,
-            public_url: None,
-            database_url: database.url(),
-            data_dir: database.folder().to_owned(),
-            pepper_file: None,
-            brand: "Talvin AI".to_owned(),
-            key_prefix: "talvin_live".to_owned(),
-            trusted_proxies: String::new(),
-            lease_secs: "10".to_owned(),
-            log: String::new(),
-            log_format: String::new(),
-        };
+        // Whatever the developer's environment holds, it is not looked at.
+        let mut settings = Settings::default();
+        settings.listen = "127.0.0.1:0".to_owned();
+        settings.database = database.url().unwrap_or_default();
+        settings.data_dir = database.folder().to_str().expect("a path in UTF-8").to_owned();
         change(&mut settings);
         let config = settings.check().unwrap();
         let clock = Arc::new(TestClock::default());

@@ -158,7 +158,9 @@ impl Binary {
             panic!("the server does not start: {}", stderr.lock().unwrap());
         };
         let started_in = begun.elapsed();
-        let port = first.rsplit_once("127.0.0.1:").expect(&first).1.trim_end_matches(')').to_owned();
+        // As text and as JSON.
+        let port = first.rsplit_once("127.0.0.1:").expect(&first).1;
+        let port = port.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().to_owned();
         let mut greeting = vec![first];
         while let Ok(more) = lines.recv_timeout(Duration::from_millis(50)) {
             greeting.push(more);
@@ -193,7 +195,8 @@ impl Server {
     /// The path and token of the link it printed.
     pub fn set_up_path(&self) -> String {
         let line = self.greeting.iter().find(|line| line.contains("/setup?token=")).expect("a set-up link");
-        line[line.find("/setup?token=").unwrap()..].trim().to_owned()
+        let path = &line[line.find("/setup?token=").unwrap()..];
+        path.split([' ', '"']).next().unwrap_or_default().to_owned()
     }
 
     pub fn set_up_token(&self) -> String {

@@ -96,7 +96,7 @@ async fn a_program_without_a_session_needs_no_origin() {
 
 #[tokio::test]
 async fn who_opened_the_site_at_another_address_is_told_what_to_set() {
-    let app = TestApp::start_with(|settings| settings.public_url = Some("https://keys.example.com".into())).await;
+    let app = TestApp::start_with(|settings| settings.public_url = "https://keys.example.com".into()).await;
     let visitor = app.anonymous();
     let here = format!("192.168.1.5:{}", app.address.port());
     let request = visitor.bare_request(Method::POST, "/sign-in").header("host", &here);
@@ -111,7 +111,7 @@ async fn who_opened_the_site_at_another_address_is_told_what_to_set() {
 
 #[tokio::test]
 async fn with_a_public_url_no_loopback_name_is_the_site() {
-    let app = TestApp::start_with(|settings| settings.public_url = Some("https://keys.example.com".into())).await;
+    let app = TestApp::start_with(|settings| settings.public_url = "https://keys.example.com".into()).await;
     let visitor = app.anonymous();
     for origin in [app.base(), format!("http://localhost:{}", app.address.port())] {
         let request = visitor.bare_request(Method::POST, "/sign-in").header("origin", &origin);

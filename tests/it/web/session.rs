@@ -40,7 +40,7 @@ async fn the_cookie_is_out_of_reach_of_scripts_and_of_other_sites() {
 
 #[tokio::test]
 async fn on_https_the_cookie_is_bound_to_the_host() {
-    let app = TestApp::start_with(|settings| settings.public_url = Some("https://keys.example.com".into())).await;
+    let app = TestApp::start_with(|settings| settings.public_url = "https://keys.example.com".into()).await;
     let email = app.admin().await.email;
     let visitor = app.anonymous();
     let answer = visitor.try_sign_in(&email, PASSWORD).await.expect(303);
@@ -164,7 +164,7 @@ async fn a_planted_cookie_with_an_encoded_name_is_not_ours() {
 
 #[tokio::test]
 async fn a_planted_host_cookie_with_an_encoded_name_is_not_ours() {
-    let app = TestApp::start_with(|settings| settings.public_url = Some("https://keys.example.com".into())).await;
+    let app = TestApp::start_with(|settings| settings.public_url = "https://keys.example.com".into()).await;
     let (maya, mallory) = maya_and_mallory(&app).await;
     let mut cookies = Vec::new();
     for person in [maya, mallory] {

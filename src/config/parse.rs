@@ -1,0 +1,175 @@
+//! What reads the text of a setting. Each says what the value should be, in words that follow the variable's name.
+
+use std::{
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Makes a reader of a setting that may be left out.
+pub fn optional<T>(parse: impl Fn(&str) -> Result<T, String>) -> impl Fn(&str) -> Result<Option<T>, String> {
+    move |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+/// Makes a reader of a domain value's own.
+pub fn domain<T, E: std::fmt::Display>(parse: impl Fn(&str) -> Result<T, E>) -> impl Fn(&str) -> Result<T, String> {
+    move |text| parse(text).map_err(|error| error.to_string())
+}
+
+/// Refuses what only a mistake of the file it was written in explains: `docker --env-file` and Kubernetes take values as
+/// they stand, with quotes and carriage returns.
+pub fn as_written(text: &str) -> Result<(), String> {
+    let quote = |c: char| matches!(c, '"' | '\'');
+    if text.chars().count() > 1 && text.starts_with(quote) && text.ends_with(quote) {
+        return Err(
+            "the value stands in quotes, and whoever set it does not take them away; write it without".to_owned()
+        );
+    }
+    if text.contains(char::is_control) {
+        return Err("the value holds a control character, such as the end of a line; write it without".to_owned());
+    }
+    Ok(())
+}
+
+/// The path of a file or folder. A shell would have taken quotes away and replaced `~` and `$HOME`; here nobody does, and a
+/// folder of that very name would be made under the working directory.
+pub fn path(text: &str) -> Result<PathBuf, String> {
+    let refused = |what: &str| Err(format!("{text:?} {what}; write the whole path, as it is"));
+    if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+        return refused("begins or ends with a quote, which nobody takes away here");
+    }
+    if text.starts_with('~') || text.ends_with('~') {
+        return refused("begins or ends with ~, which nobody replaces here");
+    }
+    if text.starts_with('$') || text.contains("${") || text.contains("$(") {
+        return refused("holds a variable, which nobody replaces here");
+    }
+    if text.trim() != text {
+        return refused("begins or ends with a blank");
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// Addresses with a port; a name may have several.
+pub fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let addresses = text.to_socket_addrs().map(Iterator::collect);
+    addresses.map_err(|error| format!("{text:?} is not an address and port such as 127.0.0.1:8080 ({error})"))
+}
+
+/// Networks and addresses, separated by commas.
+pub fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let network = |entry: &str| {
+        let address = || entry.parse::<IpAddr>().map(IpNet::from);
+        let refused = |_| format!("{entry:?} is not an address or network such as 10.0.0.0/8");
+        entry.parse::<IpNet>().or_else(|_| address()).map_err(refused)
+    };
+    entries.map(network).collect()
+}
+
+/// Makes a reader of a whole number in these bounds.
+pub fn number(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
+    move |text| {
+        let refused = || format!("{text:?} is not a number from {} to {}", bounds.start(), bounds.end());
+        text.trim().parse().ok().filter(|number| bounds.contains(number)).ok_or_else(refused)
+    }
+}
+
+/// Makes a reader of a number of seconds in these bounds.
+pub fn seconds(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> {
+    let refused = format!("is not a number of seconds from {} to {}", bounds.start(), bounds.end());
+    let number = number(bounds);
+    move |text| number(text).map(Duration::from_secs).map_err(|_| format!("{text:?} {refused}"))
+}
+
+/// What is logged: a level, or a filter as `tracing` reads it.
+#[derive(Clone, Debug)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// Reads `KEYSTEAD_LOG`.
+    ///
+    /// # Errors
+    /// What it should be.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // A word that is no level would be taken for the name of a module, and silence everything else.
+        let is_known = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
+        if text.split(',').all(is_known) && EnvFilter::try_new(text).is_ok() {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!("{text:?} is not error, warn, info, debug, trace or off, nor a filter such as keystead=debug"))
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How lines on standard output and standard error are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: every line is a JSON object.
+    Json,
+}
+
+impl LogFormat {
+    /// Reads `KEYSTEAD_LOG_FORMAT`.
+    ///
+    /// # Errors
+    /// What it should be.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is neither text nor json")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_networks() {
+        assert_eq!(networks(" 10.0.0.0/8, ::1 ,").map(|n| n.len()).ok(), Some(2));
+        assert!(networks("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn paths_as_a_shell_would_have_changed_them() {
+        for meant in ["/var/lib/keystead", "./keystead-data", "data", "a~b", "C'est", "100$"] {
+            assert_eq!(path(meant), Ok(PathBuf::from(meant)));
+        }
+        for mistake in [
+            "\"/data\"",
+            "'/data'",
+            "/data\"",
+            "~/data",
+            "~",
+            "~ada/data",
+            "/data~",
+            "$HOME/data",
+            "/srv/${NAME}",
+            " /d",
+        ] {
+            assert!(path(mistake).is_err(), "{mistake}");
+        }
+    }
+
+    #[test]
+    fn values_in_quotes_and_with_ends_of_lines() {
+        for mistake in ["\"10\"", "'info'", "10\r", "a\nb"] {
+            assert!(as_written(mistake).is_err(), "{mistake}");
+        }
+        assert_eq!(as_written("Talvin's \"AI\" tools"), Ok(()));
+    }
+}
