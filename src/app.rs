@@ -13,11 +13,17 @@ use std::{
 use crate::{
     clock::Clock,
     config::{Config, PublicUrl},
-    domain::{ids::InstallationId, key_record::Epoch, pepper::Pepper},
+    domain::{
+        ended_secret::{EndedSecret, Ending},
+        ids::{InstallationId, KeyId},
+        key_record::Epoch,
+        pepper::{Pepper, SecretDigest},
+    },
     key_index::{Follower, KeyIndex, Lease, Receipt, receipt},
     metrics::Metrics,
     passwords::Passwords,
     pepper_file::{self, PepperError},
+    revocation_log::{self, RevocationLog, RevocationLogError},
     store::{
         Db, StoreError,
         connection::DatabaseUrl,
@@ -51,6 +57,8 @@ pub struct AppState {
     pub index: Arc<KeyIndex>,
     /// Until when the index may be believed.
     pub lease: Arc<Lease>,
+    /// What was taken away, in a file that no restored database undoes.
+    pub revocations: Arc<RevocationLog>,
     /// Keeps the index true.
     pub follower: Follower,
     /// What is counted for `/metrics`.
@@ -85,6 +93,8 @@ pub enum StartError {
         "the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)"
     )]
     PepperMissing(PathBuf),
+    #[error(transparent)]
+    RevocationLog(#[from] RevocationLogError),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     #[error("the pepper in {0} is not the one this database was made with; use the right file")]
@@ -109,7 +119,9 @@ impl AppState {
             .await
             .map_err(|error| StartError::Database(config.database.clone(), error))?;
         let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
-        let follower = Follower::start(&db, &index, &lease, &clock, config.lease, config.safeguards.notifications)
+        let revocations = Arc::new(RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?);
+        let is_woken = config.safeguards.notifications;
+        let follower = Follower::start(&db, &index, &lease, &revocations, &clock, config.lease, is_woken)
             .map_err(StartError::Thread)?;
         let metrics = Metrics::new(config.metrics_listen.is_some(), now);
         Ok(Arc::new(Self {
@@ -120,6 +132,7 @@ impl AppState {
             pepper,
             index,
             lease,
+            revocations,
             follower,
             metrics,
             passwords: Passwords::default(),
@@ -128,6 +141,19 @@ impl AppState {
             draining: AtomicBool::new(false),
             _lock: lock,
         }))
+    }
+
+    /// Writes down what a committed change has ended, before anybody is told of it. The change is made whatever happens
+    /// here; a log that cannot be written is told in the log of the program, and catches up later.
+    pub async fn log_ended(&self, key_id: &KeyId, ending: Ending, digests: Vec<SecretDigest>) {
+        let at = self.clock.now();
+        let ended = |digest| EndedSecret { at, ending, key_id: key_id.clone(), digest };
+        let ended: Vec<_> = digests.into_iter().map(ended).collect();
+        let log = Arc::clone(&self.revocations);
+        let written = tokio::task::spawn_blocking(move || log.append(&ended)).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(%error, %key_id, "a revocation is not in its log; it holds, but a restored backup would undo it");
+        }
     }
 
     /// Waits until a change that was committed is in this node's memory, but no longer than a lease: the change is made,

@@ -18,6 +18,7 @@ pub mod key_index;
 pub mod metrics;
 pub mod passwords;
 pub mod pepper_file;
+pub mod revocation_log;
 pub mod store;
 pub mod telemetry;
 pub mod throttle;

@@ -8,6 +8,7 @@ use crate::{
         actor::Admin,
         api_key::{ApiKey, MoveRefused},
         audit_event::{AuditAction, AuditEvent},
+        ended_secret::Ending,
         ids::KeyId,
     },
     key_index::Receipt,
@@ -43,7 +44,7 @@ pub enum RevokeKeyError {
 pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(ApiKey, Receipt), RevokeKeyError> {
     let now = app.clock.now();
     let admin = admin.clone();
-    let (key, epoch) = app
+    let ((key, ended), epoch) = app
         .db
         .write_change(move |conn| {
             let organization_id = admin.organization_id();
@@ -56,13 +57,14 @@ pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(A
             if !api_keys::revoke(conn, organization_id, &key.id, now)? {
                 return Err(RevokeKeyError::NotFound);
             }
-            key_secrets::end_all(conn, &key.id, now)?;
+            let ended = key_secrets::end_all(conn, &key.id, now)?;
             let named = (key.id.clone(), key.name.clone());
             let event = AuditEvent::of_key(&admin, AuditAction::KeyRevoked, named, now);
             let event = audit_events::insert(conn, &event)?;
             let recorded = key_changes::record(conn, &key.id, event)?;
-            Ok((key, recorded))
+            Ok(((key, ended), recorded))
         })
         .await?;
+    app.log_ended(&key.id, Ending::Revoked, ended).await;
     Ok((key, app.receipt(epoch).await))
 }

@@ -9,6 +9,7 @@ use crate::{
         actor::Admin,
         api_key::{ApiKey, MoveRefused},
         audit_event::{AuditAction, AuditEvent},
+        ended_secret::Ending,
         form_token::FormToken,
         ids::KeyId,
         secret::{EntropyError, Secret},
@@ -56,7 +57,7 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
     let secret = Secret::generate(&prefix)?;
     let (digest, hint) = (app.pepper.digest(secret.as_presented()), secret.hint());
     let admin = admin.clone();
-    let (key, epoch) = app
+    let ((key, ended), epoch) = app
         .db
         .write_change(move |conn| {
             let organization_id = admin.organization_id();
@@ -76,16 +77,17 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
                     _ => Err(RotateKeyError::NotFound),
                 };
             }
-            key_secrets::end_all(conn, &key.id, now)?;
+            let ended = key_secrets::end_all(conn, &key.id, now)?;
             key_secrets::insert(conn, digest, &key.id, now)?;
             let named = (key.id.clone(), key.name.clone());
             let event = AuditEvent::of_key(&admin, AuditAction::KeyRotated, named, now);
             let event = audit_events::insert(conn, &event)?;
             (key.prefix, key.hint, key.version) = (prefix, hint, input.version + 1);
             let recorded = key_changes::record(conn, &key.id, event)?;
-            Ok((key, recorded))
+            Ok(((key, ended), recorded))
         })
         .await?;
+    app.log_ended(&key.id, Ending::Rotated, ended).await;
     let receipt = Some(app.receipt(epoch).await);
     Ok(NewKey { key, secret, receipt })
 }

@@ -27,6 +27,8 @@ pub enum AuditAction {
     KeyRotated,
     /// A key ended.
     KeyRevoked,
+    /// A secret of a living key was ended once more, after the database had gone back to a time before its end.
+    KeySecretEnded,
 }
 
 impl AuditAction {
@@ -41,6 +43,7 @@ impl AuditAction {
             Self::KeyCreated => "key.created",
             Self::KeyRotated => "key.rotated",
             Self::KeyRevoked => "key.revoked",
+            Self::KeySecretEnded => "key.secret_ended",
         }
     }
 }
@@ -54,6 +57,8 @@ pub enum AuditActor {
     CommandLine,
     /// Nobody we know; the text is the email address they tried, when it could be one.
     Anonymous(Option<String>),
+    /// The log of revocations, which remembers what a restored database does not.
+    RevocationLog,
 }
 
 /// One row of the audit log. It keeps the names of its time: a key renamed or an account removed later changes nothing.

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod api_key;
 pub mod audit_event;
 pub mod email;
+pub mod ended_secret;
 pub mod form_token;
 pub mod ids;
 pub mod key_record;

@@ -15,11 +15,12 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{KeyIndex, Lease, membership::Membership};
+use super::{KeyIndex, Lease, membership::Membership, revocation_keeper::RevocationKeeper};
 use crate::{
     clock::Clock,
     config::DatabaseUrl,
     domain::key_record::Epoch,
+    revocation_log::RevocationLog,
     store::{
         Conn, Db, Fault, StoreError, key_changes,
         key_records::{self, Scanned},
@@ -66,6 +67,7 @@ impl Follower {
         db: &Db,
         index: &Arc<KeyIndex>,
         lease: &Arc<Lease>,
+        log: &Arc<RevocationLog>,
         clock: &Arc<dyn Clock>,
         lease_length: Duration,
         is_woken_by_notifications: bool,
@@ -79,9 +81,11 @@ impl Follower {
             DatabaseUrl::Postgres(_) => POSTGRES_POLL,
         };
         let (db, index, wake) = (db.clone(), Arc::clone(index), orders.clone());
+        let keeper = RevocationKeeper::new(Arc::clone(log), Arc::clone(clock));
         let mut thread = Thread {
             db,
             index,
+            keeper,
             membership,
             progress,
             woken,
@@ -144,6 +148,7 @@ fn wake(orders: &SyncSender<()>) {
 struct Thread {
     db: Db,
     index: Arc<KeyIndex>,
+    keeper: RevocationKeeper,
     membership: Membership,
     progress: watch::Sender<Progress>,
     woken: Receiver<()>,
@@ -202,9 +207,10 @@ impl Thread {
         }
     }
 
-    /// Reads every key. What is committed meanwhile is either read here or has an epoch after the one noted first, so
+    /// Reads every key, after what the log of revocations knows better. What is committed meanwhile is either read here or has an epoch after the one noted first, so
     /// that it is applied after this: reading a key twice does no harm.
     fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        let logged = self.keeper.end_again(conn)?;
         let epoch = key_changes::current(conn)?;
         let (keys, secrets) = key_records::count(conn)?;
         self.index.reserve(keys, secrets);
@@ -214,7 +220,11 @@ impl Thread {
             match scanned {
                 Scanned::Key(record) => self.index.put(&record),
                 Scanned::Unreadable(id) => self.index.refuse(id),
-                Scanned::Secret(key_id, secret) => self.index.put_secret(key_id, &secret),
+                Scanned::Secret(key_id, secret) => {
+                    if let Some(ending) = self.index.put_secret(key_id, &secret) {
+                        self.keeper.note(&logged, key_id, secret.digest, ending);
+                    }
+                }
             }
             rows = rows.wrapping_add(1);
             if rows.is_multiple_of(LOOK_UP_AFTER) && *stopping.borrow() {
@@ -225,6 +235,7 @@ impl Thread {
         if *self.stopping.borrow() {
             return Ok(());
         }
+        self.keeper.write();
         self.progress.send_replace(Progress { is_loaded: true, applied: epoch, seen: epoch });
         tracing::info!(keys = self.index.keys(), secrets = self.index.secrets(), "the index is loaded");
         Ok(())
@@ -260,13 +271,15 @@ impl Thread {
             ids.sort_unstable();
             ids.dedup();
             let records = key_records::find(conn, &ids)?;
+            records.iter().for_each(|record| self.keeper.note_changes(&self.index, record));
             records.iter().for_each(|record| self.index.put(record));
             for id in ids {
                 if !records.iter().any(|record| record.id.as_str() == id) {
                     self.index.refuse(id);
                 }
             }
-            // Only now: whoever sees this finds the changes in the index.
+            self.keeper.write();
+            // Only now: whoever sees this finds the changes in the index, and what they ended in the log.
             self.progress.send_modify(|progress| progress.applied = to);
         }
     }

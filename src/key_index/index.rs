@@ -21,6 +21,7 @@ use super::{
     usage::{Caller, Usage},
 };
 use crate::domain::{
+    ended_secret::Ending,
     key_record::{KeyNumber, KeyRecord, SecretRecord},
     pepper::SecretDigest,
     usage::UsageDelta,
@@ -173,12 +174,19 @@ impl KeyIndex {
         self.by_digest.reserve(secrets.saturating_sub(self.secrets()), |number| self.hash_of_secret(number));
     }
 
-    /// Takes over one secret of a key that it knows.
-    pub fn put_secret(&self, key_id: &str, secret: &SecretRecord) {
+    /// Takes over one secret of a key that it knows; how it ended, if it has.
+    pub fn put_secret(&self, key_id: &str, secret: &SecretRecord) -> Option<Ending> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = self.by_id.find(hash_of_id(key_id), |number| self.id_of(number) == Some(key_id)) {
-            self.put_secret_of(&mut writer, number, secret);
-        }
+        let number = self.by_id.find(hash_of_id(key_id), |number| self.id_of(number) == Some(key_id))?;
+        self.put_secret_of(&mut writer, number, secret);
+        let is_revoked = self.keys.get(number)?.ends_at.load(Ordering::Relaxed) == REVOKED;
+        ending(is_revoked, secret.is_replaced)
+    }
+
+    /// How this secret ended, as far as the index knows.
+    pub fn ending_of(&self, digest: &SecretDigest) -> Option<Ending> {
+        let (_, entry, secret) = self.key_with_secret(self.find_number(words_of(digest))?)?;
+        ending(entry.ends_at.load(Ordering::Acquire) == REVOKED, secret.is_replaced.load(Ordering::Acquire) != 0)
     }
 
     fn put_secret_of(&self, writer: &mut Writer, key: u32, secret: &SecretRecord) {
@@ -286,6 +294,11 @@ impl KeyIndex {
     fn hash_of_secret(&self, number: u32) -> u64 {
         self.secret(number).map_or(0, |secret| secret.hash())
     }
+}
+
+fn ending(is_revoked: bool, is_replaced: bool) -> Option<Ending> {
+    // With its key every secret of it is revoked, also one that had been replaced.
+    if is_revoked { Some(Ending::Revoked) } else { is_replaced.then_some(Ending::Rotated) }
 }
 
 fn hash_of_id(id: &str) -> u64 {

@@ -8,6 +8,7 @@ mod index;
 mod lease;
 mod membership;
 mod receipt;
+mod revocation_keeper;
 mod secret_entry;
 mod slots;
 mod sync;

@@ -14,6 +14,7 @@ pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<EventId, StoreError
     let (actor_kind, actor_id, actor_name) = match &event.actor {
         AuditActor::User(id, name) => ("user", Some(id.as_str()), Some(name.as_str())),
         AuditActor::CommandLine => ("command_line", None, None),
+        AuditActor::RevocationLog => ("revocation_log", None, None),
         AuditActor::Anonymous(tried) => ("anonymous", None, tried.as_deref()),
     };
     diesel::insert_into(audit_events::table)

@@ -27,10 +27,12 @@ pub fn insert(conn: &mut Conn, digest: SecretDigest, key_id: &KeyId, now: DateTi
     Ok(())
 }
 
-/// Ends every secret of a key that has no end yet.
-pub fn end_all(conn: &mut Conn, key_id: &KeyId, now: DateTime<Utc>) -> Result<(), StoreError> {
+/// Ends every secret of a key that has no end yet; which.
+pub fn end_all(conn: &mut Conn, key_id: &KeyId, now: DateTime<Utc>) -> Result<Vec<SecretDigest>, StoreError> {
     let open =
         key_secrets::table.filter(key_secrets::key_id.eq(key_id.as_str())).filter(key_secrets::expires_at.is_null());
+    // Read first: only one of the two databases gives back in Diesel what an update changed. The key's row is locked.
+    let digests: Vec<Digest32> = open.select(key_secrets::digest).load(conn)?;
     diesel::update(open).set(key_secrets::expires_at.eq(Some(Millis::from(now)))).execute(conn)?;
-    Ok(())
+    Ok(digests.into_iter().map(|digest| SecretDigest(digest.0)).collect())
 }

@@ -17,6 +17,7 @@ pub mod audit_events;
 pub mod connection;
 pub mod database_file;
 pub mod db;
+pub mod ended_again;
 pub mod form_tokens;
 pub mod installation;
 pub mod key_changes;

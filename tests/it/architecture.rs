@@ -49,7 +49,7 @@ const LADDER: [&[&str]; 11] = [
     &["actions"],
     &["app"],
     &["key_index", "passwords", "throttle", "pepper_file", "telemetry", "metrics"],
-    &["store"],
+    &["store", "revocation_log"],
     &["config", "clock"],
     &["domain"],
 ];

@@ -6,6 +6,7 @@ mod key_usage;
 mod lost_commits;
 mod postgres_faults;
 mod postgres_wire;
+mod revocations;
 mod secrecy;
 mod sqlite_faults;
 mod wire_proxy;

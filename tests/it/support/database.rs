@@ -71,6 +71,12 @@ impl TestDatabase {
         };
         on_own_thread(move || url.connect().unwrap())
     }
+
+    /// Runs a statement on a connection of its own.
+    pub fn execute(&self, sql: &str) {
+        let (mut conn, sql) = (self.connect(), sql.to_owned());
+        on_own_thread(move || diesel::sql_query(sql).execute(&mut conn).unwrap());
+    }
 }
 
 impl Drop for TestDatabase {

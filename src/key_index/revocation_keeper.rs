@@ -1,0 +1,103 @@
+//! The follower's part in the log of revocations: it writes down what it learns has ended, and ends again what a database
+//! that went back in time has alive.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::KeyIndex;
+use crate::{
+    clock::Clock,
+    domain::{
+        ended_secret::{EndedSecret, Ending},
+        ids::KeyId,
+        key_record::KeyRecord,
+        pepper::SecretDigest,
+    },
+    revocation_log::RevocationLog,
+    store::{
+        Conn, Fault, StoreError,
+        ended_again::{EndedAgain, end_again},
+        in_transaction,
+    },
+};
+
+/// How many are held against the database in one transaction, and written with one call while the index is loaded.
+const AT_ONCE: usize = 2_000;
+const LINES_AT_ONCE: usize = 50_000;
+
+pub struct RevocationKeeper {
+    log: Arc<RevocationLog>,
+    clock: Arc<dyn Clock>,
+    /// To be written by the next [`RevocationKeeper::write`].
+    ended: Vec<EndedSecret>,
+    is_failing: bool,
+}
+
+impl RevocationKeeper {
+    pub fn new(log: Arc<RevocationLog>, clock: Arc<dyn Clock>) -> Self {
+        Self { log, clock, ended: Vec::new(), is_failing: false }
+    }
+
+    /// Ends in the database what the log says has ended, and returns the digests that the log knows. To be called before
+    /// the index is loaded, so that nothing is alive for a moment.
+    pub fn end_again(&self, conn: &mut Conn) -> Result<HashSet<SecretDigest>, StoreError> {
+        let entries = self.log.entries().map_err(|error| StoreError::Fault(Fault::Other, error.to_string()))?;
+        let now = self.clock.now();
+        let mut all = EndedAgain::default();
+        for some in entries.chunks(AT_ONCE) {
+            let done = in_transaction::<_, StoreError>(conn, |conn| end_again(conn, some, now))?;
+            (all.keys, all.secrets) = (all.keys + done.keys, all.secrets + done.secrets);
+        }
+        if all != EndedAgain::default() {
+            tracing::warn!(
+                keys = all.keys,
+                secrets = all.secrets,
+                log = %self.log.path().display(),
+                "the database is older than the log of revocations (a backup was restored?): keys that had been revoked and \
+                 secrets that had been replaced since were ended again; a key whose newest secret came after the backup \
+                 has to be rotated"
+            );
+        }
+        Ok(entries.iter().map(|entry| entry.digest).collect())
+    }
+
+    /// Notes a secret that has ended, unless it is among those that the log knows.
+    pub fn note(&mut self, logged: &HashSet<SecretDigest>, key_id: &str, digest: SecretDigest, ending: Ending) {
+        let Some(key_id) = KeyId::parse(key_id).filter(|_| !logged.contains(&digest)) else { return };
+        self.ended.push(EndedSecret { at: self.clock.now(), ending, key_id, digest });
+        if self.ended.len() >= LINES_AT_ONCE {
+            self.write();
+        }
+    }
+
+    /// Notes what a change ends that the index has alive, or has never seen. To be called before the index takes it over.
+    pub fn note_changes(&mut self, index: &KeyIndex, record: &KeyRecord) {
+        for secret in &record.secrets {
+            let ending = match (record.is_revoked, secret.is_replaced) {
+                (true, _) => Ending::Revoked,
+                (false, true) => Ending::Rotated,
+                (false, false) => continue,
+            };
+            if index.ending_of(&secret.digest).is_none() {
+                let (at, key_id) = (self.clock.now(), record.id.clone());
+                self.ended.push(EndedSecret { at, ending, key_id, digest: secret.digest });
+            }
+        }
+    }
+
+    /// Writes down what was noted. A disk that refuses does not make a node refuse its keys: what it has learned is true in
+    /// its memory and in the database, and the log keeps the lines until it can write them.
+    pub fn write(&mut self) {
+        match self.log.append(&std::mem::take(&mut self.ended)) {
+            Ok(()) if self.is_failing => {
+                self.is_failing = false;
+                tracing::info!("revocations are written to their log again");
+            }
+            Ok(()) => {}
+            Err(_) if self.is_failing => {}
+            Err(error) => {
+                self.is_failing = true;
+                tracing::error!(%error, "revocations are not in their log; they hold, but a restored backup would undo them");
+            }
+        }
+    }
+}

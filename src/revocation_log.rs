@@ -1,0 +1,264 @@
+//! `revocations.log`: what was revoked or rotated, in a file of its own, because a database can go back in time.
+//!
+//! Who restores a backup or fails over to a standby that lags gets a database in which revoked keys are alive. This file
+//! is not part of any database: it is read at each load of the index, and what it holds is ended again
+//! (`docs/decisions/0025-the-log-of-revocations.md`). One line each, with a checksum; lines are only ever appended, and
+//! are on the disk before anybody is told of the change.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::{
+    ended_secret::{EndedSecret, Ending},
+    ids::KeyId,
+    pepper::SecretDigest,
+};
+
+/// Its name in the data directory.
+pub const FILE_NAME: &str = "revocations.log";
+const HEAD: &str =
+    "# Keystead: what was revoked or rotated. Keep this file when you restore a database (docs/operations.md).\n";
+/// A change is written by who makes it and by the follower who learns of it; so many digests are remembered, so that
+/// mostly one of them writes.
+const REMEMBERED: usize = 4096;
+
+/// Why the log cannot be used. Each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum RevocationLogError {
+    /// The file cannot be read, made or written.
+    #[error("cannot read or write {0}, which must be in a folder that outlives the program: {1}")]
+    Io(PathBuf, io::Error),
+    /// A line that is not the last one is damaged: which key it was about is not known.
+    #[error(
+        "{0} is damaged at line {1}: what was revoked there would not be known after a restore; put a good copy in its \
+         place, or remove the line"
+    )]
+    Damaged(PathBuf, usize),
+}
+
+/// The log, open for appending.
+#[derive(Debug)]
+pub struct RevocationLog {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    /// Digests that were written lately, the oldest first.
+    recent: VecDeque<[u8; 32]>,
+    known: HashSet<[u8; 32]>,
+    /// What could not be written; it is written before anything else.
+    pending: Vec<EndedSecret>,
+}
+
+impl RevocationLog {
+    /// Opens the log, or makes an empty one that only its owner can read. A last line that a crash cut short is removed:
+    /// nobody was told of it.
+    ///
+    /// # Errors
+    /// See [`RevocationLogError`].
+    pub fn open(path: &Path) -> Result<Self, RevocationLogError> {
+        let failed = |error| RevocationLogError::Io(path.to_owned(), error);
+        let file = open_file(path).map_err(failed)?;
+        let text = fs::read(path).map_err(failed)?;
+        if text.is_empty() {
+            (&file).write_all(HEAD.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+            sync_folder(path).map_err(failed)?;
+        } else {
+            let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            if whole < text.len() {
+                file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(failed)?;
+            }
+        }
+        let state = State { file, recent: VecDeque::new(), known: HashSet::new(), pending: Vec::new() };
+        let log = Self { path: path.to_owned(), state: Mutex::new(state) };
+        log.entries()?;
+        Ok(log)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything in it, in the order of writing.
+    ///
+    /// # Errors
+    /// See [`RevocationLogError`].
+    pub fn entries(&self) -> Result<Vec<EndedSecret>, RevocationLogError> {
+        let _state = self.state();
+        let (entries, damaged) = read(&self.path)?;
+        match damaged {
+            Some(line) => Err(RevocationLogError::Damaged(self.path.clone(), line)),
+            None => Ok(entries),
+        }
+    }
+
+    /// Writes down what ended, once it is on the disk. What was written lately is not written again. What cannot be written
+    /// stays in memory, and the next call writes it first.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn append(&self, ended: &[EndedSecret]) -> Result<(), RevocationLogError> {
+        let mut state = self.state();
+        let new: Vec<_> = ended.iter().filter(|secret| !state.known.contains(&secret.digest.0)).cloned().collect();
+        state.pending.extend(new);
+        if state.pending.is_empty() {
+            return Ok(());
+        }
+        let lines: String = state.pending.iter().map(line_of).collect();
+        let failed = |error| RevocationLogError::Io(self.path.clone(), error);
+        let length = state.file.metadata().map_err(failed)?.len();
+        let written = (&state.file).write_all(lines.as_bytes()).and_then(|()| state.file.sync_data());
+        if let Err(error) = written {
+            // Half a line in the middle would make the whole file unreadable.
+            let _ = state.file.set_len(length);
+            return Err(failed(error));
+        }
+        for secret in std::mem::take(&mut state.pending) {
+            state.remember(secret.digest.0);
+        }
+        Ok(())
+    }
+
+    /// Removes what ended before a time, unless another program has the log open; how many lines went. The file is
+    /// replaced as a whole, so that a crash leaves the old one or the new one.
+    ///
+    /// # Errors
+    /// See [`RevocationLogError`].
+    pub fn forget(&self, before: DateTime<Utc>) -> Result<usize, RevocationLogError> {
+        let mut state = self.state();
+        let (entries, damaged) = read(&self.path)?;
+        if let Some(line) = damaged {
+            return Err(RevocationLogError::Damaged(self.path.clone(), line));
+        }
+        let mut seen = HashSet::new();
+        let kept =
+            |secret: &&EndedSecret| secret.at >= before && seen.insert((secret.digest.0, secret.ending.as_str()));
+        let lines: Vec<String> = entries.iter().filter(kept).map(line_of).collect();
+        let gone = entries.len() - lines.len();
+        if gone == 0 || !is_alone(&state.file) {
+            return Ok(0);
+        }
+        let failed = |error| RevocationLogError::Io(self.path.clone(), error);
+        if let Err(error) = replace(&self.path, &lines.concat()) {
+            let _ = state.file.lock_shared();
+            return Err(failed(error));
+        }
+        state.file = open_file(&self.path).map_err(failed)?;
+        Ok(gone)
+    }
+}
+
+impl State {
+    fn remember(&mut self, digest: [u8; 32]) {
+        if self.known.insert(digest) {
+            self.recent.push_back(digest);
+        }
+        if self.recent.len() > REMEMBERED
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
+        // Shared: several programs may append. Who wants to replace the file must be alone.
+        file.lock_shared()?;
+        // Somebody may have replaced it between the two.
+        if fs::metadata(path).is_ok_and(|named| file.metadata().is_ok_and(|own| own.ino() == named.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
+fn is_alone(file: &File) -> bool {
+    let is_alone = file.try_lock().is_ok();
+    if !is_alone {
+        let _ = file.try_lock_shared();
+    }
+    is_alone
+}
+
+fn replace(path: &Path, lines: &str) -> io::Result<()> {
+    let new = path.with_extension("log.new");
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(HEAD.as_bytes())?;
+    file.write_all(lines.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_folder(path)
+}
+
+/// A new name must survive a power cut as the content does.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// What can be read, and the number of the first line that cannot, counted from 1. A last line without an end is none.
+fn read(path: &Path) -> Result<(Vec<EndedSecret>, Option<usize>), RevocationLogError> {
+    let bytes = fs::read(path).map_err(|error| RevocationLogError::Io(path.to_owned(), error))?;
+    let (mut entries, mut damaged) = (Vec::new(), None);
+    for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let Some(line) = line.strip_suffix(b"\n") else { break };
+        if line.first() == Some(&b'#') {
+            continue;
+        }
+        match std::str::from_utf8(line).ok().and_then(parse) {
+            Some(entry) => entries.push(entry),
+            None => damaged = damaged.or(Some(number + 1)),
+        }
+    }
+    Ok((entries, damaged))
+}
+
+/// `1795414260000 revoked key_… <digest> <checksum>`
+fn line_of(secret: &EndedSecret) -> String {
+    let digest: String = secret.digest.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let words =
+        format!("{} {} {} {digest}", secret.at.timestamp_millis(), secret.ending.as_str(), secret.key_id.as_str());
+    format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()))
+}
+
+fn parse(line: &str) -> Option<EndedSecret> {
+    let (words, checksum) = line.rsplit_once(' ')?;
+    if checksum.len() != 8 || u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(words.as_bytes()) {
+        return None;
+    }
+    let mut words = words.split(' ');
+    let at = DateTime::from_timestamp_millis(words.next()?.parse().ok()?)?;
+    let ending = Ending::parse(words.next()?)?;
+    let key_id = KeyId::parse(words.next()?)?;
+    let hex = words.next()?.as_bytes();
+    let mut digest = [0; 32];
+    let (pairs, rest) = hex.as_chunks::<2>();
+    if pairs.len() != digest.len() || !rest.is_empty() || words.next().is_some() {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(pairs) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(EndedSecret { at, ending, key_id, digest: SecretDigest(digest) })
+}
+
+#[cfg(test)]
+mod tests;

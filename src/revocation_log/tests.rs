@@ -1,0 +1,103 @@
+use super::*;
+
+const START: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+fn ended(n: u8) -> EndedSecret {
+    let at = START + chrono::TimeDelta::days(n.into());
+    let ending = if n.is_multiple_of(2) { Ending::Revoked } else { Ending::Rotated };
+    EndedSecret { at, ending, key_id: KeyId::generate(at), digest: SecretDigest([n; 32]) }
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    (folder, path)
+}
+
+#[test]
+fn what_was_appended_is_read_again_whoever_wrote_it() {
+    let (_folder, path) = place();
+    let (first, second) = (RevocationLog::open(&path).unwrap(), RevocationLog::open(&path).unwrap());
+    let all = [ended(1), ended(2), ended(3)];
+    first.append(&all[..1]).unwrap();
+    second.append(&all[1..]).unwrap();
+    drop(first);
+    assert_eq!(second.entries().unwrap(), all);
+    assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap(), all);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_digest_is_written_once() {
+    let (_folder, path) = place();
+    let log = RevocationLog::open(&path).unwrap();
+    log.append(&[ended(1)]).unwrap();
+    log.append(&[ended(1), ended(2)]).unwrap();
+    assert_eq!(log.entries().unwrap().len(), 2);
+}
+
+#[test]
+fn a_crash_at_any_byte_of_the_last_line_loses_that_line_alone() {
+    let (_folder, path) = place();
+    RevocationLog::open(&path).unwrap().append(&[ended(1), ended(2)]).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let last = whole[..whole.len() - 1].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;
+    for cut in last..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let log = RevocationLog::open(&path).unwrap();
+        log.append(&[ended(3)]).unwrap();
+        assert_eq!(log.entries().unwrap().iter().map(|e| e.digest.0[0]).collect::<Vec<_>>(), [1, 3], "cut at {cut}");
+        assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn a_damaged_line_in_the_middle_is_told() {
+    let (_folder, path) = place();
+    RevocationLog::open(&path).unwrap().append(&[ended(1), ended(2), ended(3)]).unwrap();
+    let good = fs::read(&path).unwrap();
+    // Each byte of the second entry, its end of line left aside.
+    let lines: Vec<&[u8]> = good.split_inclusive(|&byte| byte == b'\n').collect();
+    let begin = lines[0].len() + lines[1].len();
+    for at in begin..begin + lines[2].len() - 1 {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&path, &bad).unwrap();
+        let told = RevocationLog::open(&path).unwrap_err().to_string();
+        assert!(told.contains("damaged at line 3") && told.contains("put a good copy"), "{told}");
+    }
+}
+
+#[test]
+fn what_is_old_goes_and_what_comes_later_is_written_to_the_new_file() {
+    let (_folder, path) = place();
+    let log = RevocationLog::open(&path).unwrap();
+    log.append(&[ended(1), ended(2), ended(3)]).unwrap();
+    let day = |n| START + chrono::TimeDelta::days(n);
+    assert_eq!(log.forget(day(3)).unwrap(), 2);
+    assert_eq!(log.forget(day(3)).unwrap(), 0);
+    log.append(&[ended(4)]).unwrap();
+    assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap(), [ended_as(&log, 0), ended_as(&log, 1)]);
+    // Whoever else has it open would go on writing to the file that was replaced.
+    let other = RevocationLog::open(&path).unwrap();
+    assert_eq!(log.forget(day(4)).unwrap(), 0, "not while another program has it open");
+    drop(other);
+    assert_eq!(log.forget(day(4)).unwrap(), 1);
+}
+
+fn ended_as(log: &RevocationLog, n: usize) -> EndedSecret {
+    log.entries().unwrap().swap_remove(n)
+}
+
+#[test]
+fn what_a_full_disk_refuses_is_written_later() {
+    let (_folder, path) = place();
+    let log = RevocationLog::open(&path).unwrap();
+    let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+    let good = std::mem::replace(&mut log.state().file, full);
+    assert!(log.append(&[ended(1)]).is_err());
+    log.state().file = good;
+    log.append(&[ended(2)]).unwrap();
+    assert_eq!(log.entries().unwrap().iter().map(|e| e.digest.0[0]).collect::<Vec<_>>(), [1, 2]);
+}

@@ -1,0 +1,119 @@
+//! Ends again what a database that went back in time believes to be alive: tables `api_keys` and `key_secrets`, of every
+//! organization.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use super::{
+    Conn, StoreError, audit_events,
+    columns::{Digest32, Millis},
+    key_changes, key_secrets as secrets,
+    schema::{api_keys, key_secrets},
+};
+use crate::domain::{
+    actor::Client,
+    audit_event::{AuditAction, AuditActor, AuditEvent},
+    ended_secret::{EndedSecret, Ending},
+    ids::{KeyId, OrgId},
+    name::Name,
+};
+
+/// How many are looked for with one statement.
+const AT_ONCE: usize = 500;
+
+/// What was ended again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedAgain {
+    /// Keys that had been revoked.
+    pub keys: usize,
+    /// Secrets of living keys that had been replaced.
+    pub secrets: usize,
+}
+
+/// A living key: id, organization, name.
+type KeyRow = (String, String, String);
+
+/// Ends whatever of this is alive, with an event in the audit log and an epoch each, so that every node learns of it.
+///
+/// # Errors
+/// [`StoreError`]; the caller's transaction must then be rolled back.
+pub fn end_again(conn: &mut Conn, ended: &[EndedSecret], now: DateTime<Utc>) -> Result<EndedAgain, StoreError> {
+    let mut done = EndedAgain::default();
+    // In one order on every node: two that start at once wait for each other.
+    let revoked: BTreeMap<&str, DateTime<Utc>> = ended
+        .iter()
+        .filter(|secret| secret.ending == Ending::Revoked)
+        .map(|secret| (secret.key_id.as_str(), secret.at))
+        .collect();
+    for ids in revoked.keys().copied().collect::<Vec<_>>().chunks(AT_ONCE) {
+        for key in living_keys(conn, ids)? {
+            let (id, at) = (parse_id(&key.0)?, revoked.get(&*key.0).copied().unwrap_or(now));
+            let row = api_keys::table.find(&key.0).filter(api_keys::revoked_at.is_null());
+            let changed = diesel::update(row)
+                .set((api_keys::revoked_at.eq(Some(Millis::from(at))), api_keys::version.eq(api_keys::version + 1)))
+                .execute(conn)?;
+            if changed == 1 {
+                secrets::end_all(conn, &id, at)?;
+                tell(conn, AuditAction::KeyRevoked, &key, now)?;
+                done.keys += 1;
+            }
+        }
+    }
+    let rotated: BTreeMap<[u8; 32], DateTime<Utc>> = ended.iter().map(|secret| (secret.digest.0, secret.at)).collect();
+    for digests in rotated.keys().copied().map(Digest32).collect::<Vec<_>>().chunks(AT_ONCE) {
+        let alive: Vec<(Digest32, String)> = key_secrets::table
+            .filter(key_secrets::digest.eq_any(digests))
+            .filter(key_secrets::expires_at.is_null())
+            .select((key_secrets::digest, key_secrets::key_id))
+            .order(key_secrets::key_id)
+            .load(conn)?;
+        let ids: BTreeSet<&str> = alive.iter().map(|(_, id)| id.as_str()).collect();
+        let keys = living_keys(conn, &ids.into_iter().collect::<Vec<_>>())?;
+        for (digest, id) in &alive {
+            let at = rotated.get(&digest.0).copied().unwrap_or(now);
+            let row = key_secrets::table.find(*digest).filter(key_secrets::expires_at.is_null());
+            let changed = diesel::update(row).set(key_secrets::expires_at.eq(Some(Millis::from(at)))).execute(conn)?;
+            if changed == 1
+                && let Some(key) = keys.iter().find(|key| key.0 == *id)
+            {
+                tell(conn, AuditAction::KeySecretEnded, key, now)?;
+                done.secrets += 1;
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// Those of the keys that live, in the order of their ids.
+fn living_keys(conn: &mut Conn, ids: &[&str]) -> Result<Vec<KeyRow>, StoreError> {
+    Ok(api_keys::table
+        .filter(api_keys::id.eq_any(ids))
+        .filter(api_keys::revoked_at.is_null())
+        .select((api_keys::id, api_keys::organization_id, api_keys::name))
+        .order(api_keys::id)
+        .load(conn)?)
+}
+
+fn tell(conn: &mut Conn, action: AuditAction, key: &KeyRow, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let (id, organization_id, name) = key;
+    let id = parse_id(id)?;
+    let name = Name::parse(name).map_err(|_| StoreError::damaged("api_keys.name"))?;
+    let event = AuditEvent {
+        organization_id: OrgId::parse(organization_id),
+        actor: AuditActor::RevocationLog,
+        action,
+        user: None,
+        key: Some((id.clone(), name)),
+        at: now,
+        client: Client::default(),
+    };
+    let event = audit_events::insert(conn, &event)?;
+    key_changes::record(conn, &id, event)?;
+    Ok(())
+}
+
+fn parse_id(id: &str) -> Result<KeyId, StoreError> {
+    KeyId::parse(id).ok_or_else(|| StoreError::damaged("api_keys.id"))
+}

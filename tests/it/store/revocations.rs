@@ -1,0 +1,147 @@
+//! What was revoked or rotated stays so, also when the database goes back to a time before.
+
+use std::time::{Duration, Instant};
+
+use keystead::revocation_log::FILE_NAME;
+
+use crate::support::{Binary, PASSWORD, TestApp};
+
+fn log_of(app: &TestApp) -> String {
+    std::fs::read_to_string(app.database.folder().join(FILE_NAME)).unwrap()
+}
+
+async fn until(app: &TestApp, what: &str, is_so: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(10), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    app.ready().await;
+}
+
+/// What a backup from before every revocation and rotation has, for keys that were never rotated twice.
+const BACK: [&str; 3] = [
+    "UPDATE key_secrets SET expires_at = NULL",
+    "UPDATE api_keys SET revoked_at = NULL, version = 1",
+    "DELETE FROM audit_events WHERE action IN ('key.revoked', 'key.rotated')",
+];
+
+#[tokio::test]
+async fn a_change_is_in_the_log_before_it_is_answered_also_when_nobody_follows() {
+    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
+    let maya = app.admin().await;
+    let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
+    let served = app.app.clone();
+    tokio::task::spawn_blocking(move || served.follower.stop()).await.unwrap();
+    maya.try_revoke(&revoked.id, 1).await;
+    maya.try_rotate(&rotated.id, 1).await;
+    let log = log_of(&app);
+    assert!(log.contains(&format!(" revoked {}", revoked.id)), "{log}");
+    assert!(log.contains(&format!(" rotated {}", rotated.id)), "{log}");
+    let hex = if app.database.is_postgres() { "encode(digest, 'hex')" } else { "lower(hex(digest))" };
+    let ended = app.lines(&format!("SELECT {hex} AS line FROM key_secrets WHERE expires_at IS NOT NULL")).await;
+    assert!(ended.len() == 2 && ended.iter().all(|digest| log.contains(digest.as_str())), "{log}");
+}
+
+#[tokio::test]
+async fn what_another_node_revokes_is_in_the_log_before_this_one_says_that_it_has_it() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    app.execute("UPDATE key_secrets SET expires_at = 1").await;
+    app.execute("UPDATE api_keys SET revoked_at = 1").await;
+    app.execute(&format!("INSERT INTO key_changes (epoch, key_id) SELECT value + 1, '{}' FROM key_epoch", key.id))
+        .await;
+    app.execute("UPDATE key_epoch SET value = value + 1").await;
+    until(&app, "the change is applied", async || app.app.follower.progress().applied.0 == 2).await;
+    assert!(log_of(&app).contains(&format!(" revoked {}", key.id)), "{}", log_of(&app));
+}
+
+#[tokio::test]
+async fn a_reload_ends_again_what_the_log_knows_and_tells_the_audit_log() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
+    let living = maya.create_key("Living").await;
+    maya.revoke(&revoked).await;
+    let newer = maya.rotate(&rotated).await;
+    for sql in BACK {
+        app.execute(sql).await;
+    }
+    let applied = app.app.follower.progress().applied.0;
+    // Two changes that nobody tells of: everything is read again.
+    app.execute("UPDATE key_epoch SET value = value + 2").await;
+    until(&app, "everything is read again", async || app.app.follower.progress().applied.0 > applied + 2).await;
+    assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
+    assert_eq!(app.verify(&rotated.secret).await, "ROTATED");
+    assert_eq!(app.verify(&newer.secret).await, "VALID", "it was never ended");
+    assert_eq!(app.verify(&living.secret).await, "VALID");
+    assert_eq!(app.count("api_keys WHERE revoked_at IS NULL").await, 2);
+    assert_eq!(app.count("key_secrets WHERE expires_at IS NOT NULL").await, 2, "in the database too");
+    let audit = app.audit().await;
+    let told: Vec<_> = audit.iter().filter(|row| row.actor_kind == "revocation_log").collect();
+    let told: Vec<_> = told.iter().map(|row| (row.action.as_str(), row.key_id.as_deref())).collect();
+    assert_eq!(told, [("key.revoked", Some(&*revoked.id)), ("key.secret_ended", Some(&*rotated.id))]);
+}
+
+#[tokio::test]
+async fn a_restored_database_revives_nothing() {
+    restore(false).await;
+}
+
+#[tokio::test]
+async fn what_had_ended_before_the_log_began_is_in_it_from_the_next_start_on() {
+    restore(true).await;
+}
+
+async fn restore(loses_its_log: bool) {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
+    let living = maya.create_key("Living").await;
+    server.stop().succeeded();
+    let (file, copy) = (keystead.data_dir().join("keystead.db"), keystead.folder().join("backup"));
+    if !keystead.database().is_postgres() {
+        std::fs::copy(&file, &copy).unwrap();
+    }
+
+    let server = keystead.serve();
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    maya.revoke(&revoked).await;
+    maya.rotate(&rotated).await;
+    server.stop().succeeded();
+    if loses_its_log {
+        std::fs::remove_file(keystead.data_dir().join(FILE_NAME)).unwrap();
+        keystead.serve().stop().succeeded();
+    }
+
+    if keystead.database().is_postgres() {
+        BACK.into_iter().for_each(|sql| keystead.database().execute(sql));
+        keystead.database().execute("DELETE FROM key_changes");
+        keystead.database().execute("UPDATE key_epoch SET value = 3");
+    } else {
+        std::fs::copy(&copy, &file).unwrap();
+    }
+    for restart in 0..2 {
+        let server = keystead.serve();
+        let anybody = server.anonymous();
+        for (key, code) in [(&revoked, "REVOKED"), (&rotated, "ROTATED"), (&living, "VALID")] {
+            let answer = anybody.post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await;
+            assert_eq!(answer.expect(200).json()["code"], code);
+        }
+        let log = server.stop().succeeded().stderr;
+        assert_eq!(log.contains("the database is older than the log of revocations"), restart == 0, "{log}");
+    }
+}
+
+#[test]
+fn a_damaged_log_is_no_empty_log() {
+    let keystead = Binary::new();
+    keystead.serve().stop().succeeded();
+    let path = keystead.data_dir().join(FILE_NAME);
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str("1795414260000 revoked key_ something\n");
+    std::fs::write(&path, text).unwrap();
+    keystead.run(&["serve"]).refused_with(&["revocations.log is damaged at line 2", "put a good copy"]);
+}
