@@ -28,7 +28,10 @@ fn main() -> io::Result<()> {
     let mut hash = Sha256::new();
     for file in files {
         let name = file.strip_prefix(source).expect("it was found below").to_owned();
-        let content = fs::read(&file)?;
+        let mut content = fs::read(&file)?;
+        if name == Path::new("app.js") {
+            content = without_comments(&String::from_utf8_lossy(&content)).into_bytes();
+        }
         hash.update(name.to_string_lossy().as_bytes());
         hash.update([0]);
         hash.update(&content);
@@ -57,6 +60,23 @@ fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+/// A script of ours without the lines that are comments: they are for whoever reads the source, and every browser would pay
+/// for them.
+fn without_comments(script: &str) -> String {
+    let mut in_block = false;
+    let mut kept = String::new();
+    for line in script.lines() {
+        let start = line.trim_start();
+        in_block |= start.starts_with("/*");
+        if !in_block && !start.starts_with("//") {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        in_block &= !line.trim_end().ends_with("*/");
+    }
+    kept
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

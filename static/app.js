@@ -263,13 +263,45 @@
 
   // ---- Answers that are no answers ----
 
+  const UNKNOWN = "We don't know whether this was saved. Reload the page to see.";
+
+  // A redirect is shown and not followed: to htmx we send none, and a sign-on portal's leads to another site.
+  document.addEventListener('htmx:before:request', ({ detail: { ctx } }) => (ctx.request.redirect = 'manual'));
+
+  /** Somebody in between answered: a proxy that gave up, a firewall, a portal that wants a sign-in of its own. What became
+   * of a form is not known then. What was only to be looked at is opened as a page, where they can be dealt with. */
+  const disbelieve = (event) => {
+    const { ctx } = event.detail;
+    const { method, action } = ctx.request;
+    event.preventDefault();
+    // What it asks of htmx is not done either.
+    ctx.hx = {};
+    if (method !== 'GET') {
+      const status = ctx.response.status ? ` (${ctx.response.status})` : '';
+      fail(`Something between you and this site answered in its place${status}. ${UNKNOWN}`);
+      refocus(ctx);
+    } else if (!secret()) location.href = action;
+  };
+
+  document.addEventListener('htmx:before:response', (event) => {
+    if (!event.detail.ctx.response.headers.has('Keystead-Answer')) disbelieve(event);
+  });
+
+  // An answer that was cut short, or replaced behind our head: each of ours has an end.
+  document.addEventListener('htmx:after:request', (event) => {
+    const { response, text, hx } = event.detail.ctx;
+    const isPage = text.includes('<main id="main"') && text.trimEnd().endsWith('</html>');
+    const isWhole = isPage || text.includes('data-end') || response.status >= 500 || hx.redirect;
+    if (!isWhole) disbelieve(event);
+  });
+
   document.addEventListener('htmx:response:error', ({ detail: { ctx } }) => {
     const { status, headers } = ctx.response;
     if (status >= 500) {
       const text =
         headers.get('Keystead-Answer') === 'unavailable'
           ? 'Something went wrong on our side and nothing was changed. Please try again.'
-          : "We don't know whether this was saved. Reload the page to see.";
+          : UNKNOWN;
       fail(text, headers.get('X-Request-Id'));
       refocus(ctx);
     } else if (status === 404 && modal.open && !secret()) {
@@ -296,15 +328,14 @@
     });
   };
 
-  // A whole page where a fragment was asked for: a redirect was followed, or something in between answered.
+  // A whole page where a fragment was asked for: an error that has no fragment.
   document.addEventListener('htmx:before:swap', (event) => {
     const { ctx, tasks } = event.detail;
+    for (const { fragment } of tasks) $('[data-end]', fragment)?.remove();
     const page = tasks.find(({ fragment }) => fragment.querySelector('#main'))?.fragment;
     if (!page) return;
     event.preventDefault();
-    const { ok, url, headers } = ctx.response.raw;
-    if (ok) location.href = url;
-    else if (ctx.response.status < 500) fail($('.lead', page).textContent, headers.get('X-Request-Id'));
+    if (ctx.response.status < 500) fail($('.lead', page).textContent, ctx.response.headers.get('X-Request-Id'));
   });
 
   // ---- Keys ----

@@ -12,6 +12,8 @@ use super::page::{Toast, ToastFragment};
 use crate::middleware::{envelope, failure::Failure};
 
 const HTML: &str = "text/html; charset=utf-8";
+/// The end of every fragment: `app.js` takes one without it for cut short.
+const END: &str = "<i data-end hidden></i>";
 
 /// A template whose block `modal` is a pop-up's content.
 pub trait Dialog: Template {
@@ -56,8 +58,18 @@ pub fn dialog_answer(
     status: StatusCode,
     template: &impl Dialog,
 ) -> Result<HttpResponse, Failure> {
-    let text = if is_htmx(request) { template.render_modal() } else { template.render() };
-    Ok(html(status).body(rendered(text)?))
+    if is_htmx(request) {
+        return Ok(html(status).body(rendered(template.render_modal())? + END));
+    }
+    page(status, template)
+}
+
+/// A fragment alone.
+///
+/// # Errors
+/// A fault when the template cannot be rendered.
+pub fn fragment(template: &impl Template) -> Result<HttpResponse, Failure> {
+    Ok(html(StatusCode::OK).body(rendered(template.render())? + END))
 }
 
 /// One answer of several fragments.
@@ -94,7 +106,7 @@ impl Fragments {
 
     /// The answer; `builder` may have headers already.
     pub fn answer(self, mut builder: HttpResponseBuilder) -> HttpResponse {
-        builder.content_type(HTML).body(self.0)
+        builder.content_type(HTML).body(self.0 + END)
     }
 }
 
@@ -103,7 +115,7 @@ pub fn toast_answer(status: StatusCode, toast: Toast, further: Fragments) -> Htt
     let text = ToastFragment { toast }.render().unwrap_or_default();
     let mut builder = html(status);
     builder.insert_header(("HX-Retarget", "#toast-live")).insert_header(("HX-Reswap", "beforeend"));
-    builder.body(text + &further.0)
+    builder.body(text + &further.0 + END)
 }
 
 fn html(status: StatusCode) -> HttpResponseBuilder {

@@ -142,3 +142,97 @@ pub fn with_a_broken_database(maya: &Admin, deed: impl FnOnce()) {
     deed();
     rename("audit_events_away", "audit_events");
 }
+
+/// What proxies, firewalls and sign-on portals answer in our place, with the status that a person is told.
+const STRANGERS: [(&str, &str); 8] = [
+    ("HTTP/1.1 200 OK", "200"),
+    ("HTTP/1.1 401 Unauthorized", "401"),
+    ("HTTP/1.1 403 Forbidden", "403"),
+    ("HTTP/1.1 413 Content Too Large", "413"),
+    ("HTTP/1.1 429 Too Many Requests", "429"),
+    ("HTTP/1.1 502 Bad Gateway", "502"),
+    ("HTTP/1.1 503 Service Unavailable", "503"),
+    ("HTTP/1.1 504 Gateway Timeout\r\nHX-Trigger: modal:close\r\nHX-Retarget: #main", "504"),
+];
+
+fn page_of_a_stranger(head: &str) -> String {
+    let body = "<!doctype html><html><body><h1>Company login</h1></body></html>";
+    format!("{head}\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn what_somebody_else_answers_to_a_form_is_not_believed() {
+    let (maya, line) = Admin::signed_in_over_a_line();
+    maya.start_creating("Production API Key");
+    for (head, status) in STRANGERS {
+        line.answer_instead("POST /settings/integrations/keys ", &page_of_a_stranger(head));
+        maya.click("Create API Key");
+        maya.see(&format!(
+            "Something between you and this site answered in its place ({status}). \
+             We don't know whether this was saved. Reload the page to see."
+        ));
+        maya.see_dialog("Create New API Key");
+        maya.see_focus_on("Create API Key");
+        assert_eq!(maya.value("Name"), "Production API Key");
+        assert!(!maya.finds_anywhere("Company login"), "{status}");
+        assert!(!maya.finds_anywhere("nothing was changed"), "{status}");
+        maya.run("document.querySelector('[data-failure]').remove()", serde_json::json!([]));
+    }
+    // A portal on another site, to which no script may go.
+    line.answer_instead(
+        "POST /settings/integrations/keys ",
+        &page_of_a_stranger("HTTP/1.1 302 Found\r\nLocation: //portal.test/"),
+    );
+    maya.click("Create API Key");
+    maya.see("Something between you and this site answered in its place. We don't know whether this was saved.");
+    line.mend();
+    maya.click("Create API Key");
+    maya.read_new_key();
+}
+
+#[test]
+fn an_answer_that_was_cut_short_or_replaced_does_not_enter_the_dialog() {
+    let (maya, line) = Admin::signed_in_over_a_line();
+    maya.start_creating("Production API Key");
+    for body in
+        ["<div data-secret=\"unsaved\"><h2 id=\"modal-title\">Your New", "<h1>Company login</h1>", "<main id=\"main\">"]
+    {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nKeystead-Answer: ok\r\nConnection: close";
+        line.answer_instead(
+            "POST /settings/integrations/keys ",
+            &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+        );
+        maya.click("Create API Key");
+        maya.see("We don't know whether this was saved.");
+        maya.see_dialog("Create New API Key");
+        maya.run("document.querySelector('[data-failure]').remove()", serde_json::json!([]));
+    }
+    // The connection breaks in the middle: the browser itself notices.
+    line.answer_instead(
+        "POST /settings/integrations/keys ",
+        "HTTP/1.1 200 OK\r\nKeystead-Answer: ok\r\nContent-Length: 5000\r\n\r\n<div data-end>",
+    );
+    maya.click("Create API Key");
+    maya.see(UNREACHABLE);
+    maya.see_dialog("Create New API Key");
+}
+
+#[test]
+fn a_pop_up_that_somebody_else_answers_opens_as_a_page() {
+    for head in [
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 401 Unauthorized",
+        "HTTP/1.1 502 Bad Gateway",
+        "HTTP/1.1 302 Found\r\nLocation: /portal",
+    ] {
+        let (maya, line) = Admin::signed_in_over_a_line();
+        line.answer_instead("GET /settings/integrations/keys/new", &page_of_a_stranger(head));
+        maya.click("Create API Key");
+        if head.contains("Location") {
+            maya.arrive_at("/portal");
+        } else {
+            maya.see("Company login");
+            maya.arrive_at("/settings/integrations/keys/new");
+        }
+    }
+}

@@ -156,7 +156,7 @@ pub async fn show_rows(app: web::Data<App>, request: HttpRequest, admin: Admin) 
     }
     let list = list_keys(&app, &admin, list_page_of(&request)).await?;
     let list = KeyList::new(&app, &admin, list, None);
-    htmx::page(StatusCode::OK, &KeyRowsFragment { list: &list })
+    htmx::fragment(&KeyRowsFragment { list: &list })
 }
 
 /// Adds the list as it now is to an answer, wherever the page shows it. The change is made by then, so a list that cannot

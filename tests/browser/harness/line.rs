@@ -26,6 +26,8 @@ struct Inner {
     is_held: bool,
     is_cut: bool,
     waiting: usize,
+    /// What the line itself answers to requests that begin with these words.
+    instead: Option<(String, Vec<u8>)>,
     open: Vec<TcpStream>,
 }
 
@@ -74,9 +76,17 @@ impl Line {
         self.state.changed.notify_all();
     }
 
+    /// From now on requests that begin with these words, such as `POST /sign-in`, get this answer and do not arrive: so do
+    /// proxies, firewalls and sign-on portals.
+    pub fn answer_instead(&self, request: &str, answer: &str) {
+        self.state.lock().instead = Some((request.to_owned(), answer.as_bytes().to_owned()));
+    }
+
     /// The line is as new.
     pub fn mend(&self) {
-        self.state.lock().is_cut = false;
+        let mut inner = self.state.lock();
+        inner.is_cut = false;
+        inner.instead = None;
     }
 }
 
@@ -97,26 +107,38 @@ fn connect(state: &Arc<State>, browser: TcpStream) {
     let Ok(server) = server else { return };
     let twin = |stream: &TcpStream| stream.try_clone().expect("another handle of a socket");
     state.lock().open.extend([twin(&browser), twin(&server)]);
-    let (browser_in, server_out) = (twin(&browser), twin(&server));
-    std::thread::spawn(move || carry(browser_in, server_out, || {}));
+    let (browser_in, mut browser_out, server_out) = (twin(&browser), twin(&browser), twin(&server));
+    let asked = Arc::clone(state);
+    std::thread::spawn(move || {
+        carry(browser_in, server_out, |piece| {
+            let inner = asked.lock();
+            let Some((request, answer)) = &inner.instead else { return true };
+            if !piece.starts_with(request.as_bytes()) {
+                return true;
+            }
+            let _ = browser_out.write_all(answer);
+            let _ = browser_out.shutdown(Shutdown::Both);
+            false
+        });
+    });
     let state = Arc::clone(state);
     std::thread::spawn(move || {
-        carry(server, browser, || {
+        carry(server, browser, |_| {
             let mut inner = state.lock();
             inner.waiting += 1;
             state.changed.notify_all();
             let held = |inner: &mut Inner| inner.is_held;
             state.changed.wait_while(inner, held).unwrap_or_else(PoisonError::into_inner).waiting -= 1;
+            true
         });
     });
 }
 
-/// Passes on what comes, each piece after `pause`.
-fn carry(mut from: TcpStream, mut to: TcpStream, pause: impl Fn()) {
+/// Passes on what comes, each piece after `pass`, as long as that says yes.
+fn carry(mut from: TcpStream, mut to: TcpStream, mut pass: impl FnMut(&[u8]) -> bool) {
     let mut piece = [0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut piece) {
-        pause();
-        if to.write_all(&piece[..length]).is_err() {
+        if !pass(&piece[..length]) || to.write_all(&piece[..length]).is_err() {
             break;
         }
     }
