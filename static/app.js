@@ -10,6 +10,8 @@
   const modal = $('#modal');
   const modalBody = $('#modal-body');
   const guard = $('#guard');
+  // To Firefox an open dialog is itself a stop for Tab, which says and does nothing.
+  for (const dialog of document.querySelectorAll('dialog')) dialog.tabIndex = -1;
 
   // Trusted Types: htmx alone may turn an answer into HTML, and scripts inside an answer are emptied.
   const policy = window.trustedTypes?.createPolicy('htmx', {

@@ -4,7 +4,16 @@ use crate::harness::{Admin, HOME, Kit, Server};
 
 #[test]
 fn an_admin_creates_rotates_and_revokes_a_key() {
-    let maya = Admin::at(Server::fresh(), Kit::default());
+    creates_rotates_and_revokes_a_key(Kit::default());
+}
+
+#[test]
+fn an_admin_creates_rotates_and_revokes_a_key_in_firefox() {
+    creates_rotates_and_revokes_a_key(Kit { firefox: true, ..Kit::default() });
+}
+
+fn creates_rotates_and_revokes_a_key(kit: Kit) {
+    let maya = Admin::at(Server::fresh(), kit);
     maya.visit(&maya.server.set_up_link.clone().expect("a fresh server prints a set-up link"));
     maya.set_up();
     maya.arrive_at(HOME);
@@ -82,7 +91,16 @@ fn an_admin_creates_rotates_and_revokes_a_key() {
 
 #[test]
 fn an_admin_does_all_that_with_scripts_turned_off() {
-    let maya = Admin::at(Server::fresh(), Kit { no_scripts: true });
+    does_all_that_without_scripts(Kit { no_scripts: true, ..Kit::default() });
+}
+
+#[test]
+fn an_admin_does_all_that_with_scripts_turned_off_in_firefox() {
+    does_all_that_without_scripts(Kit { no_scripts: true, firefox: true });
+}
+
+fn does_all_that_without_scripts(kit: Kit) {
+    let maya = Admin::at(Server::fresh(), kit);
     maya.visit(&maya.server.set_up_link.clone().expect("a fresh server prints a set-up link"));
     maya.set_up();
     maya.arrive_at(HOME);
@@ -160,15 +178,11 @@ fn check_toast_stands_bottom_right(maya: &Admin) {
 
 /// The cookie from before is worthless afterwards, wherever a copy of it may lie.
 fn sign_out_ends_the_session(maya: &Admin) {
-    let cookies = maya.devtools("Network.getCookies", serde_json::json!({ "urls": [maya.server.public_url] }));
-    let cookies = cookies["cookies"].as_array().expect("cookies").clone();
+    let cookies = maya.cookies();
     maya.click("Sign out");
     maya.arrive_at("/sign-in");
     for cookie in &cookies {
-        let url = &maya.server.public_url;
-        let copy =
-            serde_json::json!({ "name": cookie["name"], "value": cookie["value"], "url": url, "httpOnly": true });
-        maya.devtools("Network.setCookie", copy);
+        maya.set_cookie(cookie);
     }
     assert!(!cookies.is_empty());
     maya.open(HOME);

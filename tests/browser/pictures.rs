@@ -26,7 +26,7 @@ fn every_state_has_its_picture() {
     };
     tour::signed_out(|_| {}, &mut draw);
     tour::with_dialogs(|_| {}, &mut draw);
-    tour::as_pages(Kit { no_scripts: true }, |_| {}, &mut draw);
+    tour::as_pages(Kit { no_scripts: true, ..Kit::default() }, |_| {}, &mut draw);
 }
 
 /// Nothing is drawn unless somebody asked for it.

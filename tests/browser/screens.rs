@@ -17,7 +17,7 @@ fn the_page_and_its_dialogs_fit_every_screen() {
 
 #[test]
 fn pages_without_scripts_fit_every_screen() {
-    check(|look| tour::as_pages(Kit { no_scripts: true }, |_| {}, look));
+    check(|look| tour::as_pages(Kit { no_scripts: true, ..Kit::default() }, |_| {}, look));
 }
 
 #[test]

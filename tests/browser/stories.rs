@@ -63,7 +63,7 @@ fn a_double_click_makes_one_key() {
 
 #[test]
 fn a_double_click_makes_one_key_without_htmx_too() {
-    for kit in [Kit::default(), Kit { no_scripts: true }] {
+    for kit in [Kit::default(), Kit { no_scripts: true, ..Kit::default() }] {
         let maya = Admin::signed_in_with(kit);
         maya.open("/settings/integrations/keys/new");
         maya.fill("Name", "Production API Key");
@@ -242,7 +242,7 @@ fn back_reload_and_history_show_no_key_again() {
 
 #[test]
 fn without_scripts_back_reload_and_history_show_no_key_again_either() {
-    for kit in [Kit::default(), Kit { no_scripts: true }] {
+    for kit in [Kit::default(), Kit { no_scripts: true, ..Kit::default() }] {
         let maya = Admin::signed_in_with(kit);
         maya.open("/settings/integrations/keys/new");
         maya.fill("Name", "Production API Key");

@@ -1,5 +1,5 @@
-//! A real browser: Chromium behind its own chromedriver, spoken to in the words of the WebDriver standard
-//! (<https://www.w3.org/TR/webdriver2/>) and, where that has none, of the DevTools protocol.
+//! A real browser: Chromium behind chromedriver or Firefox behind geckodriver, spoken to in the words of the WebDriver
+//! standard (<https://www.w3.org/TR/webdriver2/>) and, where that has none and for Chromium alone, of the DevTools protocol.
 //!
 //! Things are found as people find them: by the name on a button, the label of a field, the sentence on the screen.
 //! Every look waits until it sees, up to [`PATIENCE`]; nothing sleeps for a fixed time.
@@ -32,6 +32,8 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub struct Kit {
     /// JavaScript is turned off in the browser's settings.
     pub no_scripts: bool,
+    /// Firefox and not Chromium.
+    pub firefox: bool,
 }
 
 /// A browser with one window. It ends when this is dropped, also when a test panics.
@@ -41,6 +43,7 @@ pub struct Browser {
     driver: Child,
     pid: u64,
     folder: TempDir,
+    is_firefox: bool,
     _seat: Seat,
 }
 
@@ -48,24 +51,27 @@ impl Browser {
     pub fn open(kit: Kit) -> Self {
         let seat = Seat::take();
         let folder = TempDir::new().expect("a folder for the browser");
-        let (driver, port) = start_driver();
-        let mut browser =
-            Self { http: http::client(false), session: String::new(), driver, pid: 0, folder, _seat: seat };
+        let (driver, port) = start_driver(if kit.firefox { GECKODRIVER } else { CHROMEDRIVER });
+        let (http, session, is_firefox) = (http::client(false), String::new(), kit.firefox);
+        let mut browser = Self { http, session, driver, pid: 0, folder, is_firefox, _seat: seat };
+        std::fs::create_dir_all(browser.downloads()).expect("a folder for downloads");
         let base = format!("http://127.0.0.1:{port}/session");
         let wanted = json!({ "capabilities": { "alwaysMatch": capabilities(kit, browser.folder.path()) } });
-        let answer = http::call(&browser.http, Method::POST, &base, Some(&wanted)).expect("chromedriver answers");
+        let answer = http::call(&browser.http, Method::POST, &base, Some(&wanted)).expect("the driver answers");
         let answer = answer.json();
         let value = &answer["value"];
         let id = value["sessionId"].as_str().unwrap_or_else(|| panic!("the browser did not start: {value}"));
         browser.session = format!("{base}/{id}");
-        browser.pid = value["capabilities"]["goog:processID"].as_u64().unwrap_or_default();
-        std::fs::create_dir_all(browser.downloads()).expect("a folder for downloads");
-        browser.devtools(
-            "Browser.setDownloadBehavior",
-            json!({ "behavior": "allow", "downloadPath": browser.downloads() }),
-        );
+        let pid = if kit.firefox { "moz:processID" } else { "goog:processID" };
+        browser.pid = value["capabilities"][pid].as_u64().unwrap_or_default();
+        if !kit.firefox {
+            browser.devtools(
+                "Browser.setDownloadBehavior",
+                json!({ "behavior": "allow", "downloadPath": browser.downloads() }),
+            );
+            browser.theme("light");
+        }
         browser.resize(1360, 900);
-        browser.theme("light");
         browser
     }
 
@@ -73,7 +79,7 @@ impl Browser {
 
     fn try_command(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, String> {
         let answer = http::call(&self.http, method, &format!("{}{path}", self.session), body);
-        let answer = answer.map_err(|error| format!("chromedriver: {error}"))?.json();
+        let answer = answer.map_err(|error| format!("the driver: {error}"))?.json();
         match answer["value"].get("error") {
             Some(error) => Err(format!("{}: {}", error.as_str().unwrap_or_default(), first_line(&answer))),
             None => Ok(answer["value"].clone()),
@@ -88,8 +94,9 @@ impl Browser {
         self.try_command(Method::GET, path, None).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// A command of the DevTools protocol.
+    /// A command of the DevTools protocol, which Firefox does not speak.
     pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+        assert!(!self.is_firefox, "{command} is for Chromium alone");
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
@@ -105,7 +112,7 @@ impl Browser {
 
     /// The value an asynchronous function's body returns.
     pub fn run_async(&self, script: &str, arguments: Value) -> Value {
-        // chromedriver waits for a promise that a script returns.
+        // Drivers wait for a promise that a script returns.
         self.run(&format!("return (async (...a) => {{ {script} }})(...arguments)"), arguments)
     }
 
@@ -327,14 +334,18 @@ impl Browser {
         let before = self.get("/window").as_str().unwrap_or_default().to_owned();
         let tab = self.post("/window/new", &json!({ "type": "tab" }));
         self.post("/window", &json!({ "handle": tab["handle"] }));
-        self.resize(1360, 900);
-        self.theme("light");
+        if !self.is_firefox {
+            self.resize(1360, 900);
+            self.theme("light");
+        }
         before
     }
 
     pub fn switch_to_tab(&self, tab: &str) {
         self.post("/window", &json!({ "handle": tab }));
-        self.devtools("Page.bringToFront", json!({}));
+        if !self.is_firefox {
+            self.devtools("Page.bringToFront", json!({}));
+        }
     }
 
     /// Closes the tab and goes to another.
@@ -345,6 +356,14 @@ impl Browser {
 
     /// The size of the page in CSS pixels.
     pub fn resize(&self, width: u32, height: u32) {
+        if self.is_firefox {
+            self.post("/window/rect", &json!({ "width": width, "height": height }));
+            // What the window itself takes.
+            let taken = self.ask("[outerWidth - innerWidth, outerHeight - innerHeight]");
+            let whole = |side: u32, index: usize| u64::from(side) + taken[index].as_u64().unwrap_or_default();
+            self.post("/window/rect", &json!({ "width": whole(width, 0), "height": whole(height, 1) }));
+            return;
+        }
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", size);
         // Phones lay their scroll bars over the page.
@@ -373,7 +392,26 @@ impl Browser {
         assert_eq!(self.run(script, json!([])), true, "something never comes to rest");
     }
 
+    // ---- What screen readers are told ----
+
+    /// Role and name of the element with the focus, as the browser computes them for its accessibility tree.
+    pub fn spoken_focus(&self) -> (String, String) {
+        let element = id(&self.get("/element/active"));
+        let ask = |what: &str| self.get(&format!("/element/{element}/{what}")).as_str().unwrap_or_default().to_owned();
+        (ask("computedrole"), ask("computedlabel"))
+    }
+
     // ---- What leaves the page ----
+
+    /// The cookies of this page's site, with those that scripts cannot see.
+    pub fn cookies(&self) -> Vec<Value> {
+        self.get("/cookie").as_array().cloned().unwrap_or_default()
+    }
+
+    /// Puts a cookie back.
+    pub fn set_cookie(&self, cookie: &Value) {
+        self.post("/cookie", &json!({ "cookie": cookie }));
+    }
 
     /// What pasting into some other program would give.
     pub fn clipboard(&self) -> String {
@@ -409,6 +447,12 @@ impl Browser {
         let entries = entries.as_array().cloned().unwrap_or_default();
         let errors = entries.iter().filter(|entry| entry["level"] == "SEVERE");
         errors.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The page as it would be printed on A4, as a PDF file's bytes.
+    pub fn print(&self) -> Vec<u8> {
+        let page = json!({ "width": 21.0, "height": 29.7 });
+        decode_base64(self.post("/print", &json!({ "page": page })).as_str().unwrap_or_default())
     }
 
     /// A picture of the window, as a PNG file's bytes.
@@ -462,6 +506,9 @@ impl Drop for Seat {
 const TOP: &str = concat!("(", include_str!("eyes.js"), ")");
 
 fn capabilities(kit: Kit, folder: &Path) -> Value {
+    if kit.firefox {
+        return firefox(kit, folder);
+    }
     let profile = format!("--user-data-dir={}", folder.join("profile").display());
     let arguments = [
         "--headless",
@@ -491,20 +538,43 @@ fn capabilities(kit: Kit, folder: &Path) -> Value {
     })
 }
 
-/// Starts chromedriver on a port it chooses.
+fn firefox(kit: Kit, folder: &Path) -> Value {
+    let preferences = json!({
+        "javascript.enabled": !kit.no_scripts,
+        "network.dns.localDomains": "keystead.test",
+        "browser.download.folderList": 2,
+        "browser.download.dir": folder.join("downloads"),
+        "browser.download.alwaysOpenPanel": false,
+        "signon.rememberSignons": false,
+        "layout.css.prefers-color-scheme.content-override": 1,
+        "ui.prefersReducedMotion": 1,
+    });
+    let browser = installed("FIREFOX", &["firefox-esr", "firefox"]);
+    json!({
+        "moz:firefoxOptions": { "binary": browser, "args": ["-headless"], "prefs": preferences },
+        "unhandledPromptBehavior": "accept",
+    })
+}
+
+/// How a driver is found, and the words after which it says the port it listens on.
+type Driver = (&'static str, &'static [&'static str], &'static str);
+const CHROMEDRIVER: Driver = ("CHROMEDRIVER", &["chromedriver"], "started successfully on port ");
+const GECKODRIVER: Driver = ("GECKODRIVER", &["geckodriver"], "Listening on 127.0.0.1:");
+
+/// Starts a driver on a port it chooses.
 ///
-/// It takes a port that is free for IPv4 and wants the same for IPv6; when somebody else has that one it gives up. So a
-/// driver that ends before it listens is started anew.
-fn start_driver() -> (Child, u16) {
+/// chromedriver takes a port that is free for IPv4 and wants the same for IPv6; when somebody else has that one it gives up.
+/// So a driver that ends before it listens is started anew.
+fn start_driver((variable, names, listening): Driver) -> (Child, u16) {
     const TRIES: usize = 5;
-    let path = installed("CHROMEDRIVER", &["chromedriver"]);
+    let path = installed(variable, names);
     for _ in 0..TRIES {
         let mut command = Command::new(&path);
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", path.display()));
         let mut lines = BufReader::new(driver.stdout.take().expect("stdout is a pipe")).lines();
         let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let port = line.split("started successfully on port ").nth(1)?;
+            let port = line.split(listening).nth(1)?;
             port.trim_end_matches('.').parse().ok()
         });
         if let Some(port) = port {
@@ -532,10 +602,7 @@ fn installed(variable: &str, names: &[&str]) -> PathBuf {
     let found =
         names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()));
     found.unwrap_or_else(|| {
-        panic!(
-            "The browser tests need {}: install it (Debian: apt-get install chromium chromium-driver) or set {variable} to its path.",
-            names.join(" or ")
-        )
+        panic!("The browser tests need {}: tests/run installs it; or set {variable} to its path.", names.join(" or "))
     })
 }
 
