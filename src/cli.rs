@@ -77,6 +77,10 @@ struct CreateAdminArguments {
     password_stdin: bool,
 }
 
+/// How long stopping may take after the time for draining: half a second for connections half open, six for requests in
+/// flight, and the rest for the database.
+const LONGEST_STOP: std::time::Duration = std::time::Duration::from_secs(9);
+
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
@@ -185,23 +189,52 @@ async fn serve(config: Config) -> Result<(), CliError> {
     Ok(ended?)
 }
 
-/// SIGTERM and Ctrl+C stop the server gracefully; a second Ctrl+C at once.
+/// SIGTERM, SIGQUIT and Ctrl+C stop the server gracefully, a second one at once. Other signals that would end a process
+/// by default (a closed terminal, `logrotate`, `systemctl reload`) end nothing: there is nothing to reload.
 fn stop_on_signals(running: &server::Running) -> Result<tokio::task::JoinHandle<()>, CliError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
-    let (app, handle) = (running.app.clone(), running.handle());
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    let listen = |kind: SignalKind| signal(kind).map_err(CliError::Runtime);
+    let [mut terminate, mut quit, mut interrupt] =
+        [listen(SignalKind::terminate())?, listen(SignalKind::quit())?, listen(SignalKind::interrupt())?];
+    let kinds = [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()];
+    for (kind, name) in kinds.into_iter().zip(["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM"]) {
+        let mut ignored: Signal = listen(kind)?;
+        tokio::spawn(async move {
+            while ignored.recv().await.is_some() {
+                tracing::info!("{name} changes nothing; restart the server for other settings");
+            }
+        });
+    }
+    let (handle, limit) = (running.handle(), running.app.config.drain + LONGEST_STOP);
     Ok(tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: requests in flight are finished first");
-        tokio::select! {
-            () = server::stop(&app, &handle) => {}
-            _ = interrupt.recv() => handle.stop(false).await,
-        }
+        let mut asked = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = quit.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        asked().await;
+        tracing::info!("stopping: requests in flight, and those about to come, are answered first");
+        end_after(limit);
+        handle.stop();
+        asked().await;
+        handle.abort();
     }))
+}
+
+/// Ends the process when stopping takes too long: whoever started it would kill it, and say nothing.
+fn end_after(limit: std::time::Duration) {
+    let watching = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+        std::thread::sleep(limit);
+        tracing::error!(
+            "stopping takes too long, mostly for a database that does not answer: the last usage may not be written"
+        );
+        std::process::exit(1);
+    });
+    if let Err(error) = watching {
+        tracing::warn!(%error, "nothing bounds how long stopping takes");
+    }
 }
 
 impl CreateAdminArguments {

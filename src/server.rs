@@ -4,18 +4,20 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
 };
 
-use actix_web::{
-    App as ActixApp, HttpServer,
-    dev::{Server, ServerHandle},
-    http::KeepAlive,
-    middleware::from_fn,
-    web,
-};
+use actix_web::{App as ActixApp, HttpServer, dev::Server, http::KeepAlive, middleware::from_fn, web};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+
+mod head;
+mod listener;
+mod service;
+mod stream;
+mod transport;
+mod worker_thread;
+
+use transport::{Order, Transport};
 
 use crate::{
     actions::set_up::set_up_token,
@@ -31,13 +33,6 @@ use crate::{
     store::StoreError,
     web as pages, worker,
 };
-
-/// After SIGTERM new requests are still answered for this long, each with `Connection: close`, so that clients with an
-/// open connection and load balancers go elsewhere before the listener closes.
-const DRAIN: Duration = Duration::from_millis(500);
-
-/// How long requests in flight may take after that, in seconds.
-const SHUTDOWN_SECONDS: u64 = 30;
 
 /// How long a scrape may take when the server stops, in seconds.
 const LAST_SCRAPE_SECONDS: u64 = 1;
@@ -65,11 +60,29 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     /// The link for the first admin, while no account exists.
     pub set_up_link: Option<String>,
-    server: Server,
+    transport: Transport,
+    handle: Handle,
+    orders: mpsc::UnboundedReceiver<Order>,
     metrics: Option<Server>,
 }
 
-/// Binds and brings everything up; requests are answered once [`Running::run`] is awaited.
+/// Stops a server from elsewhere.
+#[derive(Clone, Debug)]
+pub struct Handle(mpsc::UnboundedSender<Order>);
+
+impl Handle {
+    /// Answers what has come and is about to come, then stops.
+    pub fn stop(&self) {
+        let _ = self.0.send(Order::Stop);
+    }
+
+    /// Stops at once.
+    pub fn abort(&self) {
+        let _ = self.0.send(Order::Abort);
+    }
+}
+
+/// Binds and brings everything up. Requests are answered from then on; [`Running::run`] must be awaited to stop.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -82,14 +95,19 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let app = AppState::open(config, public_url, clock).await?;
     let link = |token| format!("{}/setup?token={token}", app.public_url.as_str());
     let set_up_link = set_up_token(&app).await?.map(link);
-    let served = app.clone();
-    let server = HttpServer::new(move || ActixApp::new().configure(|config| mount(config, &served)))
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .disable_signals()
-        .listen(listener)?
-        .run();
+    let transport = Transport::start(&app, listener)?;
+    let (orders, received) = mpsc::unbounded_channel();
     let metrics = for_metrics.map(|(listener, _)| serve_metrics(&app, listener)).transpose()?;
-    Ok(Running { app, address, metrics_address, set_up_link, server, metrics })
+    Ok(Running {
+        app,
+        address,
+        metrics_address,
+        set_up_link,
+        transport,
+        handle: Handle(orders),
+        orders: received,
+        metrics,
+    })
 }
 
 fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -125,7 +143,7 @@ impl Running {
         let (stop_flushing, stopped) = oneshot::channel();
         let flushing = tokio::spawn(worker::flush_usage::run(app.clone(), stopped));
         let metrics = self.metrics.map(|server| (server.handle(), tokio::spawn(server)));
-        let ended = self.server.await;
+        let ended = self.transport.run(&app, self.orders).await;
         purging.abort();
         let _ = stop_flushing.send(());
         let _ = flushing.await;
@@ -139,9 +157,9 @@ impl Running {
         Ok(ended?)
     }
 
-    /// Stops the server from elsewhere.
-    pub fn handle(&self) -> ServerHandle {
-        self.server.handle()
+    /// What stops it from elsewhere.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 }
 
@@ -159,13 +177,6 @@ pub fn mount(config: &mut web::ServiceConfig, app: &App) {
         .app_data(web::Data::new(shape_failure as ShapeFailure))
         .configure(api::configure_verification)
         .service(in_envelope);
-}
-
-/// Lets requests in flight finish, and those that are about to come, then stops.
-pub async fn stop(app: &App, handle: &ServerHandle) {
-    app.drain();
-    tokio::time::sleep(DRAIN).await;
-    handle.stop(true).await;
 }
 
 /// Programs get problem documents, people get pages.

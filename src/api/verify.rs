@@ -1,11 +1,9 @@
 //! `POST /v1/keys/verify`: is this key good? And these?
 
-use std::time::Duration;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{self, HeaderMap},
     },
     web::{self, Bytes},
@@ -26,13 +24,11 @@ use crate::{
     domain::verdict::Verdict,
     key_index::Caller,
     metrics::Endpoint,
-    middleware::{asker, client::caller_of, envelope, failure::Failure, limits},
+    middleware::{asker, client::caller_of, connection, envelope, failure::Failure, limits},
 };
 
 /// The largest body, in bytes: room for [`MAX_KEYS`] of the longest keys.
 const MAX_BODY: usize = 128 * 1024;
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// What is said to a body that cannot be read.
 const EXPECTED: &str = r#"Send {"key": "…"} or {"keys": ["…", …]} with at most 1,000 keys."#;
 
@@ -85,7 +81,13 @@ async fn verify(app: web::Data<App>, request: HttpRequest, body: web::Payload) -
 async fn answer(app: &App, request: &HttpRequest, body: web::Payload) -> HttpResponse {
     let text = match read(request, body).await {
         Ok(text) => text,
-        Err(failure) => return problem::answer(app, &failure),
+        Err(failure) => {
+            let mut response = problem::answer(app, &failure);
+            if failure.status == StatusCode::REQUEST_TIMEOUT {
+                response.head_mut().set_connection_type(ConnectionType::Close);
+            }
+            return response;
+        }
     };
     let caller = caller_of(request, &app.config.trusted_proxies);
     let answer = match serde_json::from_slice(&text) {
@@ -123,15 +125,15 @@ async fn read(request: &HttpRequest, body: web::Payload) -> Result<Bytes, Failur
         let message = format!("{EXPECTED} Content-Type must be application/json.");
         return Err(unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    match tokio::time::timeout(PATIENCE, body.to_bytes_limited(MAX_BODY)).await {
-        Ok(Ok(Ok(text))) => Ok(text),
-        Ok(Ok(Err(_))) => Err(unreadable(StatusCode::BAD_REQUEST, "The body could not be read.".to_owned())),
-        Ok(Err(_)) => {
+    match body.to_bytes_limited(MAX_BODY).await {
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(_)) if connection::is_out_of_time(request) => Err(limits::late_body()),
+        Ok(Err(_)) => Err(unreadable(StatusCode::BAD_REQUEST, "The body could not be read.".to_owned())),
+        Err(_) => {
             let message = format!("The body is longer than {MAX_BODY} bytes. {EXPECTED}");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             Err(Failure::new(status, "payload_too_large", "Too much data", message))
         }
-        Err(_) => Err(unreadable(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.".to_owned())),
     }
 }
 

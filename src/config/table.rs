@@ -111,6 +111,22 @@ settings! {
     lease: Duration =
         "KEYSTEAD_LEASE_SECS", "SECONDS", DefaultValue::Text("10"), parse::seconds(1..=300);
 
+    /// How long the head of a request, and its body, may take to come; and how long a client may take nothing of its answer
+    request_time: Duration =
+        "KEYSTEAD_REQUEST_SECS", "SECONDS", DefaultValue::Text("10"), parse::seconds(1..=300);
+
+    /// How long a connection is kept between two requests; longer than whatever stands in front keeps it
+    keep_alive: Duration =
+        "KEYSTEAD_KEEP_ALIVE_SECS", "SECONDS", DefaultValue::Text("75"), parse::seconds(1..=3_600);
+
+    /// The most connections at once; never more than there are descriptors (ulimit -Hn)
+    max_connections: u64 =
+        "KEYSTEAD_MAX_CONNECTIONS", "NUMBER", DefaultValue::Text("10000"), parse::number(16..=1_000_000);
+
+    /// How long requests are still answered after SIGTERM, while /readyz says no
+    drain: Duration =
+        "KEYSTEAD_DRAIN_SECS", "SECONDS", DefaultValue::Text("5"), parse::seconds(0..=300);
+
     /// error, warn, info, debug, trace, or a tracing filter
     log: LogFilter =
         "KEYSTEAD_LOG", "LEVEL", DefaultValue::Text("info"), LogFilter::parse;

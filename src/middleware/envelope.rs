@@ -23,7 +23,7 @@ use actix_web::{
 };
 use tracing::Instrument;
 
-use super::{asker, failure::Failure, limits};
+use super::{asker, connection, failure::Failure, limits};
 use crate::{app::App, metrics::Endpoint};
 
 /// Stands in the log, in `X-Request-Id` and on error pages.
@@ -110,7 +110,10 @@ pub async fn envelope(
     let _in_request = span.enter();
     let result = match result {
         Ok(mut response) => {
+            let is_late = connection::is_out_of_time(response.request());
             if let Some(failure) = unshaped_failure(response.response()) {
+                // Its body ended early because it was not waited for any longer.
+                let failure = if is_late { limits::late_body() } else { failure };
                 let shaped = shape_failure(&app, **shape, &failure, &asked, response.headers());
                 response = response.into_response(shaped);
             }
@@ -119,6 +122,9 @@ pub async fn envelope(
                 headers.insert(KEYSTEAD_ANSWER, HeaderValue::from_static("ok"));
             }
             finish(response.response_mut(), &app, Some(&asked.request_id));
+            if is_late {
+                response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+            }
             Ok(response)
         }
         Err(error) => {

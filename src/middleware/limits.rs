@@ -34,6 +34,12 @@ pub fn compressed_body(headers: &HeaderMap) -> Option<Failure> {
     (coding != "identity").then(|| Failure::new(status, "compressed_body", "Compressed request", message))
 }
 
+/// What is said to a body that does not come.
+pub fn late_body() -> Failure {
+    let message = "The request did not arrive in time. Nothing was changed. Try again.";
+    Failure::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "That took too long", message)
+}
+
 fn bad_form(error: &UrlencodedError, _request: &HttpRequest) -> actix_web::Error {
     let status = match error {
         UrlencodedError::Overflow { .. } => StatusCode::PAYLOAD_TOO_LARGE,

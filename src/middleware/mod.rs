@@ -2,6 +2,7 @@
 
 pub mod asker;
 pub mod client;
+pub mod connection;
 pub mod envelope;
 pub mod failure;
 pub mod limits;

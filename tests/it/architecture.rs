@@ -244,6 +244,70 @@ fn nothing_is_taken_from_the_framework_that_believes_forwarded_headers() {
     }
 }
 
+/// Names of headers that a source asks a request for, as far as they stand there as text.
+fn headers_asked_for(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for call in [".get(\"", ".get_all(\"", "contains_key(\"", "HeaderName::from_static(\"", "text(\""] {
+        names.extend(text.split(call).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+    }
+    for rest in text.split("header::").skip(1) {
+        let constant = rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next().unwrap_or_default();
+        if constant.len() > 1 {
+            names.push(constant.to_ascii_lowercase().replace('_', "-"));
+        }
+    }
+    names
+}
+
+#[test]
+fn of_very_many_header_lines_those_are_kept_that_are_read() {
+    // Names of answers, and those of what is no header.
+    let not_of_requests = [
+        "",
+        "allow",
+        "cache-control",
+        "clear-site-data",
+        "content-disposition",
+        "content-security-policy",
+        "cross-origin-opener-policy",
+        "cross-origin-resource-policy",
+        "etag",
+        "hx-push-url",
+        "hx-redirect",
+        "hx-reswap",
+        "hx-retarget",
+        "hx-trigger",
+        "last-modified",
+        "location",
+        "permissions-policy",
+        "referrer-policy",
+        "retry-after",
+        "server-timing",
+        "set-cookie",
+        "strict-transport-security",
+        "vary",
+        "www-authenticate",
+        "x-auth-code",
+        "x-content-type-options",
+        "x-key-id",
+        "x-key-name",
+        "x-key-scopes",
+        "x-organization-id",
+    ];
+    let (_, list) = sources("server/head.rs").remove(0);
+    let list = &list[list.find("READ:").unwrap()..list.find("];").unwrap()];
+    let mut missing = Vec::new();
+    for (path, text) in ["api", "web", "middleware"].into_iter().flat_map(sources) {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for name in headers_asked_for(code) {
+            if !list.contains(&format!("\"{name}\"")) && !not_of_requests.contains(&name.as_str()) {
+                missing.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in server/head.rs: {missing:#?}");
+}
+
 #[test]
 fn migrations_are_twins() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");

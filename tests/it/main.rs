@@ -2,7 +2,7 @@
 //!
 //! Start reading in [`support`]: it says how a test looks and who the people in it are. The other folders mirror the
 //! program: `web/` and `api/` follow the URL tree, `store/` looks into the database, `cli/` runs the real binary,
-//! `cluster/` three of them on one Postgres, and `gateways/` puts the real nginx, Caddy and HAProxy in front. Each file
+//! `http/` below the routes, `cluster/` three of them on one Postgres, and `gateways/` puts the real nginx, Caddy and HAProxy in front. Each file
 //! walks the answers of its subject in order, the good one first. Two run no server: [`model`] has the protocol between
 //! the nodes, checked in every order of its steps, and [`memory`] what the threads of one share.
 
@@ -15,6 +15,7 @@ mod api;
 mod cli;
 mod cluster;
 mod gateways;
+mod http;
 mod memory;
 mod model;
 mod routes;

@@ -118,7 +118,7 @@ async fn ask_while_ready(base: &str) -> u32 {
 
 #[tokio::test]
 async fn stopping_under_load_drops_no_request() {
-    let keystead = Binary::new();
+    let keystead = Binary::new().with("KEYSTEAD_DRAIN_SECS", "2");
     let server = keystead.serve();
     let base = server.base.clone();
     let kept = join_all((0..8).map(|_| ask_until_told_to_close(&base)));
@@ -134,7 +134,7 @@ async fn stopping_under_load_drops_no_request() {
 
 #[tokio::test]
 async fn while_it_stops_a_slow_request_is_finished_and_readiness_is_taken_back() {
-    let keystead = Binary::new();
+    let keystead = Binary::new().with("KEYSTEAD_DRAIN_SECS", "2");
     let server = keystead.serve();
     let maya = server.set_up().await;
     let base = server.base.clone();

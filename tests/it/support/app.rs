@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use actix_web::dev::ServerHandle;
 use diesel::{
     QueryableByName, RunQueryDsl,
     sql_types::{BigInt, Nullable, Text},
@@ -34,7 +33,7 @@ pub struct TestApp {
     pub metrics_address: Option<SocketAddr>,
     pub set_up_link: Option<String>,
     pub database: TestDatabase,
-    handle: ServerHandle,
+    handle: server::Handle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -267,7 +266,7 @@ impl TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
-        drop(self.handle.stop(false));
+        self.handle.abort();
         let ended = self.thread.take().map(JoinHandle::join);
         if !std::thread::panicking() {
             ended.unwrap().unwrap();

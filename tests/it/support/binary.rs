@@ -54,7 +54,8 @@ impl Binary {
     fn on(database: TestDatabase) -> Self {
         let binary = Self { variables: Vec::new(), shell: None, database };
         let url = binary.database.url();
-        let binary = binary.with("KEYSTEAD_LISTEN", "127.0.0.1:0");
+        // No load balancer looks: nothing is to be waited for when it stops.
+        let binary = binary.with("KEYSTEAD_LISTEN", "127.0.0.1:0").with("KEYSTEAD_DRAIN_SECS", "0");
         match url {
             Some(url) => binary.with("DATABASE_URL", &url),
             None => binary,
