@@ -276,6 +276,7 @@ fn of_very_many_header_lines_those_are_kept_that_are_read() {
         "hx-redirect",
         "hx-reswap",
         "hx-retarget",
+        "keystead-answer",
         "hx-trigger",
         "last-modified",
         "location",
