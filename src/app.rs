@@ -19,7 +19,7 @@ use crate::{
         key_record::Epoch,
         pepper::{Pepper, SecretDigest},
     },
-    key_index::{Follower, KeyIndex, Lease, Receipt, receipt},
+    key_index::{Flushes, Follower, KeyIndex, Lease, Receipt, receipt},
     metrics::Metrics,
     passwords::Passwords,
     pepper_file::{self, PepperError},
@@ -59,6 +59,8 @@ pub struct AppState {
     pub lease: Arc<Lease>,
     /// What was taken away, in a file that no restored database undoes.
     pub revocations: Arc<RevocationLog>,
+    /// What this process has written of what it counted.
+    pub flushes: Flushes,
     /// Keeps the index true.
     pub follower: Follower,
     /// What is counted for `/metrics`.
@@ -132,6 +134,7 @@ impl AppState {
             pepper,
             index,
             lease,
+            flushes: Flushes::new(now),
             revocations,
             follower,
             metrics,

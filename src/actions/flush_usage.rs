@@ -1,10 +1,14 @@
-//! Flush what was counted in memory to the database: one transaction for all keys that were used.
+//! Flush what was counted in memory to the database, some thousand keys in a transaction.
+//!
+//! Each transaction carries a number that the database remembers: one whose COMMIT was not answered is sent again, and counts
+//! once.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::{
     app::App,
-    store::{StoreError, key_usage},
+    key_index::Flush,
+    store::{StoreError, key_usage, usage_flushes},
 };
 
 /// What was written.
@@ -19,21 +23,51 @@ pub struct Flushed {
 /// Writes what moved since the last time; nothing is asked of the database when nothing did.
 ///
 /// # Errors
-/// [`StoreError`]; the counts are put back, and the next flush writes them.
+/// [`StoreError`]; what is not written is put back, and the next flush writes it. What may be written or not is kept as it was,
+/// and the next flush asks the database for it first.
 pub async fn flush_usage(app: &App) -> Result<Flushed, StoreError> {
-    let taken = app.index.take_usage();
-    let keys = taken.deltas.len();
-    if keys == 0 {
-        return Ok(Flushed { keys, took: Duration::ZERO });
+    let mut writer = app.flushes.lock().await;
+    let mut flushed = Flushed { keys: 0, took: Duration::ZERO };
+    if let Some(flush) = writer.in_doubt.clone() {
+        flushed.add(write(app, flush).await?);
+        writer.in_doubt = None;
     }
-    let begun = app.clock.since_boot();
-    let (written, now) = (Arc::clone(&taken.deltas), app.clock.now());
-    let result = app.db.write(move |conn| key_usage::add(conn, now, &written)).await;
+    let taken = app.index.take_usage();
+    let (now, mut from) = (app.clock.now(), 0);
+    while let Some(flush) = writer.next(&taken.deltas, from, now) {
+        let (begins, ends) = (flush.begins(), flush.ends());
+        match write(app, flush.clone()).await {
+            Ok(written) => flushed.add(written),
+            Err(error) => {
+                let is_in_doubt = matches!(error, StoreError::Unknown(_));
+                writer.in_doubt = is_in_doubt.then_some(flush);
+                app.index.put_usage_back(&taken, if is_in_doubt { ends } else { begins });
+                return Err(error);
+            }
+        }
+        from = ends;
+    }
+    Ok(flushed)
+}
+
+impl Flushed {
+    fn add(&mut self, more: Self) {
+        self.keys += more.keys;
+        self.took += more.took;
+    }
+}
+
+/// Writes a flush, if it is not written already.
+async fn write(app: &App, flush: Flush) -> Result<Flushed, StoreError> {
+    let (begun, now, keys) = (app.clock.since_boot(), app.clock.now(), flush.deltas().len());
+    let written = app.db.write(move |conn| {
+        if usage_flushes::claim(conn, &flush.id, now)? {
+            key_usage::add(conn, flush.at, flush.deltas())?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    let result = written.await;
     let took = app.clock.since_boot().saturating_sub(begun);
     app.metrics.flushed(keys, took, result.is_ok());
-    if let Err(error) = result {
-        app.index.put_usage_back(&taken);
-        return Err(error);
-    }
-    Ok(Flushed { keys, took })
+    result.map(|()| Flushed { keys, took })
 }

@@ -5,11 +5,14 @@ use chrono::TimeDelta;
 
 use crate::{
     app::App,
-    store::{StoreError, form_tokens, key_changes, key_usage, sessions},
+    store::{StoreError, form_tokens, key_changes, key_usage, sessions, usage_flushes},
 };
 
 /// A form older than this can no longer be sent: its session has ended long before.
 const FORM_TOKENS_KEPT: TimeDelta = TimeDelta::days(7);
+
+/// Longer than any process is cut off from the database with a flush that may be written already.
+const WRITERS_KEPT: TimeDelta = TimeDelta::days(90);
 
 /// What went.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
     app.throttle.purge(now);
     let purge = app.db.write::<_, StoreError>(move |conn| {
         key_changes::purge(conn)?;
+        usage_flushes::purge(conn, now - WRITERS_KEPT)?;
         Ok((sessions::purge(conn, now)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))
     });
     let (sessions, form_tokens) = purge.await?;

@@ -4,7 +4,7 @@ use std::{iter::Sum, net::IpAddr, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{api_key::ApiKey, key_record::KeyNumber, verdict::VALID};
+use super::{api_key::ApiKey, ids::NodeId, key_record::KeyNumber, verdict::VALID};
 
 /// Days that the page shows.
 pub const DAYS_SHOWN: usize = 30;
@@ -111,6 +111,15 @@ pub struct KeyWithUsage {
     pub key: ApiKey,
     /// Its use.
     pub usage: KeyUsage,
+}
+
+/// By which the database knows a flush of what was counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlushId {
+    /// The process that counted.
+    pub writer: NodeId,
+    /// Grows with each of its flushes.
+    pub number: i64,
 }
 
 /// What a node has counted since it last wrote.

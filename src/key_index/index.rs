@@ -273,9 +273,9 @@ impl KeyIndex {
         taken
     }
 
-    /// Puts back what could not be written; the next [`KeyIndex::take_usage`] gives it again.
-    pub fn put_usage_back(&self, taken: &TakenUsage) {
-        for (&number, delta) in taken.entries.iter().zip(taken.deltas.iter()) {
+    /// Puts back what could not be written, from a place on; the next [`KeyIndex::take_usage`] gives it again.
+    pub fn put_usage_back(&self, taken: &TakenUsage, from: usize) {
+        for (&number, delta) in taken.entries.iter().zip(taken.deltas.iter()).skip(from) {
             if let Some(entry) = self.keys.get(number) {
                 entry.usage.put_back(&delta.counts, delta.last_used.clone());
                 self.used.mark(number, &entry.mark);

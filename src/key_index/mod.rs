@@ -3,6 +3,7 @@
 
 mod arena;
 mod dirty_list;
+mod flushes;
 mod follower;
 mod index;
 mod lease;
@@ -19,6 +20,7 @@ mod dirty_list_tests;
 #[cfg(test)]
 mod slots_tests;
 
+pub use flushes::{Flush, Flushes, Writer};
 pub use follower::{Follower, Progress};
 pub use index::KeyIndex;
 pub use lease::Lease;

@@ -29,6 +29,7 @@ pub mod nodes;
 pub mod notifications;
 pub mod organizations;
 pub mod sessions;
+pub mod usage_flushes;
 pub mod users;
 
 pub use connection::Conn;

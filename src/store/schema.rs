@@ -156,6 +156,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    usage_flushes (writer) {
+        writer -> Text,
+        number -> BigInt,
+        at -> BigInt,
+    }
+}
+
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(api_keys -> users (created_by));

@@ -8,10 +8,10 @@ use keystead::{
     actions::purge_expired::purge_expired,
     clock::Clock,
     domain::{
-        ids::{KeyId, OrgId},
-        usage::{Count, KeyUsage, LastUsed, UsageDelta},
+        ids::{KeyId, NodeId, OrgId},
+        usage::{Count, FlushId, KeyUsage, LastUsed, UsageDelta},
     },
-    store::{StoreError, key_usage},
+    store::{StoreError, key_usage, usage_flushes},
 };
 
 use crate::support::{Key, TestApp};
@@ -296,6 +296,29 @@ async fn nodes_that_close_hours_at_once_count_nothing_twice() {
     for seconds in [3600, 86400] {
         let sum = format!("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage WHERE seconds = {seconds}");
         assert_eq!(app.lines(&sum).await, ["3300"]);
+    }
+}
+
+#[tokio::test]
+async fn a_flush_is_claimed_once_and_in_the_order_of_its_writer() {
+    let app = TestApp::start().await;
+    let (one, other) = (NodeId::generate(app.clock.now()), NodeId::generate(app.clock.now()));
+    for (writer, number, is_free) in
+        [(&one, 1, true), (&one, 1, false), (&one, 3, true), (&one, 2, false), (&other, 1, true), (&one, 4, true)]
+    {
+        let (flush, now) = (FlushId { writer: writer.clone(), number }, app.clock.now());
+        let claimed = app.app.db.write(move |conn| usage_flushes::claim(conn, &flush, now)).await.unwrap();
+        assert_eq!(claimed, is_free, "{writer} {number}");
+    }
+    // Rolled back, it is free again.
+    let (flush, now) = (FlushId { writer: one, number: 5 }, app.clock.now());
+    for _ in 0..2 {
+        let flush = flush.clone();
+        let crash = app.app.db.write(move |conn| {
+            assert!(usage_flushes::claim(conn, &flush, now)?);
+            Err::<(), _>(StoreError::Unique)
+        });
+        assert!(crash.await.is_err());
     }
 }
 

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use keystead::middleware::failure::{NOTHING_CHANGED, OUTCOME_UNKNOWN};
+use keystead::{
+    actions::flush_usage::flush_usage,
+    middleware::failure::{NOTHING_CHANGED, OUTCOME_UNKNOWN},
+    store::StoreError,
+};
 
 use crate::support::{Answer, Key, Lost, PASSWORD, Person, TestApp, TestDatabase, Wire, form_token, on_own_thread};
 
@@ -144,4 +148,35 @@ async fn a_sign_in_whose_commit_is_lost_claims_nothing() {
     wire.lose(Lost::Answer, "session.signed_in");
     assert_unknown(&visitor.try_sign_in("maya@acme.example", PASSWORD).await);
     assert_eq!(wire.lost(), 1);
+}
+
+/// How often a key was counted, in every table.
+async fn counted(app: &TestApp) -> i64 {
+    let sum = "SELECT CAST(coalesce(sum(count), 0) AS TEXT) AS line FROM key_usage_open";
+    app.lines(sum).await[0].parse().unwrap()
+}
+
+#[tokio::test]
+async fn usage_whose_commit_is_not_answered_is_counted_once() {
+    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let key = maya.create_key("Production").await;
+    // The worker of this test flushes too; whoever is first loses the commit, and whoever is next settles it.
+    let mut sent = 0;
+    for (lost, verifications) in [(Lost::Answer, 5), (Lost::Commit, 7), (Lost::Wait, 11)] {
+        let before = wire.lost();
+        wire.lose(lost, "nod_");
+        for _ in 0..verifications {
+            assert_eq!(app.verify(&key.secret).await, "VALID");
+            sent += 1;
+        }
+        while wire.lost() == before {
+            match flush_usage(&app.app).await {
+                Ok(_) | Err(StoreError::Unknown(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        // On the next connection; one that broke in the pool is found to be broken.
+        while flush_usage(&app.app).await.is_err() {}
+        assert_eq!(counted(&app).await, sent, "after {lost:?}");
+    }
 }
