@@ -17,6 +17,7 @@ fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=static");
     // A new migration is a new folder, which the macro that embeds them does not notice.
     println!("cargo:rerun-if-changed=migrations");
+    refuse_sqlite_without_stable_plans();
     let source = Path::new("static");
     #[allow(clippy::disallowed_methods)] // cargo speaks to build scripts by variables
     let target = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("static");
@@ -47,6 +48,20 @@ fn main() -> io::Result<()> {
     // Not KEYSTEAD_…: cargo hands the name on to what it runs, and the server refuses variables it does not know.
     println!("cargo:rustc-env=STATIC_HASH={hash}");
     Ok(())
+}
+
+/// `.cargo/config.toml` sets it, and is easily left behind: by `cargo install --git`, or a Dockerfile that copies `src/`.
+fn refuse_sqlite_without_stable_plans() {
+    const FLAGS: &str = "LIBSQLITE3_FLAGS";
+    println!("cargo:rerun-if-env-changed={FLAGS}");
+    #[allow(clippy::disallowed_methods)] // cargo speaks to build scripts by variables
+    let flags = env::var(FLAGS).unwrap_or_default();
+    if !flags.contains("SQLITE_ENABLE_QPSG") {
+        println!(
+            "cargo::error={FLAGS} must hold -DSQLITE_ENABLE_QPSG: without it every page costs a sixth more. \
+             .cargo/config.toml sets it; copy that file too, or set the variable"
+        );
+    }
 }
 
 fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {

@@ -1,8 +1,7 @@
 //! What every request may use, and how it is brought up.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -23,11 +22,13 @@ use crate::{
     metrics::Metrics,
     passwords::Passwords,
     pepper_file::{self, PepperError},
+    private_file::{self, LooseFile},
     revocation_log::{self, RevocationLog, RevocationLogError},
     store::{
         Db, StoreError,
         connection::DatabaseUrl,
         database_file::write_log_again,
+        database_lock::{DatabaseLock, LockError},
         installation,
         migrations::{self, MigrationError},
     },
@@ -73,7 +74,7 @@ pub struct AppState {
     pub installation_id: String,
     draining: AtomicBool,
     /// Held until the process ends.
-    _lock: Option<File>,
+    _lock: Option<DatabaseLock>,
 }
 
 /// Why the application cannot start. Each message is one line that says what to do.
@@ -81,10 +82,12 @@ pub struct AppState {
 pub enum StartError {
     #[error("cannot make the data directory {0}: {1}")]
     DataDir(PathBuf, std::io::Error),
-    #[error("another keystead server is running on {0}; stop it first, or use Postgres for several nodes")]
-    Locked(PathBuf),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    LooseFile(#[from] LooseFile),
     #[error("cannot open {0}: {1}")]
-    Lock(PathBuf, std::io::Error),
+    DatabaseFile(PathBuf, std::io::Error),
     #[error("cannot open the database {0:?}: {1}")]
     Database(DatabaseUrl, StoreError),
     #[error("the database {0:?} cannot be used: {1}")]
@@ -221,26 +224,20 @@ fn make_data_dir(path: &Path) -> Result<(), StartError> {
 
 /// Made here and not by SQLite, so that only its owner can read it; SQLite gives its other files the same mode.
 fn make_database_file(path: &Path) -> Result<(), StartError> {
-    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| StartError::Lock(path.to_owned(), error))
+    private_file::make(path).map_err(|error| StartError::DatabaseFile(path.to_owned(), error))?;
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        private_file::mend_mode(Path::new(&name))?;
+    }
+    Ok(())
 }
 
-/// Two servers on one SQLite file would each believe to be the only one.
-fn lock_database(config: &Config) -> Result<Option<File>, StartError> {
+fn lock_database(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
     let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(None) };
     make_data_dir(&config.data_dir)?;
     make_database_file(path)?;
-    // By its real name: through a link it would be another lock.
-    let real = path.canonicalize().map_err(|error| StartError::Lock(path.clone(), error))?;
-    let mut name = real.into_os_string();
-    name.push(".lock");
-    let lock = PathBuf::from(name);
-    let file = File::create(&lock).map_err(|error| StartError::Lock(lock.clone(), error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(StartError::Locked(path.clone())),
-        Err(TryLockError::Error(error)) => Err(StartError::Lock(lock, error)),
-    }
+    Ok(Some(DatabaseLock::take(path)?))
 }
 
 /// Reads the pepper, or makes one for a database that has never had one, and holds it against the database.

@@ -105,6 +105,7 @@ pub fn main() -> ExitCode {
     let environment = Environment::of_process();
     let format = early_format(&environment);
     telemetry::tell_panics(format);
+    allow_no_dumps();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version.
@@ -123,6 +124,17 @@ pub fn main() -> ExitCode {
             fail(format, &error.to_string());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What is in memory stays there: the pepper, passwords that are being checked, keys that are being shown. No core file is
+/// written when the process dies, and no other process of the same user may read its memory.
+fn allow_no_dumps() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Only a kernel that does not know of it refuses.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Keystead: the *Settings → Integrations* page of your product, and the service that tells your API whether a key is
 //! good. `ARCHITECTURE.md` is the map of these rooms.
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod server;
 
@@ -18,6 +20,7 @@ pub mod key_index;
 pub mod metrics;
 pub mod passwords;
 pub mod pepper_file;
+pub mod private_file;
 pub mod revocation_log;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,7 @@
 //! Arguments into one call.
 
+#![forbid(unsafe_code)]
+
 fn main() -> std::process::ExitCode {
     keystead::cli::main()
 }

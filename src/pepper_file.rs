@@ -10,7 +10,10 @@ use std::{
 use rand::{TryRng, rngs::SysRng};
 use zeroize::Zeroizing;
 
-use crate::domain::pepper::{PEPPER_BYTES, Pepper};
+use crate::{
+    domain::pepper::{PEPPER_BYTES, Pepper},
+    private_file::{self, LooseFile},
+};
 
 /// Why there is no pepper.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,9 @@ pub enum PepperError {
     /// The file is no pepper.
     #[error("the pepper file {0} must hold exactly {PEPPER_BYTES} bytes, but holds {1}")]
     WrongLength(PathBuf, usize),
+    /// Everybody may replace it.
+    #[error("the pepper: {0}")]
+    Loose(#[from] LooseFile),
     /// A new one could not be written.
     #[error("cannot write the pepper file {0}: {1}")]
     Unwritable(PathBuf, io::Error),
@@ -37,12 +43,16 @@ pub fn read(path: &Path) -> Result<Option<Pepper>, PepperError> {
         Err(error) => return Err(PepperError::Unreadable(path.to_owned(), error)),
     };
     match <[u8; PEPPER_BYTES]>::try_from(bytes.as_slice()) {
-        Ok(pepper) => Ok(Some(Pepper::new(pepper))),
+        Ok(pepper) => {
+            private_file::mend_mode(path)?;
+            Ok(Some(Pepper::new(pepper)))
+        }
         Err(_) => Err(PepperError::WrongLength(path.to_owned(), bytes.len())),
     }
 }
 
-/// Makes a new pepper. The file appears whole and with mode 0600, or not at all; a file that is there is never replaced.
+/// Makes a new pepper. The file appears whole and with mode 0600, or not at all; a file that is there is never replaced: of
+/// several nodes that make one at once, all have that of the first.
 ///
 /// # Errors
 /// See [`PepperError`].
@@ -60,7 +70,13 @@ pub fn create(path: &Path) -> Result<Pepper, PepperError> {
         // A link, not a rename: it fails when somebody else made the file in the meantime.
         .and_then(|()| fs::hard_link(&whole, path));
     let removed = fs::remove_file(&whole);
-    written.and(removed).map_err(failed)?;
+    match written {
+        // The other one's file is as whole as ours would have been.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return read(path)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()));
+        }
+        written => written.and(removed).map_err(failed)?,
+    }
     // The name must survive a power cut as the content does: a database without its pepper is lost.
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;

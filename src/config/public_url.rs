@@ -62,6 +62,17 @@ impl PublicUrl {
         self.port
     }
 
+    /// The name of a cookie of this site. Browsers keep the cookies of one host together whatever the port, so the name says
+    /// the port, where that is not the usual one. They keep a `__Host-` cookie from being set for other hosts or over plain
+    /// http; on http they refuse the name.
+    pub fn cookie_name(&self, name: &str) -> String {
+        let prefix = if self.secure { "__Host-" } else { "" };
+        match (self.secure, self.port) {
+            (true, 443) | (false, 80) => format!("{prefix}{name}"),
+            (_, port) => format!("{prefix}{name}-{port}"),
+        }
+    }
+
     /// Whether it is https: decides cookie security and HSTS.
     pub fn is_secure(&self) -> bool {
         self.secure
@@ -89,6 +100,16 @@ mod tests {
         for bad in ["", "keys.example.com", "ftp://x", "https://x/path", "https://x?q", "https://u:p@x", "file:///x"] {
             assert_eq!(origin(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn names_of_cookies() {
+        let name = |text| PublicUrl::parse(text).map(|url| url.cookie_name("keystead")).unwrap();
+        assert_eq!(name("https://keys.example.com"), "__Host-keystead");
+        assert_eq!(name("https://keys.example.com:8443"), "__Host-keystead-8443");
+        assert_eq!(name("http://keys.example.com"), "keystead");
+        assert_eq!(name("http://keys.example.com:8080"), "keystead-8080");
+        assert_eq!(name("http://keys.example.com:443"), "keystead-443");
     }
 
     #[test]

@@ -67,6 +67,18 @@ pub fn sqlite_version(conn: &mut Conn) -> QueryResult<Option<String>> {
     }
 }
 
+/// Whether the SQLite library in use plans a statement once, whatever values are bound to it (query planner stability
+/// guarantee); `None` on Postgres.
+pub fn has_stable_plans(conn: &mut Conn) -> QueryResult<Option<bool>> {
+    match conn {
+        Conn::Sqlite(c) => {
+            let used = diesel::dsl::sql::<diesel::sql_types::Bool>("sqlite_compileoption_used('ENABLE_QPSG')");
+            diesel::select(used).get_result(c).map(Some)
+        }
+        Conn::Postgres(_) => Ok(None),
+    }
+}
+
 /// The channel on which followers are woken.
 pub const CHANNEL: &str = "keystead_key_changes";
 

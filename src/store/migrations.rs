@@ -38,6 +38,11 @@ pub fn run(conn: &mut Conn) -> Result<usize, MigrationError> {
     {
         return Err(MigrationError::OldSqlite(version));
     }
+    if dialect::has_stable_plans(conn).map_err(StoreError::from)? == Some(false) {
+        tracing::warn!(
+            "SQLite was built without SQLITE_ENABLE_QPSG: every page costs more. Build in the source folder, whose .cargo/config.toml sets it"
+        );
+    }
     in_transaction(conn, |conn| {
         dialect::wait_for_other_migrations(conn).map_err(StoreError::from)?;
         match conn {

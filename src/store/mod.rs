@@ -16,6 +16,7 @@ pub mod api_keys;
 pub mod audit_events;
 pub mod connection;
 pub mod database_file;
+pub mod database_lock;
 pub mod db;
 pub mod ended_again;
 pub mod form_tokens;

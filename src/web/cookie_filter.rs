@@ -22,7 +22,8 @@ pub async fn keep_own_cookies<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let names = [session::cookie_name(&app), theme::COOKIE];
+    let session = session::cookie_name(&app);
+    let names = [session.as_str(), theme::COOKIE];
     let kept = own_cookies(request.headers(), &names);
     let headers = request.headers_mut();
     headers.remove(header::COOKIE);

@@ -50,8 +50,10 @@ fn is_from_here(app: &App, headers: &HeaderMap) -> bool {
 }
 
 fn has_session_cookie(app: &App, headers: &HeaderMap) -> bool {
-    let name = session::cookie_name(app).as_bytes();
-    headers.get_all(header::COOKIE).any(|value| value.as_bytes().windows(name.len()).any(|window| window == name))
+    let name = session::cookie_name(app);
+    headers
+        .get_all(header::COOKIE)
+        .any(|value| value.as_bytes().windows(name.len()).any(|window| window == name.as_bytes()))
 }
 
 /// A person who merely opened the site at another address is told so; that their own page says it came from this

@@ -22,9 +22,9 @@ pub const OWNER: &str = "owner";
 /// Under this name it holds a toast for the next page.
 const TOAST: &str = "toast";
 
-/// Browsers keep a `__Host-` cookie from being set for other hosts or over plain http; on http they refuse the name.
-pub fn cookie_name(app: &App) -> &'static str {
-    if app.public_url.is_secure() { "__Host-keystead" } else { "keystead" }
+/// Where the session's key stands.
+pub fn cookie_name(app: &App) -> String {
+    app.public_url.cookie_name("keystead")
 }
 
 /// Who a session belongs to, and from where it was opened.

@@ -70,7 +70,7 @@ fn to_sign_in(app: &App, request: &HttpRequest) -> HttpResponse {
     query.append_pair("return_to", back);
     // Whoever comes for a page and never signed in has no session that could have ended. Whoever stood on a page had one,
     // even if signing out in another tab took the cookie away.
-    if !is_page || request.cookie(session::cookie_name(app)).is_some() {
+    if !is_page || request.cookie(&session::cookie_name(app)).is_some() {
         query.append_pair("ended", "1");
     }
     let location = format!("/sign-in?{}", query.finish());

@@ -39,7 +39,7 @@ impl DbSessions {
 pub fn middleware(app: &App) -> SessionMiddleware<DbSessions> {
     let lifecycle = BrowserSession::default().state_ttl_extension_policy(TtlExtensionPolicy::OnStateChanges);
     SessionMiddleware::builder(DbSessions::new(app.clone()), Key::from(app.pepper.cookie_key().as_slice()))
-        .cookie_name(cookie_name(app).to_owned())
+        .cookie_name(cookie_name(app))
         .cookie_secure(app.public_url.is_secure())
         .cookie_http_only(true)
         .cookie_same_site(SameSite::Lax)

@@ -110,6 +110,13 @@ fn a_second_server_on_the_same_file() {
     std::os::unix::fs::symlink(keystead.data_dir().join("keystead.db"), keystead.folder().join("link.db")).unwrap();
     let through_a_link = keystead.with("DATABASE_URL", "sqlite:link.db");
     through_a_link.run(&[]).refused_with(&["another keystead server is running", "link.db"]);
+    std::fs::hard_link(through_a_link.data_dir().join("keystead.db"), through_a_link.folder().join("hard.db")).unwrap();
+    let through_a_link = through_a_link.with("DATABASE_URL", "sqlite:hard.db");
+    through_a_link.run(&[]).refused_with(&["another keystead server is running", "hard.db"]);
+    // Cleaners take away what is old and empty.
+    std::fs::remove_file(through_a_link.data_dir().join("keystead.db.lock")).unwrap();
+    let through_a_link = through_a_link.with("DATABASE_URL", "");
+    through_a_link.run(&[]).refused_with(&["another keystead server is running", "keystead.db"]);
     drop(first);
     let keystead = through_a_link;
     // The lock went with the process, however it ended.
@@ -186,7 +193,8 @@ fn a_schema_from_the_future() {
 fn a_file_that_is_no_database() {
     let keystead = Binary::on_sqlite();
     std::fs::create_dir(keystead.data_dir()).unwrap();
-    std::fs::write(keystead.data_dir().join("keystead.db"), "this is a text file, and a long one at that".repeat(100))
-        .unwrap();
+    let file = keystead.data_dir().join("keystead.db");
+    std::fs::write(&file, "this is a text file, and a long one at that".repeat(100)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     keystead.run(&[]).refused_with(&["keystead.db"]);
 }

@@ -73,6 +73,63 @@ fn a_database_in_a_folder_open_to_all_is_its_owners_alone() {
     }
 }
 
+#[test]
+fn files_that_others_can_read_or_change_are_mended_and_it_is_said() {
+    use std::os::unix::fs::PermissionsExt;
+    let keystead = Binary::on_sqlite();
+    keystead.serve().stop().succeeded();
+    let file = |name: &str| keystead.data_dir().join(name);
+    let mode = |name: &str| std::fs::metadata(file(name)).unwrap().permissions().mode() & 0o777;
+    for (loose, mended) in [(0o644, 0o600), (0o666, 0o600), (0o620, 0o600), (0o640, 0o640)] {
+        for name in ["pepper", "keystead.db"] {
+            std::fs::set_permissions(file(name), std::fs::Permissions::from_mode(loose)).unwrap();
+        }
+        let log = keystead.serve().stop().succeeded().stderr;
+        for name in ["pepper", "keystead.db"] {
+            assert_eq!(mode(name), mended, "{name}, which was {loose:o}");
+            let is_said = log.lines().any(|line| line.contains("WARN") && line.contains(&format!("{name} ")));
+            assert_eq!(is_said, loose != mended, "{name}, which was {loose:o}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_database_is_made_with_stable_plans() {
+    let keystead = Binary::on_sqlite();
+    let migrated = keystead.run(&["migrate"]).succeeded();
+    assert!(!migrated.stderr.contains("QPSG"), "{}", migrated.stderr);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_in_memory_becomes_a_core_file() {
+    let keystead = Binary::on_sqlite().after_shell("ulimit -c unlimited 2>/dev/null");
+    let server = keystead.serve();
+    server.signal("ABRT");
+    let exit = server.wait();
+    assert!(!exit.dumped_core, "{exit:?}");
+}
+
+#[test]
+fn nodes_that_make_the_pepper_at_once_have_one() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pepper");
+        let all_at_once = std::sync::Barrier::new(8);
+        let peppers: Vec<_> = std::thread::scope(|scope| {
+            let make = || {
+                all_at_once.wait();
+                keystead::pepper_file::create(&path).unwrap().check_value()
+            };
+            let nodes: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            nodes.into_iter().map(|node| node.join().unwrap()).collect()
+        });
+        let kept = keystead::pepper_file::read(&path).unwrap().unwrap().check_value();
+        assert!(peppers.iter().all(|pepper| *pepper == kept));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+}
+
 #[tokio::test]
 async fn a_log_that_cannot_be_written_costs_no_request() {
     let keystead = Binary::new().after_shell("exec 2>/dev/full");

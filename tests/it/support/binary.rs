@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, mpsc},
@@ -27,6 +28,7 @@ pub struct Exit {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+    pub dumped_core: bool,
 }
 
 /// A running server.
@@ -127,7 +129,8 @@ impl Binary {
         };
         let output = output.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Exit { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        let dumped_core = output.status.core_dumped();
+        Exit { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), dumped_core }
     }
 
     /// Starts the server and waits until it has said where it listens.
@@ -247,7 +250,8 @@ impl Server {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        Exit { code: status.code(), stdout: self.greeting.join("\n"), stderr: self.log() }
+        let dumped_core = status.core_dumped();
+        Exit { code: status.code(), stdout: self.greeting.join("\n"), stderr: self.log(), dumped_core }
     }
 
     pub fn stop(self) -> Exit {

@@ -19,6 +19,10 @@ async fn maya_and_mallory(app: &TestApp) -> (Person, Person) {
     (app.admin().await, app.admin_of_another_organization().await)
 }
 
+fn name_of(cookie: &str) -> &str {
+    cookie.split_once('=').unwrap().0
+}
+
 fn value_of(cookie: &str) -> &str {
     cookie.split_once('=').unwrap().1
 }
@@ -29,7 +33,7 @@ async fn the_cookie_is_out_of_reach_of_scripts_and_of_other_sites() {
     let email = app.admin().await.email;
     let answer = app.anonymous().try_sign_in(&email, PASSWORD).await.expect(303);
     let cookie = answer.header("set-cookie");
-    assert!(cookie.starts_with("keystead="), "{cookie}");
+    assert!(cookie.starts_with(&format!("keystead-{}=", app.address.port())), "{cookie}");
     for attribute in ["; HttpOnly", "; SameSite=Lax", "; Path=/"] {
         assert!(cookie.contains(attribute), "{cookie}");
     }
@@ -134,9 +138,22 @@ async fn a_cookie_that_was_changed_or_made_up_opens_nothing() {
     let value = value_of(&cookie);
     let cut = &cookie[..cookie.len() - 1];
     let unsigned: String = value.chars().rev().take(64).collect::<Vec<_>>().into_iter().rev().collect();
-    for made_up in [cut, "keystead=", "keystead", "keystead=x", &format!("keystead={unsigned}"), &"x".repeat(4000)] {
+    let name = name_of(&cookie);
+    for made_up in ["", "=", "=x", &format!("={unsigned}")].map(|rest| format!("{name}{rest}")) {
+        assert!(!opens_with(&app, &made_up).await, "{made_up}");
+    }
+    for made_up in [cut, &"x".repeat(4000)] {
         assert!(!opens_with(&app, made_up).await, "{made_up}");
     }
+}
+
+#[tokio::test]
+async fn two_installations_on_one_host_live_side_by_side() {
+    let (app, other) = tokio::join!(TestApp::start(), TestApp::start());
+    let (maya, olga) = (app.admin().await, other.admin_of_another_organization().await);
+    // A browser sends what it has for the host to both.
+    let both = format!("{}; {}", maya.cookies(), olga.cookies());
+    assert!(opens_with(&app, &both).await && opens_with(&other, &both).await);
 }
 
 #[tokio::test]
@@ -152,10 +169,14 @@ async fn a_planted_cookie_with_an_encoded_name_is_not_ours() {
     let app = TestApp::start().await;
     let (maya, mallory) = maya_and_mallory(&app).await;
     let (own, his) = (value_of(&maya.cookies()).to_owned(), value_of(&mallory.cookies()).to_owned());
-    let person = app.anonymous();
-    for name in ["%6beystead", "keystea%64", "%6Beystead", "keystead\u{a0}", "\u{3000}keystead", "Keystead"] {
+    let (person, cookie) = (app.anonymous(), maya.cookies());
+    let ours = name_of(&cookie);
+    let rest = &ours[1..];
+    for name in
+        ["%6b", "%6B", "\u{3000}k", "K"].map(|k| format!("{k}{rest}")).into_iter().chain([format!("{ours}\u{a0}")])
+    {
         assert!(!opens_with(&app, &format!("{name}={his}")).await, "{name} alone is believed");
-        for cookie in [format!("{name}={his}; keystead={own}"), format!("keystead={own}; {name}={his}")] {
+        for cookie in [format!("{name}={his}; {ours}={own}"), format!("{ours}={own}; {name}={his}")] {
             let page = person.send(person.request(Method::GET, PAGE).header("cookie", cookie.as_bytes())).await;
             assert_eq!(page.expect(200).one(".who-text strong"), "Maya Chen", "{cookie}");
         }
