@@ -1,8 +1,10 @@
 //! `/v1/forward-auth`: a gateway asks with the headers of its own request whether to let it through.
 //!
-//! Any method and any path behind it. Allow is exactly 200 with an empty body (Envoy refuses 204; nginx gives up its
+//! Any method and any path behind it, with `Keystead-Asker` or without (decision 24). Allow is exactly 200 with an empty body (Envoy refuses 204; nginx gives up its
 //! connection after a body) and every identity header (a missing one would let a client's own through). Deny is RFC 6750
 //! with a problem document (RFC 9457).
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -20,7 +22,7 @@ use crate::{
     app::App,
     domain::verdict::{Verdict, VerifiedKey},
     metrics::Endpoint,
-    middleware::{client::caller_of, envelope},
+    middleware::{asker::KEYSTEAD_ASKER, client::caller_of, envelope},
 };
 
 const X_KEY_ID: HeaderName = HeaderName::from_static("x-key-id");
@@ -38,8 +40,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/v1/forward-auth").to(for_all))
         .service(web::resource("/v1/forward-auth/nginx").to(for_nginx))
-        .service(web::scope("/v1/forward-auth/nginx").default_service(web::to(for_nginx)))
-        .service(web::scope("/v1/forward-auth").default_service(web::to(for_all)));
+        .service(web::scope("/v1/forward-auth/nginx").default_service(web::to(behind_for_nginx)))
+        .service(web::scope("/v1/forward-auth").default_service(web::to(behind_for_all)));
 }
 
 async fn for_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
@@ -49,6 +51,30 @@ async fn for_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 /// nginx makes a 500 of every denial that is neither 401 nor 403.
 async fn for_nginx(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     counted(&app, || answer(&app, &request).unwrap_or_else(|denial| denial.into_response_for_nginx(&app)))
+}
+
+async fn behind_for_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    warn_of_path(&request);
+    for_all(app, request).await
+}
+
+async fn behind_for_nginx(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
+    warn_of_path(&request);
+    for_nginx(app, request).await
+}
+
+/// Says once that a gateway puts its client's path behind ours and does not say that it asks: with something in between that
+/// resolves `..`, its client may choose which address it takes a 200 from.
+fn warn_of_path(request: &HttpRequest) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !request.headers().contains_key(KEYSTEAD_ASKER) && !SAID.swap(true, Ordering::Relaxed) {
+        let gateway = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+        tracing::warn!(
+            gateway,
+            "a gateway asks with its client's path behind /v1/forward-auth and without Keystead-Asker: copy its configuration \
+             again from Settings → Integrations → Protect your API"
+        );
+    }
 }
 
 fn counted(app: &App, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {

@@ -4,11 +4,15 @@ local passed_on = { "content-type", "www-authenticate", "retry-after" }
 
 core.register_action("keystead", { "http-req" }, function(txn)
   local request = txn.http:req_get_headers()
-  local asked = { ["x-forwarded-for"] = {} }
+  local asked = { ["keystead-asker"] = { "gateway" }, ["x-forwarded-for"] = {} }
   for _, name in ipairs({ "authorization", "x-api-key", "user-agent", "x-forwarded-for" }) do
-    for _, value in pairs(request[name] or {}) do
+    local lines = request[name] or {}
+    -- From 0 on; pairs() knows no order, and the last hop of X-Forwarded-For is the one that counts.
+    local number = 0
+    while lines[number] do
       asked[name] = asked[name] or {}
-      table.insert(asked[name], value)
+      table.insert(asked[name], lines[number])
+      number = number + 1
     end
   end
   table.insert(asked["x-forwarded-for"], txn.f:src())

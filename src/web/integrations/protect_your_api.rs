@@ -10,6 +10,9 @@ use askama::Template;
 use super::reveal_key::env_brand;
 use crate::{app::App, config::PublicUrl, middleware::failure::Failure};
 
+/// What a header's name may have in place of `-` (RFC 9110, 5.6.2): to a program that reads headers as CGI does, all are `_`.
+const SEPARATORS: &str = "-_.!#$%&'*+^`|~";
+
 /// The whole section.
 pub struct ProtectYourApi {
     pub gateways: Vec<Gateway>,
@@ -110,7 +113,7 @@ fn gateways(keystead: &Address) -> askama::Result<Vec<Gateway>> {
         Gateway {
             id: "traefik",
             name: "Traefik",
-            hint: "By its file provider. While Keystead is silent Traefik answers 500.",
+            hint: "Traefik 3, by its file provider. While Keystead is silent Traefik answers 500.",
             path: "",
             files: vec![file("traefik", "/etc/traefik/conf.d/keystead.yaml", Traefik { keystead }.render()?)],
         },
@@ -127,7 +130,7 @@ fn gateways(keystead: &Address) -> askama::Result<Vec<Gateway>> {
         Gateway {
             id: "envoy",
             name: "Envoy",
-            hint: "Tried with 1.40.",
+            hint: "Tried with 1.40; older ones may not know path_override.",
             path: "",
             files: vec![file("envoy", "/etc/envoy/envoy.yaml", Envoy { keystead }.render()?)],
         },

@@ -70,3 +70,26 @@ async fn a_line_cannot_be_forged() {
     let log = server.stop().succeeded().stderr;
     assert!(!log.lines().any(|line| line.starts_with("2026-01-01")), "{log}");
 }
+
+#[tokio::test]
+async fn a_gateway_that_asks_with_its_clients_path_is_told_of_once() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let gateway = server.anonymous();
+    let ask = async |path: &str, asker: bool| {
+        let request = gateway.bare_request(reqwest::Method::GET, path);
+        let request = if asker { request.header("keystead-asker", "gateway") } else { request };
+        gateway.send(request).await.expect(401)
+    };
+    ask("/v1/forward-auth", false).await;
+    ask("/v1/forward-auth/nginx", false).await;
+    ask("/v1/forward-auth/orders", true).await;
+    assert!(!server.log().contains("Keystead-Asker"), "{}", server.log());
+    for path in ["/v1/forward-auth/orders", "/v1/forward-auth/nginx/secret", "/v1/forward-auth/..%2f..%2flivez"] {
+        ask(path, false).await;
+    }
+    let log = server.stop().succeeded().stderr;
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("Keystead-Asker")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("Protect your API") && !lines[0].contains("orders"), "{log}");
+}

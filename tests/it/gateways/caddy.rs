@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, process::Command};
 
 use super::{
-    Shown, contract,
+    Shown, Traits, contract,
     program::{Gateway, fill_in, find},
 };
 
@@ -20,4 +20,23 @@ fn start(shown: &Shown, api: SocketAddr) -> Gateway {
     })
 }
 
-contract!(start, silent: 502, limited: 429);
+const TRAITS: Traits = Traits {
+    start,
+    silent: 502,
+    limited: 429,
+    hands_on_503: true,
+    asks_by_name: true,
+    bound: None,
+    protections: &[
+        ("request_header -X-Key*", ""),
+        ("request_header -X.Organization*", ""),
+        ("request_header -X`Key*", ""),
+        ("request_header -X_Key*", ""),
+        ("request_header Connection Upgrade", ""),
+        ("request_header @no-websocket -Upgrade", ""),
+        ("request_header @websocket Upgrade websocket", ""),
+        ("request_header -HTTP2-Settings", ""),
+    ],
+};
+
+contract!(TRAITS);

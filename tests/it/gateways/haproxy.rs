@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, process::Command};
 
 use super::{
-    Shown, contract,
+    Shown, Traits, contract,
     program::{Gateway, fill_in, find},
 };
 
@@ -26,4 +26,21 @@ fn start(shown: &Shown, api: SocketAddr) -> Gateway {
     })
 }
 
-contract!(start, silent: 503, limited: 429);
+const TRAITS: Traits = Traits {
+    start,
+    silent: 503,
+    limited: 429,
+    hands_on_503: true,
+    asks_by_name: true,
+    bound: Some(("timeout tunnel 1m", "timeout tunnel 1s")),
+    protections: &[
+        ("[^a-z0-9]", "[-_]"),
+        ("|organization[^a-z0-9]id", ""),
+        ("^(connection|upgrade|", "^(upgrade|"),
+        ("^(connection|upgrade|", "^(connection|"),
+        ("|http2-settings)", ")"),
+        ("    option forwardfor\n", ""),
+    ],
+};
+
+contract!(TRAITS);

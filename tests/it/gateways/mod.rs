@@ -1,13 +1,21 @@
 //! The section Protect your API, run: its texts are read off the page, given to the real programs, and asked by clients.
 //!
-//! [`contract`] is what every gateway must keep; `nginx.rs`, `caddy.rs` and `haproxy.rs` say how one is started.
+//! [`contract`] is what every gateway must keep; `nginx.rs`, `caddy.rs`, `haproxy.rs` and `envoy.rs` say how one is started, `traefik.rs`
+//! how one is read that cannot be.
 
 mod caddy;
+mod envoy;
+mod grammar;
 mod haproxy;
+mod hostile;
 mod nginx;
+mod normalising;
+mod private;
 mod program;
 mod promises;
 mod recorder;
+mod traefik;
+mod upstream;
 
 use std::net::SocketAddr;
 
@@ -18,67 +26,97 @@ use reqwest::{Method, RequestBuilder};
 
 use crate::support::{Answer, Key, Person, TestApp, TestDatabase};
 
-/// The files as the page shows them.
-pub struct Shown(Answer);
+/// The files as the page shows them, with changes by which a test takes something away.
+pub struct Shown {
+    page: Answer,
+    changes: Vec<(String, String)>,
+}
 
 /// Starts a gateway with what is shown, in front of an API.
 type Start = fn(&Shown, SocketAddr) -> Gateway;
 
-/// The tests of one gateway: how it is started, what it says while Keystead is silent, and as what Keystead tells it that
-/// there were too many requests.
+/// What is particular about a gateway.
+pub struct Traits {
+    /// Starts it with what is shown, in front of an API.
+    start: Start,
+    /// What it says while Keystead is silent.
+    silent: u16,
+    /// As what Keystead tells it that there were too many requests.
+    limited: u16,
+    /// Whether it hands on what Keystead says when it cannot tell.
+    hands_on_503: bool,
+    /// Whether Keystead gets its own name as `Host`.
+    asks_by_name: bool,
+    /// How a websocket's end is set, and the same with a second.
+    bound: Option<(&'static str, &'static str)>,
+    /// What in its configuration keeps hostile requests out, and how it would be without.
+    protections: &'static [(&'static str, &'static str)],
+}
+
+/// The tests of one gateway.
 macro_rules! contract {
-    ($start:ident, silent: $silent:literal, limited: $limited:literal) => {
+    ($traits:ident) => {
         mod contract {
             use super::super::promises;
 
             #[tokio::test]
             async fn a_good_key_passes_with_its_identity_and_no_other() {
-                promises::a_good_key_passes_with_its_identity_and_no_other(super::$start).await;
+                promises::a_good_key_passes_with_its_identity_and_no_other(&super::$traits).await;
             }
 
             #[tokio::test]
             async fn whatever_is_no_good_key_is_turned_away() {
-                promises::whatever_is_no_good_key_is_turned_away(super::$start).await;
+                promises::whatever_is_no_good_key_is_turned_away(&super::$traits).await;
             }
 
             #[tokio::test]
             async fn bodies_arrive_as_they_were_sent() {
-                promises::bodies_arrive_as_they_were_sent(super::$start).await;
+                promises::bodies_arrive_as_they_were_sent(&super::$traits).await;
             }
 
             #[tokio::test]
-            async fn a_websocket_is_opened() {
-                promises::a_websocket_is_opened(super::$start).await;
+            async fn two_thousand_hostile_requests_leave_the_identity_alone() {
+                promises::two_thousand_hostile_requests_leave_the_identity_alone(&super::$traits).await;
+            }
+
+            #[tokio::test]
+            async fn what_a_snippet_does_is_missed_when_it_is_taken_away() {
+                promises::what_a_snippet_does_is_missed_when_it_is_taken_away(&super::$traits).await;
+            }
+
+            #[tokio::test]
+            async fn a_websocket_is_opened_and_outlives_its_key() {
+                promises::a_websocket_is_opened_and_outlives_its_key(&super::$traits).await;
             }
 
             #[tokio::test]
             async fn too_many_requests_are_429() {
-                promises::too_many_requests_are_429(super::$start, $limited).await;
+                promises::too_many_requests_are_429(&super::$traits).await;
             }
 
             #[tokio::test]
             async fn keystead_is_asked_for_nothing_but_the_key_and_over_kept_connections() {
-                promises::keystead_is_asked_for_nothing_but_the_key(super::$start).await;
+                promises::keystead_is_asked_for_nothing_but_the_key_and_over_kept_connections(&super::$traits).await;
             }
 
             #[tokio::test]
             async fn an_allowance_without_identity_lets_no_false_one_through() {
-                promises::an_allowance_without_identity_lets_no_false_one_through(super::$start).await;
+                promises::an_allowance_without_identity_lets_no_false_one_through(&super::$traits).await;
             }
 
             #[tokio::test]
             async fn without_a_lease_it_is_503() {
-                promises::without_a_lease_it_is_503(super::$start).await;
+                promises::without_a_lease_it_is_503(&super::$traits).await;
             }
 
             #[tokio::test]
             async fn while_keystead_is_silent_nobody_passes() {
-                promises::while_keystead_is_silent_nobody_passes(super::$start, $silent).await;
+                promises::while_keystead_is_silent_nobody_passes(&super::$traits).await;
             }
 
             #[tokio::test]
             async fn an_address_on_https_is_not_believed_without_a_certificate() {
-                promises::an_address_on_https_is_not_believed_without_a_certificate(super::$start, $silent).await;
+                promises::an_address_on_https_is_not_believed_without_a_certificate(&super::$traits).await;
             }
         }
     };
@@ -86,12 +124,22 @@ macro_rules! contract {
 use contract;
 
 impl Shown {
-    pub async fn by(app: &TestApp) -> Self {
-        Self(app.admin().await.get("/settings/integrations").await.expect(200))
+    pub async fn to(person: &Person) -> Self {
+        Self { page: person.get("/settings/integrations").await.expect(200), changes: Vec::new() }
+    }
+
+    pub fn changed(mut self, changes: &[(&str, &str)]) -> Self {
+        for (from, _) in changes {
+            let files = ["nginx", "caddy", "traefik", "haproxy", "haproxy-lua", "envoy"];
+            assert!(files.iter().any(|file| self.file(file).contains(from)), "{from} is not shown");
+        }
+        self.changes = changes.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+        self
     }
 
     pub fn file(&self, id: &str) -> String {
-        self.0.exact_text(&format!("#gateway-{id}"))
+        let text = self.page.exact_text(&format!("#gateway-{id}"));
+        self.changes.iter().fold(text, |text, (from, to)| text.replace(from, to))
     }
 }
 
@@ -114,7 +162,7 @@ impl Scene {
         let maya = keystead.admin().await;
         let key = maya.create_key("Zürich <b> 100 %").await;
         let api = Recorder::api();
-        let gateway = start(&Shown(maya.get("/settings/integrations").await.expect(200)), api.address);
+        let gateway = start(&Shown::to(&maya).await, api.address);
         Self { keystead, maya, key, api, gateway }
     }
 
@@ -153,7 +201,7 @@ async fn in_front_of(start: Start, public_url: &str) -> (Recorder, Gateway) {
     // Only its page is needed.
     let app = TestApp::start_on(TestDatabase::sqlite(), |settings| settings.public_url = public_url).await;
     let api = Recorder::api();
-    let gateway = start(&Shown::by(&app).await, api.address);
+    let gateway = start(&Shown::to(&app.admin().await).await, api.address);
     (api, gateway)
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use super::{
-    Shown, contract,
+    Shown, Traits, contract,
     program::{Gateway, fill_in, find},
 };
 
@@ -30,4 +30,24 @@ fn configure(folder: &Path, shown: &str, address: SocketAddr, api: SocketAddr) {
     fs::write(folder.join("nginx.conf"), main).unwrap();
 }
 
-contract!(start, silent: 503, limited: 403);
+const TRAITS: Traits = Traits {
+    start,
+    silent: 503,
+    limited: 403,
+    hands_on_503: true,
+    asks_by_name: true,
+    bound: Some(("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")),
+    protections: &[
+        ("Upgrade $keystead_upgrade;", "Upgrade $http_upgrade;"),
+        ("proxy_set_header HTTP2-Settings \"\";", ""),
+        ("underscores_in_headers off;", "underscores_in_headers on;"),
+        ("ignore_invalid_headers on;", "ignore_invalid_headers off;"),
+        ("proxy_set_header X-Key-Id $keystead_key;", ""),
+        ("proxy_set_header X-Key-Name $keystead_name;", ""),
+        ("proxy_set_header X-Organization-Id $keystead_organization;", ""),
+        ("proxy_set_header X-Key-Scopes $keystead_scopes;", ""),
+        ("X-Forwarded-For $proxy_add_x_forwarded_for", "X-Forwarded-For $http_x_forwarded_for"),
+    ],
+};
+
+contract!(TRAITS);

@@ -11,6 +11,8 @@ use std::{
 
 use tempfile::TempDir;
 
+const ENVOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/envoy/bin");
+
 /// Ended with everything in its folder on drop.
 pub struct Gateway {
     pub address: SocketAddr,
@@ -18,7 +20,8 @@ pub struct Gateway {
     folder: TempDir,
 }
 
-/// Where a program is: in the variable of its name, on the path, or where Debian puts what only root may need.
+/// Where a program is: in the variable of its name, on the path, where Debian puts what only root may need, or where
+/// `tests/run` puts Envoy, which Debian does not have.
 #[allow(clippy::disallowed_methods)] // tests are told where programs are by their environment
 pub fn find(name: &str) -> PathBuf {
     let variable = name.to_uppercase();
@@ -26,7 +29,7 @@ pub fn find(name: &str) -> PathBuf {
         return PathBuf::from(path);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", ENVOY].map(PathBuf::from));
     let found = places.map(|place| place.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is not installed: tests/run installs it, or {variable} says where it is"))
 }
@@ -95,22 +98,6 @@ impl Gateway {
             let _ = stream.write_all(&body);
             let _ = stream.read_to_end(&mut answer);
             String::from_utf8_lossy(&answer).into_owned()
-        });
-        talk.await.unwrap()
-    }
-}
-
-impl Gateway {
-    /// Sends a request's head and reads the first piece of what is answered.
-    pub async fn open(&self, head: &str) -> String {
-        let (address, head) = (self.address, head.to_owned());
-        let talk = tokio::task::spawn_blocking(move || {
-            let mut stream = TcpStream::connect(address).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            stream.write_all(head.as_bytes()).unwrap();
-            let mut buffer = [0; 1024];
-            let read = stream.read(&mut buffer).unwrap();
-            String::from_utf8_lossy(&buffer[..read]).into_owned()
         });
         talk.await.unwrap()
     }

@@ -1,13 +1,16 @@
 //! What every gateway keeps.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use reqwest::Method;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    CLIENT, IDENTITY, Recorder, Rehearsal, Says, Scene, Start, in_front_of, request, send, with_false_identity,
+    CLIENT, IDENTITY, Recorder, Rehearsal, Says, Scene, Traits,
+    hostile::{self, Siege},
+    in_front_of, request, send, with_false_identity,
 };
 
 /// Bytes in which a lost or doubled piece shows.
@@ -15,8 +18,8 @@ fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n % 251) as u8).collect()
 }
 
-pub async fn a_good_key_passes_with_its_identity_and_no_other(start: Start) {
-    let scene = Scene::set(start).await;
+pub async fn a_good_key_passes_with_its_identity_and_no_other(traits: &Traits) {
+    let scene = Scene::set(traits.start).await;
     let asking = || with_false_identity(scene.request(Method::GET, "/orders?page=2"));
     for request in [asking().bearer_auth(&scene.key.secret), asking().header("x-api-key", &scene.key.secret)] {
         send(request).await.expect(200);
@@ -33,8 +36,8 @@ pub async fn a_good_key_passes_with_its_identity_and_no_other(start: Start) {
     assert_eq!(scene.api.seen().len(), 2);
 }
 
-pub async fn whatever_is_no_good_key_is_turned_away(start: Start) {
-    let scene = Scene::set(start).await;
+pub async fn whatever_is_no_good_key_is_turned_away(traits: &Traits) {
+    let scene = Scene::set(traits.start).await;
     let code = |answer: &crate::support::Answer| answer.json()["code"].as_str().map(str::to_owned);
     let challenged = |error: &str| format!("Bearer realm=\"api\"{error}");
     let invalid = challenged(", error=\"invalid_token\"");
@@ -60,7 +63,9 @@ pub async fn whatever_is_no_good_key_is_turned_away(start: Start) {
     let answer = send(two).await.expect(400);
     assert_eq!(answer.header("www-authenticate"), challenged(", error=\"invalid_request\""));
     assert_eq!(code(&answer).as_deref(), Some("INVALID_REQUEST"));
-    send(scene.request(Method::GET, "/").bearer_auth(&another).bearer_auth("another")).await.expect(400);
+    let twice = send(scene.request(Method::GET, "/").bearer_auth(&another).bearer_auth("another")).await;
+    // Some make one line of two.
+    assert!(matches!(twice.status, 400 | 401), "{}", twice.status);
 
     // A gateway may answer before it has read everything, which some clients take for a failure.
     send(scene.request(Method::POST, "/").bearer_auth("nonsense").body(bytes(10_000))).await.expect(401);
@@ -68,8 +73,8 @@ pub async fn whatever_is_no_good_key_is_turned_away(start: Start) {
     assert_eq!(scene.api.seen().len(), 1, "nothing but the good key came through");
 }
 
-pub async fn bodies_arrive_as_they_were_sent(start: Start) {
-    let scene = Scene::set(start).await;
+pub async fn bodies_arrive_as_they_were_sent(traits: &Traits) {
+    let scene = Scene::set(traits.start).await;
     let body = bytes(1 << 20);
     for method in [Method::POST, Method::PUT, Method::PATCH] {
         let sent = scene.request(method.clone(), "/orders").bearer_auth(&scene.key.secret).body(body.clone());
@@ -111,54 +116,128 @@ pub async fn bodies_arrive_as_they_were_sent(start: Start) {
     assert_eq!(scene.api.last().method, "HEAD");
 }
 
-pub async fn a_websocket_is_opened(start: Start) {
-    let scene = Scene::set(start).await;
+pub async fn two_thousand_hostile_requests_leave_the_identity_alone(traits: &Traits) {
+    let outcome = Siege::lay(traits.start, &[]).await.storm(0x2026_1128, 2_000).await;
+    let first: Vec<&String> = outcome.faults.iter().take(5).collect();
+    assert!(outcome.faults.is_empty(), "{} faults, such as {first:#?}", outcome.faults.len());
+    // Refusing everybody would be no protection.
+    assert!(outcome.sent >= 2_000 && outcome.arrived > outcome.sent / 3, "{} of {}", outcome.arrived, outcome.sent);
+}
+
+pub async fn what_a_snippet_does_is_missed_when_it_is_taken_away(traits: &Traits) {
+    for protection in traits.protections {
+        let outcome = Siege::lay(traits.start, &[*protection]).await.storm(0x2026_1128, 400).await;
+        assert!(!outcome.faults.is_empty(), "nobody misses {protection:?}");
+    }
+}
+
+pub async fn a_websocket_is_opened_and_outlives_its_key(traits: &Traits) {
+    let scene = Scene::set(traits.start).await;
     let host = scene.gateway.address;
     let head = |key: &str| {
         format!(
             "GET /live HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
     };
     let refused = scene.gateway.raw(&head("nonsense").replace("Connection: ", "Connection: close, "), b"").await;
     assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
     assert_eq!(scene.api.seen().len(), 0);
-    let opened = scene.gateway.open(&head(&scene.key.secret)).await;
-    assert!(opened.starts_with("HTTP/1.1 101 "), "{opened}");
+    let mut opened = hostile::connect(host).await;
+    opened.write_all(head(&scene.key.secret).as_bytes()).await.unwrap();
+    let answer = until(&mut opened, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     assert_eq!(scene.api.last().all("x-key-id"), [&scene.key.id]);
+    assert!(scene.api.last().all("upgrade")[0].eq_ignore_ascii_case("websocket"));
+    opened.write_all(b"before").await.unwrap();
+    assert_eq!(until(&mut opened, "before").await, "before");
+
+    // As docs/api.md says: nobody is asked about what is open.
+    scene.maya.revoke(&scene.key).await;
+    opened.write_all(b"after").await.unwrap();
+    assert_eq!(until(&mut opened, "after").await, "after");
+    let again = scene.gateway.raw(&head(&scene.key.secret).replace("Connection: ", "Connection: close, "), b"").await;
+    assert!(again.starts_with("HTTP/1.1 401 "), "{again}");
+
+    let Some(bound) = traits.bound else { return };
+    let siege = Siege::lay(traits.start, &[bound]).await;
+    let mut opened = hostile::connect(siege.address()).await;
+    opened.write_all(head(siege.key()).as_bytes()).await.unwrap();
+    let answer = until(&mut opened, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    // Whoever never ends it is stopped by the suite's own patience.
+    let ended = tokio::time::timeout(Duration::from_secs(60), opened.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_ok(), "it is still open");
 }
 
-pub async fn too_many_requests_are_429(start: Start, told: u16) {
+/// Reads until these bytes have come.
+async fn until(stream: &mut tokio::net::TcpStream, end: &str) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        assert!(stream.read_buf(&mut read).await.unwrap() > 0, "it ends after {}", String::from_utf8_lossy(&read));
+    }
+    String::from_utf8(read).unwrap()
+}
+
+pub async fn too_many_requests_are_429(traits: &Traits) {
     // Keystead has no limits yet. What its answer will be is known: `Denial::into_response_for_nginx` has the rule.
-    let says = Says::status(told).header("x-auth-code", "RATE_LIMITED").header("retry-after", "7");
-    let rehearsal = Rehearsal::set(start, says).await;
+    let says = Says::status(traits.limited).header("x-auth-code", "RATE_LIMITED").header("retry-after", "7");
+    let rehearsal = Rehearsal::set(traits.start, says).await;
     let answer = send(rehearsal.request(Method::POST, "/").bearer_auth("k").body("x")).await.expect(429);
     assert_eq!(answer.header("retry-after"), "7");
     assert_eq!(rehearsal.api.seen().len(), 0);
 }
 
-pub async fn keystead_is_asked_for_nothing_but_the_key(start: Start) {
-    let rehearsal = Rehearsal::set(start, Says::status(401)).await;
-    for _ in 0..20 {
-        let asking = rehearsal.request(Method::POST, "/orders?page=2").bearer_auth("k").header("cookie", "a=b");
-        send(asking.header("x-forwarded-for", "203.0.113.9").body("body")).await.expect(401);
+pub async fn keystead_is_asked_for_nothing_but_the_key_and_over_kept_connections(traits: &Traits) {
+    let rehearsal = Rehearsal::set(traits.start, Says::status(401)).await;
+    for number in 0..20 {
+        let mut asking = rehearsal.request(Method::POST, "/orders?page=2").bearer_auth("k").header("cookie", "a=b");
+        for hop in 0..number % 5 {
+            asking = asking.header("x-forwarded-for", format!("6.6.6.{hop}"));
+        }
+        asking = asking.header("keystead-asker", "false").header("connection", "keystead-asker, x-key-id");
+        send(asking.header("upgrade", "websocket").body("body")).await.expect(401);
     }
-    for seen in rehearsal.stand_in.seen() {
-        assert_eq!(seen.method, "GET");
-        assert!(seen.path.starts_with("/v1/forward-auth") && !seen.path.contains('?'), "{seen:?}");
+    // As they are: reqwest would resolve them.
+    for path in ["/../../livez", "/%2e%2e/%2e%2e/livez", "/..%2f..%2flivez", "//livez", "/v1/forward-auth/../../livez"]
+    {
+        let host = rehearsal.gateway.address;
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer k\r\nConnection: close\r\n\r\n");
+        let mut stream = hostile::connect(host).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+    }
+    for (number, seen) in rehearsal.stand_in.seen().into_iter().enumerate() {
+        assert!(matches!(&*seen.method, "GET" | "POST"), "{seen:?}");
+        assert!(matches!(&*seen.path, "/v1/forward-auth" | "/v1/forward-auth/nginx"), "{seen:?}");
         assert!(seen.body.is_empty() && seen.all("cookie").is_empty(), "{seen:?}");
-        assert!(seen.all("transfer-encoding").is_empty(), "{seen:?}");
+        for absent in ["transfer-encoding", "upgrade", "http2-settings"] {
+            assert!(seen.all(absent).is_empty(), "{seen:?}");
+        }
+        assert_eq!(seen.all("keystead-asker"), ["gateway"], "{seen:?}");
         assert_eq!(seen.all("authorization"), ["Bearer k"]);
-        assert_eq!(seen.all("host"), [rehearsal.stand_in.address.to_string()]);
-        let forwarded = seen.all("x-forwarded-for").join(", ");
-        assert!(forwarded.ends_with(CLIENT), "the last hop is the client: {forwarded}");
+        if traits.asks_by_name {
+            assert_eq!(seen.all("host"), [rehearsal.stand_in.address.to_string()]);
+        }
+        let told = seen.all("x-forwarded-for").join(",");
+        let hops: Vec<&str> = told.split(',').map(str::trim).filter(|hop| !hop.is_empty()).collect();
+        let sent: Vec<String> =
+            (0..if number < 20 { number % 5 } else { 0 }).map(|hop| format!("6.6.6.{hop}")).collect();
+        assert_eq!(
+            hops,
+            sent.iter().map(String::as_str).chain([CLIENT]).collect::<Vec<_>>(),
+            "in order, the client last"
+        );
     }
     assert!(rehearsal.stand_in.connections() <= 3, "{} connections", rehearsal.stand_in.connections());
     assert_eq!(rehearsal.api.seen().len(), 0);
 }
 
-pub async fn an_allowance_without_identity_lets_no_false_one_through(start: Start) {
-    let rehearsal = Rehearsal::set(start, Says::status(200)).await;
+pub async fn an_allowance_without_identity_lets_no_false_one_through(traits: &Traits) {
+    let rehearsal = Rehearsal::set(traits.start, Says::status(200)).await;
     let answer = send(with_false_identity(rehearsal.request(Method::GET, "/")).bearer_auth("k")).await;
     assert!(matches!(answer.status, 200 | 503), "{}", answer.status);
     for seen in rehearsal.api.seen() {
@@ -168,42 +247,45 @@ pub async fn an_allowance_without_identity_lets_no_false_one_through(start: Star
     }
 }
 
-pub async fn without_a_lease_it_is_503(start: Start) {
-    let scene = Scene::set_with(start, |settings| settings.lease = "1".to_owned()).await;
+pub async fn without_a_lease_it_is_503(traits: &Traits) {
+    let scene = Scene::set_with(traits.start, |settings| settings.lease = "1".to_owned()).await;
     scene.keystead.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    while scene.ask(&scene.key.secret).await.status == 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let passed = scene.api.seen().len();
     let answer = scene.ask(&scene.key.secret).await.expect(503);
-    assert_eq!(answer.header("retry-after"), "1");
-    assert_eq!(answer.json()["code"], Value::from("NO_LEASE"));
-    assert_eq!(scene.api.seen().len(), 0);
+    if traits.hands_on_503 {
+        assert_eq!(answer.header("retry-after"), "1");
+        assert_eq!(answer.json()["code"], Value::from("NO_LEASE"));
+    }
+    assert_eq!(scene.api.seen().len(), passed);
 }
 
-pub async fn while_keystead_is_silent_nobody_passes(start: Start, silent: u16) {
+pub async fn while_keystead_is_silent_nobody_passes(traits: &Traits) {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (api, gateway) = in_front_of(start, &format!("http://{nobody}")).await;
-    send(with_false_identity(request(&gateway, Method::GET, "/")).bearer_auth("k")).await.expect(silent);
+    let (api, gateway) = in_front_of(traits.start, &format!("http://{nobody}")).await;
+    send(with_false_identity(request(&gateway, Method::GET, "/")).bearer_auth("k")).await.expect(traits.silent);
     assert_eq!(api.seen().len(), 0);
 
     let says = Says { after: Duration::from_secs(30), ..Says::status(200) };
-    let rehearsal = Rehearsal::set(start, says).await;
-    let begun = Instant::now();
+    let rehearsal = Rehearsal::set(traits.start, says).await;
     let answer = send(rehearsal.request(Method::GET, "/").bearer_auth("k")).await;
     assert!(matches!(answer.status, 502..=504), "{}", answer.status);
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     assert_eq!(rehearsal.api.seen().len(), 0);
 
     for status in [302, 500] {
-        let rehearsal = Rehearsal::set(start, Says::status(status)).await;
+        let rehearsal = Rehearsal::set(traits.start, Says::status(status)).await;
         let answer = send(rehearsal.request(Method::GET, "/").bearer_auth("k")).await;
         assert!(answer.status >= 300, "{status} became {}", answer.status);
         assert_eq!(rehearsal.api.seen().len(), 0);
     }
 }
 
-pub async fn an_address_on_https_is_not_believed_without_a_certificate(start: Start, silent: u16) {
+pub async fn an_address_on_https_is_not_believed_without_a_certificate(traits: &Traits) {
     let impostor = Recorder::start(Says::status(200).header("x-key-id", "key_false"));
-    let (api, gateway) = in_front_of(start, &format!("https://{}", impostor.address)).await;
-    send(request(&gateway, Method::GET, "/").bearer_auth("k")).await.expect(silent);
+    let (api, gateway) = in_front_of(traits.start, &format!("https://{}", impostor.address)).await;
+    send(request(&gateway, Method::GET, "/").bearer_auth("k")).await.expect(traits.silent);
     assert_eq!(api.seen().len(), 0);
     assert_eq!(impostor.seen().len(), 0);
 }
