@@ -15,10 +15,10 @@ use crate::{
     domain::{
         ended_secret::{EndedSecret, Ending},
         ids::{InstallationId, KeyId},
-        key_record::Epoch,
         pepper::{Pepper, SecretDigest},
+        position::Position,
     },
-    key_index::{Flushes, Follower, KeyIndex, Lease, Receipt, receipt},
+    key_index::{Flushes, Follower, KeyIndex, Lease, Means, Parts, Receipt, ReceiptProgress, Receipts},
     metrics::Metrics,
     passwords::Passwords,
     pepper_file::{self, PepperError},
@@ -32,6 +32,7 @@ use crate::{
         installation,
         migrations::{self, MigrationError},
     },
+    supervision::Supervision,
     throttle::SignInThrottle,
 };
 
@@ -72,6 +73,9 @@ pub struct AppState {
     pub throttle: SignInThrottle,
     /// Random id of this installation.
     pub installation_id: String,
+    /// What runs beside requests, and how often it had to be started again.
+    pub supervision: Arc<Supervision>,
+    receipts: Receipts,
     draining: AtomicBool,
     /// Held until the process ends.
     _lock: Option<DatabaseLock>,
@@ -125,9 +129,17 @@ impl AppState {
             .map_err(|error| StartError::Database(config.database.clone(), error))?;
         let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
         let revocations = Arc::new(RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?);
-        let is_woken = config.safeguards.notifications;
-        let follower = Follower::start(&db, &index, &lease, &revocations, &clock, config.lease, is_woken)
-            .map_err(StartError::Thread)?;
+        let supervision = Arc::new(Supervision::default());
+        let parts = Parts {
+            db: db.clone(),
+            index: Arc::clone(&index),
+            lease: Arc::clone(&lease),
+            revocations: Arc::clone(&revocations),
+            clock: Arc::clone(&clock),
+            supervision: Arc::clone(&supervision),
+        };
+        let follower =
+            Follower::start(parts, config.lease, config.safeguards.notifications).map_err(StartError::Thread)?;
         let metrics = Metrics::new(config.metrics_listen.is_some(), now);
         Ok(Arc::new(Self {
             config,
@@ -144,6 +156,8 @@ impl AppState {
             passwords: Passwords::default(),
             throttle: SignInThrottle::default(),
             installation_id,
+            supervision,
+            receipts: Receipts::default(),
             draining: AtomicBool::new(false),
             _lock: lock,
         }))
@@ -162,17 +176,35 @@ impl AppState {
         }
     }
 
-    /// Waits until a change that was committed is in this node's memory, but no longer than a lease: the change is made,
-    /// and will be true here as soon as this node can read it.
-    pub async fn settle(&self, epoch: Epoch) {
-        let _ = tokio::time::timeout(self.config.lease, self.follower.applied(epoch)).await;
+    /// Notes that a change is committed now: its receipt counts from here. To be called as soon as the commit is known, when
+    /// the receipt is asked for later.
+    pub fn committed(&self, change: Position) {
+        self.receipts.committed(self.means(), change);
     }
 
-    /// Waits until a change that took something away is true on every node.
-    pub async fn receipt(&self, epoch: Epoch) -> Receipt {
-        let receipt = receipt(&self.db, &self.follower, &*self.clock, self.config.lease, epoch).await;
-        self.metrics.received(receipt.after);
+    /// Waits until a change that was committed is in this node's memory, but no longer than a lease: the change is made,
+    /// and will be true here as soon as this node can read it.
+    pub async fn settle(&self, change: Position) {
+        let applied = self.follower.applied(change, self.follower.looks_begun());
+        let _ = tokio::time::timeout(self.config.lease, applied).await;
+    }
+
+    /// Waits until a change that took something away is true on every node. Asked again, it gives the same receipt.
+    pub async fn receipt(&self, change: Position) -> Receipt {
+        let (receipt, is_first) = self.receipts.receipt(self.means(), change).await;
+        if is_first {
+            self.metrics.received(receipt.after);
+        }
         receipt
+    }
+
+    /// How far a change has come while its receipt is waited for; an answer comes within a fraction of a second.
+    pub async fn receipt_progress(&self, change: Position) -> ReceiptProgress {
+        self.receipts.progress(self.means(), change).await
+    }
+
+    fn means(&self) -> Means<'_> {
+        Means { db: &self.db, follower: &self.follower, clock: &*self.clock, lease: self.config.lease }
     }
 
     /// From now on `/readyz` says no and every answer closes its connection.

@@ -23,6 +23,7 @@ pub mod pepper_file;
 pub mod private_file;
 pub mod revocation_log;
 pub mod store;
+pub mod supervision;
 pub mod telemetry;
 pub mod throttle;
 

@@ -4,11 +4,12 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{App as ActixApp, HttpServer, dev::Server, http::KeepAlive, middleware::from_fn, web};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 
 mod head;
 mod listener;
@@ -31,8 +32,12 @@ use crate::{
         limits,
     },
     store::StoreError,
+    supervision::{Part, keep_running},
     web as pages, worker,
 };
+
+/// How long the last usage may take to be written.
+const LAST_FLUSH: Duration = Duration::from_secs(15);
 
 /// How long a scrape may take when the server stops, in seconds.
 const LAST_SCRAPE_SECONDS: u64 = 1;
@@ -139,14 +144,21 @@ impl Running {
     /// When the server cannot go on.
     pub async fn run(self) -> Result<(), ServeError> {
         let app = self.app;
-        let purging = tokio::spawn(worker::purge_expired::run(app.clone()));
-        let (stop_flushing, stopped) = oneshot::channel();
-        let flushing = tokio::spawn(worker::flush_usage::run(app.clone(), stopped));
+        let (supervision, work) = (&app.supervision, app.clone());
+        let purge = move || worker::purge_expired::run(work.clone());
+        let purging = tokio::spawn(keep_running(Arc::clone(supervision), Part::PurgeExpired, purge));
+        let (stop_flushing, stopped) = watch::channel(false);
+        let work = app.clone();
+        let flush = move || worker::flush_usage::run(work.clone(), stopped.clone());
+        let mut flushing = tokio::spawn(keep_running(Arc::clone(supervision), Part::FlushUsage, flush));
         let metrics = self.metrics.map(|server| (server.handle(), tokio::spawn(server)));
         let ended = self.transport.run(&app, self.orders).await;
         purging.abort();
-        let _ = stop_flushing.send(());
-        let _ = flushing.await;
+        stop_flushing.send_replace(true);
+        if tokio::time::timeout(LAST_FLUSH, &mut flushing).await.is_err() {
+            flushing.abort();
+            tracing::error!("the last usage could not be written");
+        }
         // Nobody is answered any more: the lease goes back, so that no revocation elsewhere waits for this node.
         let _ = tokio::task::spawn_blocking(move || app.follower.stop()).await;
         // Last: nothing else may wait for somebody who reads slowly.

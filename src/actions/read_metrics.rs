@@ -16,7 +16,7 @@ pub fn read_metrics(app: &AppState) -> Result<String, EncodeError> {
         index_keys: app.index.keys(),
         index_secrets: app.index.secrets(),
         is_index_loaded: progress.is_loaded,
-        epoch_applied: progress.applied,
+        epoch_applied: progress.applied.epoch,
         epoch_seen: progress.seen,
         is_lease_held,
         lease_remaining: app.lease.remaining(now),

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 
 use super::{
     ids::{KeyId, OrgId},
-    name::Name,
     pepper::SecretDigest,
 };
 
@@ -25,8 +24,8 @@ pub struct KeyRecord {
     pub number: KeyNumber,
     /// Whose.
     pub organization_id: OrgId,
-    /// For people.
-    pub name: Name,
+    /// For people, as it is stored: the rules for names may have become stricter since, and a key works on.
+    pub name: String,
     /// Whether it was revoked. A fact and not a comparison of times: a node whose clock is behind must not take it for a
     /// good one.
     pub is_revoked: bool,

@@ -12,6 +12,7 @@ pub mod name;
 pub mod organization;
 pub mod password;
 pub mod pepper;
+pub mod position;
 pub mod secret;
 pub mod usage;
 pub mod user;

@@ -1,13 +1,18 @@
 //! The index itself: the digest of a secret leads to its key, and the key to what a verification answers.
 //!
 //! Readers take no lock and wait for nobody. There is one writer at a time, the follower. Entries are never removed or
-//! moved: a secret that ended stays, so that `REVOKED` and `ROTATED` can be told from `NOT_FOUND` without a database.
+//! moved: a secret that ended stays, so that `REVOKED` and `ROTATED` can be told from `NOT_FOUND` without a database. What the
+//! database does not have any more stays too, and is refused as if it were not there (`index/reload.rs`).
+
+mod endings;
+mod reload;
+mod used;
 
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     hint::black_box,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicI64},
+    sync::{Mutex, PoisonError, atomic::AtomicI64},
 };
 
 use chrono::{DateTime, Utc};
@@ -15,23 +20,21 @@ use chrono::{DateTime, Utc};
 use super::{
     arena::Arena,
     dirty_list::{DirtyList, Mark},
-    secret_entry::{SecretEntry, words_of},
+    secret_entry::{GONE, LIVING, REPLACED, SecretEntry, words_of},
     slots::Slots,
     sync::{AtomicU32, OnceLock, Ordering},
     usage::{Caller, Usage},
 };
 use crate::domain::{
-    ended_secret::Ending,
-    key_record::{KeyNumber, KeyRecord, SecretRecord},
+    key_record::{KeyRecord, SecretRecord},
     pepper::SecretDigest,
-    usage::UsageDelta,
     verdict::{ID_CHARS, Verdict, VerifiedKey},
 };
 
 /// When a key ends, in Unix milliseconds; and three times that are none.
 const NEVER: i64 = i64::MAX;
 const REVOKED: i64 = i64::MIN;
-/// The key changed, and its row cannot be read.
+/// The key changed, and its row cannot be read or is gone.
 const UNREADABLE: i64 = i64::MIN + 1;
 
 /// Numbers in `by_digest` from here on are of secrets apart; the others are of keys, whose own secret it is.
@@ -55,7 +58,10 @@ pub struct KeyIndex {
 struct Writer {
     /// Numbers of the organizations.
     organizations: HashMap<Box<str>, u32>,
-    /// How many secrets lie apart.
+    /// Numbers that were given to organizations, to keys, and to secrets that lie apart. None is given twice, also when a
+    /// writer ended before it had done everything: what it left behind would become a part of another key.
+    organization_numbers: u32,
+    keys: u32,
     apart: u32,
 }
 
@@ -78,14 +84,6 @@ struct KeyEntry {
 }
 
 const _: () = assert!(size_of::<KeyEntry>() == 128);
-
-/// What was taken out of the index, so that it can be put back.
-pub struct TakenUsage {
-    /// Where each was.
-    entries: Vec<u32>,
-    /// A key that was used each.
-    pub deltas: Arc<[UsageDelta]>,
-}
 
 impl Default for KeyIndex {
     fn default() -> Self {
@@ -118,11 +116,13 @@ impl KeyIndex {
         let Some(number) = self.find_number(words) else { return Verdict::NotFound };
         let Some((number, entry, secret)) = self.key_with_secret(number) else { return Verdict::NotFound };
         let Some(key) = self.key_of(entry) else { return Verdict::NotFound };
-        let verdict = match entry.ends_at.load(Ordering::Acquire) {
-            REVOKED => Verdict::Revoked(key),
-            UNREADABLE => return Verdict::NotFound,
-            _ if secret.is_replaced.load(Ordering::Acquire) != 0 => Verdict::Rotated(key),
-            ends_at if ends_at <= now.timestamp_millis() => Verdict::Expired(key),
+        // In this order: whoever finds a key that is refused no longer finds its secrets replaced that were replaced before.
+        let ends_at = entry.ends_at.load(Ordering::Acquire);
+        let verdict = match (secret.state.load(Ordering::Acquire), ends_at) {
+            (GONE, _) | (_, UNREADABLE) => return Verdict::NotFound,
+            (_, REVOKED) => Verdict::Revoked(key),
+            (REPLACED, _) => Verdict::Rotated(key),
+            (_, ends_at) if ends_at <= now.timestamp_millis() => Verdict::Expired(key),
             _ => Verdict::Valid(key),
         };
         entry.usage.count(verdict.number(), now, caller);
@@ -174,61 +174,79 @@ impl KeyIndex {
         self.by_digest.reserve(secrets.saturating_sub(self.secrets()), |number| self.hash_of_secret(number));
     }
 
-    /// Takes over one secret of a key that it knows; how it ended, if it has.
-    pub fn put_secret(&self, key_id: &str, secret: &SecretRecord) -> Option<Ending> {
+    /// Takes over one secret of a key that it knows; the numbers of the key and the secret.
+    fn put_secret(&self, key_id: &str, secret: &SecretRecord) -> Option<(u32, u32)> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.by_id.find(hash_of_id(key_id), |number| self.id_of(number) == Some(key_id))?;
-        self.put_secret_of(&mut writer, number, secret);
-        let is_revoked = self.keys.get(number)?.ends_at.load(Ordering::Relaxed) == REVOKED;
-        ending(is_revoked, secret.is_replaced)
+        Some((number, self.put_secret_of(&mut writer, number, secret)))
     }
 
-    /// How this secret ended, as far as the index knows.
-    pub fn ending_of(&self, digest: &SecretDigest) -> Option<Ending> {
-        let (_, entry, secret) = self.key_with_secret(self.find_number(words_of(digest))?)?;
-        ending(entry.ends_at.load(Ordering::Acquire) == REVOKED, secret.is_replaced.load(Ordering::Acquire) != 0)
-    }
-
-    fn put_secret_of(&self, writer: &mut Writer, key: u32, secret: &SecretRecord) {
+    fn put_secret_of(&self, writer: &mut Writer, key: u32, secret: &SecretRecord) -> u32 {
         let words = words_of(&secret.digest);
-        match self.find(words) {
-            Some(known) => known.is_replaced.store(secret.is_replaced.into(), Ordering::Release),
-            None => self.add_secret(writer, words, key, secret.is_replaced),
+        let Some(number) = self.find_number(words) else {
+            return self.add_secret(writer, words, key, secret.is_replaced);
+        };
+        if let Some(known) = self.secret(number) {
+            known.state.store(if secret.is_replaced { REPLACED } else { LIVING }, Ordering::Release);
+            stored();
         }
+        number
     }
 
     /// Takes over a key as it now stands in the database. A name never changes.
     pub fn put(&self, record: &KeyRecord) {
+        self.put_as(record, false);
+    }
+
+    /// The same; `without_secrets`: they are read later, and until then a key that is refused must stay so.
+    fn put_as(&self, record: &KeyRecord, without_secrets: bool) -> Arrival {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let id = record.id.as_str();
         let hash = hash_of_id(id);
         let known = self.by_id.find(hash, |number| self.id_of(number) == Some(id));
-        let number = known.unwrap_or_else(|| self.by_id.len() as u32);
+        let number = known.unwrap_or_else(|| next(&mut writer.keys));
         let entry = self.keys.make(number);
-        let expires_at = record.expires_at.map_or(NEVER, |at| at.timestamp_millis());
-        // What takes something away first.
-        entry.ends_at.store(if record.is_revoked { REVOKED } else { expires_at }, Ordering::Release);
-        for secret in &record.secrets {
+        // What takes something away first, and what gives something back last.
+        if record.is_revoked {
+            entry.ends_at.store(REVOKED, Ordering::Release);
+            stored();
+        }
+        for secret in record.secrets.iter().filter(|secret| secret.is_replaced) {
             if let Some(known) = self.find(words_of(&secret.digest)) {
-                known.is_replaced.store(secret.is_replaced.into(), Ordering::Release);
+                known.state.store(REPLACED, Ordering::Release);
+                stored();
             }
+        }
+        let expires_at = record.expires_at.map_or(NEVER, |at| at.timestamp_millis());
+        let is_refused = known.is_some() && matches!(entry.ends_at.load(Ordering::Relaxed), REVOKED | UNREADABLE);
+        let comes_later = without_secrets && is_refused && !record.is_revoked;
+        if !record.is_revoked && !comes_later {
+            entry.ends_at.store(expires_at, Ordering::Release);
+            stored();
         }
         if known.is_none() {
             let organization = record.organization_id.as_str();
-            let next = writer.organizations.len() as u32;
-            let of = *writer.organizations.entry(organization.into()).or_insert_with(|| {
-                self.organizations.make(next).get_or_init(|| organization.into());
-                next
-            });
+            let of = self.organization(&mut writer, organization);
             entry.organization.store(of, Ordering::Relaxed);
             entry.number.store(record.number.0, Ordering::Relaxed);
-            entry.words.get_or_init(|| format!("{id}{}", record.name.as_str()).into());
+            entry.words.get_or_init(|| format!("{id}{}", record.name).into());
             self.by_id.insert(hash, number, |number| self.hash_of_key(number));
         }
         // The living one first, so that it lies with its key.
         for secret in &record.secrets {
             self.put_secret_of(&mut writer, number, secret);
         }
+        if comes_later { Arrival::Later(number, expires_at) } else { Arrival::Now(number) }
+    }
+
+    fn organization(&self, writer: &mut Writer, id: &str) -> u32 {
+        if let Some(number) = writer.organizations.get(id) {
+            return *number;
+        }
+        let number = next(&mut writer.organization_numbers);
+        self.organizations.make(number).get_or_init(|| id.into());
+        writer.organizations.insert(id.into(), number);
+        number
     }
 
     /// Refuses a key that changed and cannot be read.
@@ -239,48 +257,19 @@ impl KeyIndex {
         }
     }
 
-    fn add_secret(&self, writer: &mut Writer, words: [u64; 4], key: u32, is_replaced: bool) {
+    fn add_secret(&self, writer: &mut Writer, words: [u64; 4], key: u32, is_replaced: bool) -> u32 {
         let first = &self.keys.make(key).secret;
         // A digest of zeros is none: nobody finds what hashes to it.
         let (number, entry) = if first.has([0; 4]) {
             (key, first)
         } else {
-            writer.apart += 1;
-            (APART + writer.apart - 1, self.secrets.make(writer.apart - 1))
+            let number = next(&mut writer.apart);
+            (APART + number, self.secrets.make(number))
         };
         entry.fill(words, key, is_replaced);
         self.by_digest.insert(words[0], number, |number| self.hash_of_secret(number));
-    }
-
-    /// Takes what was counted since the last time.
-    pub fn take_usage(&self) -> TakenUsage {
-        let mut entries = Vec::new();
-        let mark_of = |number| self.keys.get(number).map(|entry: &KeyEntry| &entry.mark);
-        self.used.take(mark_of, |number| entries.push(number));
-        // In the order in which they lie in memory, and mostly in the database too.
-        entries.sort_unstable();
-        let mut taken = TakenUsage { entries: Vec::with_capacity(entries.len()), deltas: Arc::default() };
-        let deltas = entries.into_iter().filter_map(|number| {
-            let entry = self.keys.get(number)?;
-            let (counts, last_used) = entry.usage.take();
-            if counts.is_empty() {
-                return None;
-            }
-            taken.entries.push(number);
-            Some(UsageDelta { key: KeyNumber(entry.number.load(Ordering::Relaxed)), counts, last_used })
-        });
-        taken.deltas = deltas.collect::<Vec<_>>().into();
-        taken
-    }
-
-    /// Puts back what could not be written, from a place on; the next [`KeyIndex::take_usage`] gives it again.
-    pub fn put_usage_back(&self, taken: &TakenUsage, from: usize) {
-        for (&number, delta) in taken.entries.iter().zip(taken.deltas.iter()).skip(from) {
-            if let Some(entry) = self.keys.get(number) {
-                entry.usage.put_back(&delta.counts, delta.last_used.clone());
-                self.used.mark(number, &entry.mark);
-            }
-        }
+        stored();
+        number
     }
 
     fn id_of(&self, number: u32) -> Option<&str> {
@@ -296,10 +285,23 @@ impl KeyIndex {
     }
 }
 
-fn ending(is_revoked: bool, is_replaced: bool) -> Option<Ending> {
-    // With its key every secret of it is revoked, also one that had been replaced.
-    if is_revoked { Some(Ending::Revoked) } else { is_replaced.then_some(Ending::Rotated) }
+/// What became of a key that was read: it is so now, or its end is to be stored once its secrets were read.
+enum Arrival {
+    Now(u32),
+    Later(u32, i64),
 }
+
+/// A number that nobody has.
+fn next(numbers: &mut u32) -> u32 {
+    *numbers += 1;
+    *numbers - 1
+}
+
+/// Here a reader may come between two things that are stored; a unit test does.
+#[cfg(not(test))]
+const fn stored() {}
+#[cfg(test)]
+use tests::stored;
 
 fn hash_of_id(id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();

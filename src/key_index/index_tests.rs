@@ -1,12 +1,24 @@
 //! What the index answers, and what it counts.
 
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
 use chrono::TimeDelta;
 
 use super::*;
 use crate::domain::{
     ids::{KeyId, OrgId},
-    name::Name,
+    key_record::KeyNumber,
 };
+
+thread_local! {
+    /// What the test wants to do between any two things that the writer stores.
+    static MEANWHILE: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
+}
+
+/// The writer has stored something that a reader can see.
+pub fn stored() {
+    MEANWHILE.with_borrow(|meanwhile| meanwhile.iter().for_each(|look| look()));
+}
 
 fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
@@ -22,7 +34,7 @@ fn record(name: &str, secrets: &[u8]) -> KeyRecord {
         id: KeyId::generate(now()),
         number: KeyNumber(7),
         organization_id: OrgId::generate(now()),
-        name: Name::parse(name).unwrap(),
+        name: name.to_owned(),
         is_revoked: false,
         expires_at: None,
         secrets: secrets.iter().map(secret).collect(),
@@ -128,4 +140,118 @@ fn readers_find_every_key_while_others_are_added() {
         }
         records.iter().for_each(|record| index.put(record));
     });
+}
+
+/// Reads these keys with all their secrets, as the follower does: all keys first.
+fn read_again(index: &KeyIndex, records: &[&KeyRecord]) -> (usize, usize) {
+    let mut reload = index.reload();
+    for record in records {
+        reload.key(&KeyRecord { secrets: Vec::new(), ..(*record).clone() });
+    }
+    for record in records {
+        for secret in &record.secrets {
+            reload.secret(record.id.as_str(), secret);
+        }
+    }
+    let forgotten = reload.finish();
+    (forgotten.keys, forgotten.secrets)
+}
+
+#[test]
+fn what_is_not_read_again_is_not_found_and_the_rest_is_as_it_was_read() {
+    let index = KeyIndex::default();
+    let (mut kept, gone, mut revoked) = (record("Kept", &[1, 2, 3]), record("Gone", &[4, 5]), record("Revoked", &[6]));
+    revoked.is_revoked = true;
+    [&kept, &gone, &revoked].into_iter().for_each(|record| index.put(record));
+    code(&index, 5);
+    // One secret less, one replaced; and what memory has as revoked lives.
+    kept.secrets.pop();
+    kept.secrets[0].is_replaced = true;
+    revoked.is_revoked = false;
+    let new = record("New", &[7]);
+    assert_eq!(read_again(&index, &[&kept, &revoked, &new]), (1, 3));
+    assert_eq!([1, 2, 3].map(|number| code(&index, number)), ["ROTATED", "VALID", "NOT_FOUND"]);
+    assert_eq!([4, 5, 6, 7].map(|number| code(&index, number)), ["NOT_FOUND", "NOT_FOUND", "VALID", "VALID"]);
+    let uses: Vec<_> = index.take_usage().deltas.iter().map(|delta| delta.counts.clone()).collect();
+    assert!(uses.iter().all(|counts| counts.iter().all(|(_, count)| *count == 1)), "{uses:?}");
+    assert_eq!(uses.len(), 3, "uses of a key that is gone are nobody's");
+    // And everything may come back.
+    kept.secrets.push(SecretRecord { digest: digest(3), is_replaced: false });
+    assert_eq!(read_again(&index, &[&kept, &gone, &revoked, &new]), (0, 0));
+    assert_eq!([1, 3, 4, 5, 6].map(|number| code(&index, number)), ["ROTATED", "VALID", "VALID", "VALID", "VALID"]);
+}
+
+/// Of an unreadable key the secrets come long after the key; one may have been replaced meanwhile.
+#[test]
+fn a_key_that_can_be_read_again_is_refused_until_its_secrets_were_read() {
+    let index = KeyIndex::default();
+    let mut record = record("Production", &[1, 2]);
+    index.put(&record);
+    index.refuse(record.id.as_str());
+    record.secrets[0].is_replaced = true;
+    let mut reload = index.reload();
+    reload.key(&KeyRecord { secrets: Vec::new(), ..record.clone() });
+    assert_eq!((code(&index, 1), code(&index, 2)), ("NOT_FOUND", "NOT_FOUND"));
+    for secret in &record.secrets {
+        reload.secret(record.id.as_str(), secret);
+    }
+    reload.finish();
+    assert_eq!((code(&index, 1), code(&index, 2)), ("ROTATED", "VALID"));
+}
+
+/// What a reader may meet between any two things that `put` stores, beginning with a key in this state.
+fn met_during(before: &KeyRecord, after: &KeyRecord, is_unreadable: bool, number: u8) -> Vec<&'static str> {
+    let index = Rc::new(KeyIndex::default());
+    index.put(before);
+    if is_unreadable {
+        index.refuse(before.id.as_str());
+    }
+    let met = Rc::new(RefCell::new(Vec::new()));
+    let (reader, noted) = (Rc::clone(&index), Rc::clone(&met));
+    let look = move || noted.borrow_mut().push(code(&reader, number));
+    MEANWHILE.with_borrow_mut(|meanwhile| *meanwhile = Some(Box::new(look)));
+    index.put(after);
+    MEANWHILE.with_borrow_mut(Option::take);
+    met.take()
+}
+
+#[test]
+fn whatever_put_stores_no_reader_meets_a_key_that_ended_as_valid() {
+    let before = record("Production", &[1]);
+    let mut rotated = before.clone();
+    rotated.secrets[0].is_replaced = true;
+    rotated.secrets.push(SecretRecord { digest: digest(2), is_replaced: false });
+    let mut revoked = rotated.clone();
+    revoked.is_revoked = true;
+    for is_unreadable in [false, true] {
+        // Rotated and revoked at once: neither the old secret nor the new one is good for a moment.
+        for number in [1, 2] {
+            let met = met_during(&before, &revoked, is_unreadable, number);
+            assert!(met.len() >= 3 && !met.contains(&"VALID"), "{number}: {met:?}");
+        }
+        let met = met_during(&before, &rotated, is_unreadable, 1);
+        assert!(!met.contains(&"VALID"), "{met:?}");
+        assert_eq!(met.last(), Some(&"ROTATED"));
+        assert_eq!(met_during(&before, &rotated, is_unreadable, 2).last(), Some(&"VALID"));
+    }
+}
+
+#[test]
+fn a_writer_that_died_halfway_leaves_nothing_that_another_key_would_take_over() {
+    let index = Arc::new(KeyIndex::default());
+    let (first, second) = (record("First", &[1, 2]), record("Second", &[3]));
+    let (writer, half) = (Arc::clone(&index), first.clone());
+    // It ends after the first thing it stored, and leaves the lock poisoned.
+    let died = std::thread::spawn(move || {
+        MEANWHILE.with_borrow_mut(|meanwhile| *meanwhile = Some(Box::new(|| panic!("a test ends the writer"))));
+        writer.put(&half);
+    });
+    died.join().unwrap_err();
+    index.put(&second);
+    let Verdict::Valid(key) = index.judge(&digest(3), now(), Caller::default()) else { panic!("not valid") };
+    assert_eq!((key.id(), key.name()), (second.id.as_str(), "Second"));
+    index.put(&first);
+    let Verdict::Valid(key) = index.judge(&digest(2), now(), Caller::default()) else { panic!("not valid") };
+    assert_eq!((key.id(), key.name()), (first.id.as_str(), "First"));
+    assert_eq!(code(&index, 1), "VALID");
 }

@@ -9,8 +9,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use super::Lease;
 use crate::{
     clock::Clock,
-    domain::{ids::NodeId, key_record::Epoch},
-    store::{Conn, Db, StoreError, nodes},
+    domain::{ids::NodeId, position::Position},
+    store::{Conn, StoreError, nodes},
 };
 
 /// How often a lease is renewed when nothing changes, if it is not so short that it must be more often.
@@ -25,15 +25,15 @@ pub struct Membership {
     lease: Arc<Lease>,
     length: Duration,
     clock: Arc<dyn Clock>,
-    renewed: Option<(Epoch, Duration)>,
+    renewed: Option<(Position, Duration)>,
     /// Of the other nodes: the renewal last seen, and when it was first seen.
     silent_since: HashMap<String, (i64, Duration)>,
 }
 
 impl Membership {
-    pub fn new(db: &Db, lease: Arc<Lease>, length: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(has_nodes: bool, lease: Arc<Lease>, length: Duration, clock: Arc<dyn Clock>) -> Self {
         let (id, renewed, silent_since) = (None, None, HashMap::new());
-        Self { has_nodes: db.has_nodes(), id, lease, length, clock, renewed, silent_since }
+        Self { has_nodes, id, lease, length, clock, renewed, silent_since }
     }
 
     /// On the clock of leases.
@@ -48,7 +48,7 @@ impl Membership {
 
     /// Says how far this node has come and renews the lease, if either is due; false: look for changes again at once.
     /// `begun` is a time before the database was asked what is committed, `applied` is at least what it answered.
-    pub fn renew(&mut self, conn: &mut Conn, applied: Epoch, begun: Duration) -> Result<bool, StoreError> {
+    pub fn renew(&mut self, conn: &mut Conn, applied: Position, begun: Duration) -> Result<bool, StoreError> {
         let until = self.length - self.margin();
         if !self.has_nodes {
             self.lease.hold_until(begun + until);
@@ -56,7 +56,7 @@ impl Membership {
         }
         let Some(id) = self.id.clone() else { return self.register(conn, applied) };
         let renew_after = RENEW.min(self.length / 4);
-        let is_due = |(epoch, at)| epoch != applied || begun.saturating_sub(at) >= renew_after;
+        let is_due = |(position, at)| position != applied || begun.saturating_sub(at) >= renew_after;
         if !self.renewed.is_none_or(is_due) {
             return Ok(true);
         }
@@ -74,7 +74,7 @@ impl Membership {
 
     /// Makes this node known. It gets no lease from what it read before: a change committed since then did not wait for a
     /// node whose row could not be seen yet.
-    fn register(&mut self, conn: &mut Conn, applied: Epoch) -> Result<bool, StoreError> {
+    fn register(&mut self, conn: &mut Conn, applied: Position) -> Result<bool, StoreError> {
         let id = NodeId::generate(self.clock.now());
         let lease_ms = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX);
         nodes::insert(conn, &id, applied, lease_ms, self.clock.now())?;
@@ -103,16 +103,17 @@ impl Membership {
         Ok(())
     }
 
-    /// Answers no more.
-    pub fn give_up(&self) {
+    /// Answers no more; the next renewal is due at once.
+    pub fn give_up(&mut self) {
         self.lease.give_up();
+        self.renewed = None;
     }
 
     /// Answers no more and tells the others, so that nobody waits for this node.
     pub fn leave(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
         self.give_up();
-        match &self.id {
-            Some(id) => nodes::remove(conn, id),
+        match self.id.take() {
+            Some(id) => nodes::remove(conn, &id),
             None => Ok(()),
         }
     }

@@ -1,17 +1,25 @@
 //! The receipt: which nodes refuse what was taken away, and how that is known.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::Follower;
 use crate::{
     clock::Clock,
-    domain::key_record::Epoch,
-    store::{Db, StoreError, nodes, nodes::Node},
+    domain::position::Position,
+    store::{Db, StoreError, key_changes, nodes, nodes::Node},
 };
 
 /// The shortest and longest wait between two looks at the other nodes.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
+/// How long somebody waits who only wants to know how far a change has come.
+const PROGRESS_LOOK: Duration = Duration::from_millis(200);
+/// Changes whose commit this node remembers; of an older one the wait begins anew, which is longer than it need be.
+const REMEMBERED: usize = 1_024;
 
 /// Where a change that takes something away is true. It is given only when that is everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,50 +30,198 @@ pub struct Receipt {
     pub nodes: usize,
     /// How long it took from the commit.
     pub after: Duration,
+    /// The database does not have the change any more: a backup was restored, or a standby promoted that had missed it. Then it
+    /// is true nowhere, and the other numbers say nothing.
+    pub is_lost: bool,
 }
 
-/// Waits until every node has applied this change or has certainly lost its lease: no node answers from before it then.
-/// To be called after the commit, whose change nobody can take back any more, so this cannot fail either; it takes at most
-/// as long as a lease.
-pub async fn receipt(db: &Db, follower: &Follower, clock: &dyn Clock, lease: Duration, epoch: Epoch) -> Receipt {
-    let committed = clock.since_boot();
-    let passed = || clock.since_boot().saturating_sub(committed);
-    // This node first. It may be cut off from the database: then its own lease ends like any other.
-    let _ = tokio::time::timeout(lease, follower.applied(epoch)).await;
-    if !db.has_nodes() {
-        let confirmed = usize::from(follower.progress().applied >= epoch);
-        return Receipt { confirmed, nodes: 1, after: passed() };
+/// How far a change has come that not all nodes may have applied yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptProgress {
+    /// Nodes that said that they have applied it.
+    pub confirmed: usize,
+    /// Nodes in all, as far as they are known.
+    pub nodes: usize,
+    /// For how much longer the others may still answer from before the change, at most; zero when nobody can any more.
+    pub at_most: Duration,
+}
+
+/// What a receipt needs to find out.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    pub db: &'a Db,
+    pub follower: &'a Follower,
+    pub clock: &'a dyn Clock,
+    /// How long a node may answer from memory.
+    pub lease: Duration,
+}
+
+/// The changes that were committed lately, each with what is known of it.
+#[derive(Default)]
+pub struct Receipts(Mutex<VecDeque<(Position, Arc<Mutex<Known>>)>>);
+
+struct Known {
+    /// A time after the commit, on the clock of leases.
+    committed: Duration,
+    /// Looks of this node's follower that had begun then.
+    looks_before: u64,
+    nodes: Vec<Node>,
+    /// Forgotten by another node before they confirmed: they answer nobody, but they were to confirm.
+    forgotten: BTreeSet<String>,
+    is_lost: bool,
+    receipt: Option<Receipt>,
+}
+
+impl Receipts {
+    /// Notes that a change is committed now. Its receipt counts from here; asking for the receipt notes it too.
+    pub fn committed(&self, means: Means<'_>, change: Position) {
+        self.known(means, change);
     }
-    let mut pause = FIRST_LOOK;
-    let mut known: Vec<Node> = Vec::new();
-    // Forgotten by another node while this one waited for them: they answer nobody, but they were to confirm.
-    let mut forgotten: Vec<String> = Vec::new();
-    loop {
-        let left = longest_lease(&known, lease, epoch).saturating_sub(passed());
-        let look = db.read(nodes::list);
-        // A database that does not answer must not keep the receipt beyond the longest lease.
-        if let Ok(Ok::<_, StoreError>(nodes)) = tokio::time::timeout(left.max(FIRST_LOOK), look).await {
-            forgotten.extend(known.into_iter().filter(|node| node.applied < epoch).map(|node| node.id));
-            forgotten.retain(|id| !nodes.iter().any(|node| node.id == *id));
-            known = nodes;
-            if known.iter().all(|node| node.applied >= epoch) && follower.progress().applied >= epoch {
+
+    fn known(&self, means: Means<'_>, change: Position) -> Arc<Mutex<Known>> {
+        let mut all = lock(&self.0);
+        if let Some((_, known)) = all.iter().rev().find(|(position, _)| *position == change) {
+            return Arc::clone(known);
+        }
+        let known = Arc::new(Mutex::new(Known {
+            committed: means.clock.since_boot(),
+            looks_before: means.follower.looks_begun(),
+            nodes: Vec::new(),
+            forgotten: BTreeSet::new(),
+            is_lost: false,
+            receipt: None,
+        }));
+        if all.len() == REMEMBERED {
+            all.pop_front();
+        }
+        all.push_back((change, Arc::clone(&known)));
+        known
+    }
+
+    /// Waits until every node has applied this change or has certainly lost its lease: no node answers from before it then;
+    /// true when nobody had this receipt before. To be called after the commit, whose change nobody can take back any more, so
+    /// this cannot fail either; it takes at most as long as a lease, and longer only after the database lost its history.
+    pub async fn receipt(&self, means: Means<'_>, change: Position) -> (Receipt, bool) {
+        let waiting = Waiting { means, change, known: self.known(means, change) };
+        if let Some(receipt) = waiting.known().receipt {
+            return (receipt, false);
+        }
+        let receipt = waiting.wait().await;
+        let is_first = waiting.known().receipt.replace(receipt).is_none();
+        (receipt, is_first)
+    }
+
+    /// How far it is, as fast as the database can tell, and within a fraction of a second if it cannot.
+    pub async fn progress(&self, means: Means<'_>, change: Position) -> ReceiptProgress {
+        let waiting = Waiting { means, change, known: self.known(means, change) };
+        if let Some(Receipt { confirmed, nodes, .. }) = waiting.known().receipt {
+            return ReceiptProgress { confirmed, nodes, at_most: Duration::ZERO };
+        }
+        if means.db.has_nodes() {
+            waiting.look(PROGRESS_LOOK).await;
+        }
+        waiting.progress()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One change that is waited for.
+struct Waiting<'a> {
+    means: Means<'a>,
+    change: Position,
+    known: Arc<Mutex<Known>>,
+}
+
+impl Waiting<'_> {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    fn passed(&self) -> Duration {
+        self.means.clock.since_boot().saturating_sub(self.known().committed)
+    }
+
+    /// Whether it is in this node's own memory.
+    fn is_here(&self) -> bool {
+        let before = self.known().looks_before;
+        self.means.follower.has_applied(self.change, before)
+    }
+
+    async fn wait(&self) -> Receipt {
+        // This node first. It may be cut off from the database: then its own lease ends like any other.
+        let (lease, before) = (self.means.lease, self.known().looks_before);
+        while !self.is_here() && self.passed() < lease {
+            let applied = self.means.follower.applied(self.change, before);
+            let _ = tokio::time::timeout(lease.saturating_sub(self.passed()), applied).await;
+        }
+        let mut pause = FIRST_LOOK;
+        while self.means.db.has_nodes() {
+            // A database that does not answer must not keep the receipt beyond the longest lease.
+            self.look(self.longest_wait().saturating_sub(self.passed()).max(FIRST_LOOK)).await;
+            if self.known().is_lost || self.is_everywhere() || self.passed() >= self.longest_wait() {
                 break;
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
         }
-        if passed() >= longest_lease(&known, lease, epoch) {
-            break;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LAST_LOOK);
+        let (after, ReceiptProgress { confirmed, nodes, .. }) = (self.passed(), self.progress());
+        Receipt { confirmed, nodes, after, is_lost: self.known().is_lost }
     }
-    let confirmed = known.iter().filter(|node| node.applied >= epoch).count();
-    Receipt { confirmed, nodes: (known.len() + forgotten.len()).max(1), after: passed() }
-}
 
-/// How long after the commit the nodes that have not confirmed may still answer. Each node says how long its own lease is:
-/// a wrong setting on one of them must not make the others answer too early.
-fn longest_lease(nodes: &[Node], own: Duration, epoch: Epoch) -> Duration {
-    let waited_for = nodes.iter().filter(|node| node.applied < epoch);
-    let leases = waited_for.map(|node| Duration::from_millis(node.lease_ms.try_into().unwrap_or(u64::MAX)));
-    leases.max().unwrap_or(own)
+    /// Reads the rows of the nodes, if the database answers in time.
+    async fn look(&self, time: Duration) {
+        let change = self.change;
+        let look = self.means.db.read(move |conn| Ok((nodes::list(conn)?, key_changes::is_lost(conn, change)?)));
+        if let Ok(Ok::<_, StoreError>((nodes, is_lost))) = tokio::time::timeout(time, look).await {
+            let mut known = self.known();
+            let missing = known.nodes.iter().filter(|node| !node.has_applied(change.epoch)).map(|node| node.id.clone());
+            let missing: Vec<String> = missing.collect();
+            known.forgotten.extend(missing);
+            known.forgotten.retain(|id| !nodes.iter().any(|node| node.id == *id));
+            known.nodes = nodes;
+            known.is_lost |= is_lost;
+        }
+    }
+
+    /// Whether nobody has to be waited for.
+    fn is_everywhere(&self) -> bool {
+        let confirmed = self.known().nodes.iter().all(|node| node.has_applied(self.change.epoch));
+        confirmed && self.is_here() && self.passed() >= self.unknown_nodes()
+    }
+
+    /// How long after the commit somebody may still answer who has not confirmed. Each node says how long its own lease is: a
+    /// wrong setting on one of them must not make the others answer too early.
+    fn longest_wait(&self) -> Duration {
+        let known = self.known();
+        let waited_for = known.nodes.iter().filter(|node| !node.has_applied(self.change.epoch));
+        let leases = waited_for.map(|node| Duration::from_millis(node.lease_ms.try_into().unwrap_or(u64::MAX)));
+        let longest = leases.max().unwrap_or(self.means.lease);
+        drop(known);
+        longest.max(self.unknown_nodes())
+    }
+
+    /// The same of nodes that this database may not know: a history that was lost may have had rows that this one lacks. What
+    /// they hold are leases from before this node noticed.
+    fn unknown_nodes(&self) -> Duration {
+        let lost_at = self.means.follower.progress().history_lost_at;
+        lost_at.map_or(Duration::ZERO, |at| (at + self.means.lease).saturating_sub(self.known().committed))
+    }
+
+    fn progress(&self) -> ReceiptProgress {
+        let is_here = self.is_here();
+        if !self.means.db.has_nodes() {
+            let left = self.means.lease.saturating_sub(self.passed());
+            let at_most = if is_here { Duration::ZERO } else { left };
+            return ReceiptProgress { confirmed: is_here.into(), nodes: 1, at_most };
+        }
+        let left = self.longest_wait().saturating_sub(self.passed());
+        let at_most = if self.is_everywhere() { Duration::ZERO } else { left };
+        let known = self.known();
+        let confirmed = known.nodes.iter().filter(|node| node.has_applied(self.change.epoch)).count();
+        let nodes = (known.nodes.len() + known.forgotten.len()).max(1);
+        ReceiptProgress { confirmed, nodes, at_most }
+    }
 }

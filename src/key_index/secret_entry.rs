@@ -9,9 +9,16 @@ pub struct SecretEntry {
     digest: [AtomicU64; 4],
     /// Number of its key.
     pub key: AtomicU32,
-    /// Not 0 when another secret took its place.
-    pub is_replaced: AtomicU32,
+    /// [`LIVING`], [`REPLACED`] or [`GONE`].
+    pub state: AtomicU32,
 }
+
+/// It works as long as its key does.
+pub const LIVING: u32 = 0;
+/// Another secret took its place.
+pub const REPLACED: u32 = 1;
+/// The database does not have it any more.
+pub const GONE: u32 = 2;
 
 impl SecretEntry {
     /// To be done before anybody can find it.
@@ -20,7 +27,7 @@ impl SecretEntry {
             own.store(word, Ordering::Relaxed);
         }
         self.key.store(key, Ordering::Relaxed);
-        self.is_replaced.store(is_replaced.into(), Ordering::Relaxed);
+        self.state.store(if is_replaced { REPLACED } else { LIVING }, Ordering::Relaxed);
     }
 
     /// Not in constant time: what is compared is an HMAC, which nobody can steer towards a stored one.

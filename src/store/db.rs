@@ -16,7 +16,7 @@ use super::{
     key_changes::{self, Recorded},
     transaction::{self, Ended},
 };
-use crate::domain::key_record::Epoch;
+use crate::domain::position::Position;
 
 /// How long a request waits for a free connection.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -176,7 +176,7 @@ impl Db {
     pub async fn write_change<T, E>(
         &self,
         work: impl FnOnce(&mut Conn) -> Result<(T, Recorded), E> + Send + 'static,
-    ) -> Result<(T, Epoch), E>
+    ) -> Result<(T, Position), E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -188,7 +188,7 @@ impl Db {
             None => Err(StoreError::Unknown(words)),
         };
         let (value, recorded) = self.write_and_look(work, look).await?;
-        Ok((value, recorded.epoch))
+        Ok((value, recorded.position))
     }
 
     async fn write_and_look<T, E>(

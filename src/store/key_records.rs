@@ -17,7 +17,6 @@ use super::{
 use crate::domain::{
     ids::{KeyId, OrgId},
     key_record::{KeyNumber, KeyRecord, SecretRecord},
-    name::Name,
     pepper::SecretDigest,
 };
 
@@ -194,7 +193,7 @@ fn read(row: &KeyRow, secrets: Vec<SecretRecord>) -> Result<KeyRecord, StoreErro
         id: KeyId::parse(id).ok_or_else(|| damaged("api_keys.id"))?,
         number: KeyNumber(*number),
         organization_id: OrgId::parse(organization_id).ok_or_else(|| damaged("api_keys.organization_id"))?,
-        name: Name::parse(name).map_err(|_| damaged("api_keys.name"))?,
+        name: name.clone(),
         is_revoked: revoked_at.is_some(),
         expires_at: expires_at.map(DateTime::try_from).transpose()?,
         secrets,

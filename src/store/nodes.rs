@@ -1,29 +1,47 @@
 //! Table `nodes`: who may answer from memory, and how far each has applied the changes (Postgres only).
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    dsl::{exists, max},
+    prelude::*,
+    sql_types::Bool,
+};
 
-use super::{Conn, StoreError, columns::Millis, schema::nodes};
-use crate::domain::{ids::NodeId, key_record::Epoch};
+use super::{
+    Conn, StoreError,
+    columns::Millis,
+    schema::{key_changes, nodes},
+};
+use crate::domain::{ids::NodeId, key_record::Epoch, position::Position};
 
 /// One node.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Which.
     pub id: String,
-    /// Every change up to here is in its memory.
+    /// Every change up to here is in its memory, if this is so.
     pub applied: Epoch,
+    /// Whether the change that it applied last is one of this database's history. If not, what it applied is another change
+    /// of the same number.
+    pub is_in_history: bool,
     /// Grows with each renewal.
     pub renewal: i64,
     /// How long one renewal lets it answer, in milliseconds.
     pub lease_ms: i64,
 }
 
+impl Node {
+    /// Whether it said that it has applied this change of this history.
+    pub fn has_applied(&self, epoch: Epoch) -> bool {
+        self.is_in_history && self.applied >= epoch
+    }
+}
+
 /// Makes a node known. That alone lets it answer nothing.
 pub fn insert(
     conn: &mut Conn,
     id: &NodeId,
-    applied: Epoch,
+    applied: Position,
     lease_ms: i64,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -31,7 +49,8 @@ pub fn insert(
         .values((
             nodes::id.eq(id.as_str()),
             nodes::started_at.eq(Millis::from(now)),
-            nodes::applied_epoch.eq(applied.0),
+            nodes::applied_epoch.eq(applied.epoch.0),
+            nodes::applied_mark.eq(applied.mark.to_string()),
             nodes::renewal.eq(0),
             nodes::lease_ms.eq(lease_ms),
             nodes::lease_until.eq(Millis::from(now)),
@@ -40,12 +59,18 @@ pub fn insert(
     Ok(())
 }
 
-/// Says how far a node has come, and that it lives; whether it is known. What it said once stays said: a statement that
-/// arrives late changes nothing.
-pub fn renew(conn: &mut Conn, id: &NodeId, applied: Epoch, until: DateTime<Utc>) -> Result<bool, StoreError> {
-    let changed = diesel::update(nodes::table.find(id.as_str()).filter(nodes::applied_epoch.le(applied.0)))
+/// Says how far a node has come, and that it lives; whether that is so: its row is there, and the change that it applied last
+/// is one of this database's history. What it said once stays said: a statement that arrives late changes nothing.
+pub fn renew(conn: &mut Conn, id: &NodeId, applied: Position, until: DateTime<Utc>) -> Result<bool, StoreError> {
+    let mark = applied.mark.to_string();
+    let here = key_changes::table.filter(key_changes::epoch.eq(applied.epoch.0)).filter(key_changes::mark.eq(&mark));
+    // In one statement: a pooler may send the next one to another database.
+    let is_in_history = exists(here).or((!applied.mark.is_known()).into_sql::<Bool>());
+    let known = nodes::table.filter(nodes::id.eq(id.as_str())).filter(nodes::applied_epoch.le(applied.epoch.0));
+    let changed = diesel::update(known.filter(is_in_history))
         .set((
-            nodes::applied_epoch.eq(applied.0),
+            nodes::applied_epoch.eq(applied.epoch.0),
+            nodes::applied_mark.eq(&mark),
             nodes::renewal.eq(nodes::renewal + 1),
             nodes::lease_until.eq(Millis::from(until)),
         ))
@@ -55,11 +80,22 @@ pub fn renew(conn: &mut Conn, id: &NodeId, applied: Epoch, until: DateTime<Utc>)
 
 /// Every node that is known.
 pub fn list(conn: &mut Conn) -> Result<Vec<Node>, StoreError> {
-    let rows: Vec<(String, i64, i64, i64)> = nodes::table
+    let mark_here = key_changes::table
+        .filter(key_changes::epoch.eq(nodes::applied_epoch))
+        .select(max(key_changes::mark))
+        .single_value();
+    let rows: Vec<(String, i64, String, Option<String>, i64, i64)> = nodes::table
         .order(nodes::id)
-        .select((nodes::id, nodes::applied_epoch, nodes::renewal, nodes::lease_ms))
+        .select((nodes::id, nodes::applied_epoch, nodes::applied_mark, mark_here, nodes::renewal, nodes::lease_ms))
         .load(conn)?;
-    let node = |(id, applied, renewal, lease_ms)| Node { id, applied: Epoch(applied), renewal, lease_ms };
+    let node = |(id, applied, mark, mark_here, renewal, lease_ms): (_, _, String, Option<String>, _, _)| Node {
+        id,
+        applied: Epoch(applied),
+        // Neither has one: the change is older than marks.
+        is_in_history: mark == mark_here.unwrap_or_default(),
+        renewal,
+        lease_ms,
+    };
     Ok(rows.into_iter().map(node).collect())
 }
 

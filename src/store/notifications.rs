@@ -1,12 +1,13 @@
 //! Being woken by other nodes' changes (Postgres only). A pooler may swallow notifications; then polling finds them later.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{connection::DatabaseUrl, dialect::CHANNEL, pure_pg};
+use crate::supervision::{Part, Supervision, keep_running};
 
 /// When to connect anew after a connection broke.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -17,18 +18,29 @@ pub struct Listener(JoinHandle<()>);
 impl Listener {
     /// Calls `wake` whenever any node changed a key, and once at the beginning. `None` on SQLite, and for a URL that
     /// cannot be used. A connection that breaks is made anew.
-    pub fn start(url: &DatabaseUrl, wake: impl Fn() + Send + Sync + 'static) -> Option<Self> {
+    pub fn start(
+        url: &DatabaseUrl,
+        supervision: &Arc<Supervision>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<Self> {
         let DatabaseUrl::Postgres(url) = url else { return None };
         let (config, tls) = pure_pg::parse(url).ok()?;
-        let task = pure_pg::runtime().spawn(async move {
-            loop {
-                if let Err(error) = listen(&config, tls.clone(), &wake).await {
-                    tracing::debug!(%error, "no notifications; the follower polls");
+        let (wake, supervisor) = (Arc::new(wake), Arc::clone(supervision));
+        let listening = move || {
+            let (config, tls, wake, supervisor) =
+                (config.clone(), tls.clone(), Arc::clone(&wake), Arc::clone(&supervisor));
+            async move {
+                loop {
+                    supervisor.step(Part::Notifications);
+                    if let Err(error) = listen(&config, tls.clone(), &*wake).await {
+                        tracing::debug!(%error, "no notifications; the follower polls");
+                    }
+                    tokio::time::sleep(AGAIN).await;
                 }
-                tokio::time::sleep(AGAIN).await;
             }
-        });
-        Some(Self(task))
+        };
+        let task = keep_running(Arc::clone(supervision), Part::Notifications, listening);
+        Some(Self(pure_pg::runtime().spawn(task)))
     }
 }
 

@@ -111,6 +111,7 @@ diesel::table! {
     key_changes (epoch, key_id) {
         epoch -> BigInt,
         key_id -> Text,
+        mark -> Text,
     }
 }
 
@@ -119,6 +120,7 @@ diesel::table! {
         id -> Text,
         started_at -> BigInt,
         applied_epoch -> BigInt,
+        applied_mark -> Text,
         renewal -> BigInt,
         lease_ms -> BigInt,
         lease_until -> BigInt,
@@ -179,3 +181,4 @@ diesel::allow_tables_to_appear_in_same_query!(
     key_usage,
     key_last_used
 );
+diesel::allow_tables_to_appear_in_same_query!(key_epoch, key_changes, nodes);

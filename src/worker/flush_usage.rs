@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
-use crate::{actions::flush_usage::flush_usage, app::App};
+use crate::{actions::flush_usage::flush_usage, app::App, supervision::Part};
 
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until it is told to stop; what it has begun it finishes.
-pub async fn run(app: App, mut stop: oneshot::Receiver<()>) {
+pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(EVERY);
     // After a slow flush a whole second again: what waits is written at once.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -17,8 +17,9 @@ pub async fn run(app: App, mut stop: oneshot::Receiver<()>) {
     loop {
         let is_last = tokio::select! {
             _ = ticks.tick() => false,
-            _ = &mut stop => true,
+            _ = stop.wait_for(|stop| *stop) => true,
         };
+        app.supervision.step(Part::FlushUsage);
         match flush_usage(&app).await {
             Ok(flushed) => {
                 failing = false;

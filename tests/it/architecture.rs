@@ -50,7 +50,7 @@ const LADDER: [&[&str]; 11] = [
     &["app"],
     &["key_index", "passwords", "throttle", "pepper_file", "telemetry", "metrics"],
     &["store", "revocation_log"],
-    &["config", "clock", "private_file"],
+    &["config", "clock", "private_file", "supervision"],
     &["domain"],
 ];
 

@@ -52,7 +52,7 @@ async fn what_another_node_revokes_is_in_the_log_before_this_one_says_that_it_ha
     app.execute(&format!("INSERT INTO key_changes (epoch, key_id) SELECT value + 1, '{}' FROM key_epoch", key.id))
         .await;
     app.execute("UPDATE key_epoch SET value = value + 1").await;
-    until(&app, "the change is applied", async || app.app.follower.progress().applied.0 == 2).await;
+    until(&app, "the change is applied", async || app.app.follower.progress().applied.epoch.0 == 2).await;
     assert!(log_of(&app).contains(&format!(" revoked {}", key.id)), "{}", log_of(&app));
 }
 
@@ -67,10 +67,10 @@ async fn a_reload_ends_again_what_the_log_knows_and_tells_the_audit_log() {
     for sql in BACK {
         app.execute(sql).await;
     }
-    let applied = app.app.follower.progress().applied.0;
+    let applied = app.app.follower.progress().applied.epoch.0;
     // Two changes that nobody tells of: everything is read again.
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until(&app, "everything is read again", async || app.app.follower.progress().applied.0 > applied + 2).await;
+    until(&app, "everything is read again", async || app.app.follower.progress().applied.epoch.0 > applied + 2).await;
     assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
     assert_eq!(app.verify(&rotated.secret).await, "ROTATED");
     assert_eq!(app.verify(&newer.secret).await, "VALID", "it was never ended");

@@ -194,10 +194,10 @@ async fn a_damaged_row_is_a_fault_and_no_lie() {
     app.execute("UPDATE api_keys SET hint = 'not four characters'").await;
     maya.get("/settings/integrations").await.expect(503);
     app.execute(&format!("UPDATE api_keys SET hint = '{}'", &key.secret[..4].replace('_', "x"))).await;
-    app.execute(&format!("UPDATE api_keys SET name = '' WHERE id = '{}'", key.id)).await;
+    app.execute(&format!("UPDATE api_keys SET expires_at = 9223372036854775807 WHERE id = '{}'", key.id)).await;
     // The row that changed cannot be read any more: its key is refused, and the others are not.
     app.execute("UPDATE key_epoch SET value = value + 1").await;
-    app.execute(&format!("INSERT INTO key_changes SELECT value, '{}' FROM key_epoch", key.id)).await;
+    app.execute(&format!("INSERT INTO key_changes (epoch, key_id) SELECT value, '{}' FROM key_epoch", key.id)).await;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(app.verify(&key.secret).await, "NOT_FOUND");
     assert_eq!(app.verify(&other.secret).await, "VALID");

@@ -217,6 +217,15 @@ impl TestApp {
         done.await.unwrap();
     }
 
+    /// All of these in one transaction, which the follower sees at once.
+    pub async fn execute_all(&self, statements: &[&str]) {
+        let statements: Vec<String> = statements.iter().map(|sql| (*sql).to_owned()).collect();
+        let done = self.app.db.write::<_, StoreError>(move |conn| {
+            statements.iter().try_for_each(|sql| Ok(diesel::sql_query(sql).execute(conn).map(drop)?))
+        });
+        done.await.unwrap();
+    }
+
     /// The first column, called `line`, of every row.
     pub async fn lines(&self, sql: &str) -> Vec<String> {
         let sql = sql.to_owned();

@@ -44,6 +44,15 @@ pub use person::{Key, PASSWORD, Person, form_token};
 pub use snapshot::assert_snapshot;
 pub use wire::{Lost, Wire};
 
+/// Waits until this holds.
+pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "waited in vain: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
 /// The text with everything in it that is random or new each time replaced, so that two answers can be compared.
 pub fn without_request_ids(text: &str) -> String {
     let mut kept = String::new();

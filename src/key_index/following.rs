@@ -1,0 +1,261 @@
+//! What the follower's thread does: look what is committed, apply it, renew the lease; and begin anew when it cannot go on.
+
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    KeyIndex,
+    follower::{Progress, Trouble, wake},
+    history::{Standing, standing, standing_at_the_end},
+    membership::Membership,
+    revocation_keeper::RevocationKeeper,
+};
+use crate::{
+    domain::{key_record::Epoch, position::Position},
+    store::{
+        Conn, Db, Fault, StoreError, key_changes,
+        key_records::{self, Scanned},
+        notifications::Listener,
+    },
+    supervision::{self, Part, Supervision},
+};
+
+/// How often Postgres is asked without a notification.
+const POSTGRES_POLL: Duration = Duration::from_millis(250);
+/// On SQLite only the command line can be another writer; asking costs some microseconds.
+const SQLITE_POLL: Duration = Duration::from_millis(50);
+/// When to try again after a fault.
+const AGAIN: Duration = Duration::from_millis(200);
+/// Rows of a scan between two looks at whether the server stops.
+const LOOK_UP_AFTER: u32 = 1_000;
+/// Epochs a step of catching up.
+const STEP: i64 = 500;
+
+pub struct Thread {
+    pub db: Db,
+    pub index: Arc<KeyIndex>,
+    pub keeper: RevocationKeeper,
+    pub membership: Membership,
+    pub progress: watch::Sender<Progress>,
+    /// Looks at the database that have begun.
+    pub begun: Arc<AtomicU64>,
+    pub woken: Receiver<()>,
+    /// For notifications; none when they are not listened to.
+    pub wake: Option<SyncSender<()>>,
+    pub stopping: watch::Receiver<bool>,
+    /// Whether every key has to be read before the changes can be followed.
+    pub must_load: bool,
+    /// What is going wrong and was logged; `None` when nothing is. The inner one is no fault with a name.
+    pub failing: Option<Option<Fault>>,
+    pub supervision: Arc<Supervision>,
+}
+
+impl Thread {
+    /// Until the server stops. A panic on the way ends nothing: what it left behind is not trusted and read anew.
+    pub fn run(&mut self) {
+        while !self.is_stopping() {
+            // Unwind safe: the index heals by reading everything again, the rest is set here.
+            let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.follow_until_stopped())) else { return };
+            // First of all, and before anything else that could fail.
+            self.membership.give_up();
+            self.must_load = true;
+            self.progress.send_modify(|progress| {
+                (progress.is_loaded, progress.trouble) = (false, Some(Trouble::Failed));
+            });
+            self.supervision.ended(Part::Follower, supervision::words_of(&*panic));
+            std::thread::sleep(supervision::AGAIN);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    fn follow_until_stopped(&mut self) {
+        let listen = |orders: SyncSender<()>| Listener::start(self.db.url(), &self.supervision, move || wake(&orders));
+        let _listener = self.wake.clone().map(listen);
+        while !self.is_stopping() {
+            let Err(error) = self.follow() else { break };
+            let fault = if let StoreError::Fault(fault, _) = error { Some(fault) } else { None };
+            // Once for each kind: a later error may be the one that says what to do.
+            if self.failing.replace(fault) != Some(fault) {
+                tracing::error!(%error, "changes of keys cannot be followed; the lease will lapse, then nobody passes");
+            }
+            self.progress.send_modify(|progress| progress.trouble = progress.trouble.or(Some(Trouble::Database)));
+            self.pause(AGAIN);
+        }
+        self.membership.give_up();
+    }
+
+    /// On one connection, until it breaks or somebody stops the server.
+    fn follow(&mut self) -> Result<(), StoreError> {
+        let mut conn = self.db.connect_apart()?;
+        while !self.is_stopping() {
+            self.supervision.step(Part::Follower);
+            if self.must_load {
+                self.load(&mut conn)?;
+                continue;
+            }
+            let look = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            let begun = self.membership.now();
+            self.db.check_file()?;
+            if !self.catch_up(&mut conn)? {
+                continue;
+            }
+            self.progress.send_modify(|progress| progress.looks = look);
+            let applied = self.progress.borrow().applied;
+            let is_member = self.membership.renew(&mut conn, applied, begun)?;
+            if self.failing.take().is_some() {
+                tracing::info!("changes of keys are followed again");
+            }
+            if is_member {
+                self.progress.send_if_modified(|progress| progress.trouble.take().is_some());
+                self.pause(self.poll());
+            }
+        }
+        self.membership.leave(&mut conn)
+    }
+
+    fn poll(&self) -> Duration {
+        if self.db.has_nodes() { POSTGRES_POLL } else { SQLITE_POLL }
+    }
+
+    fn pause(&self, time: Duration) {
+        match self.woken.recv_timeout(time) {
+            Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    /// Ends again what the log of revocations knows to have ended, reads every key, and forgets what is in memory and not in the database any more. What is committed meanwhile is either
+    /// read here or has an epoch after the one noted first, so that it is applied after this: reading a key twice does no harm.
+    fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        let logged = self.keeper.end_again(conn)?;
+        let position = key_changes::current(conn)?;
+        let (keys, secrets) = key_records::count(conn)?;
+        self.index.reserve(keys, secrets);
+        let (stopping, keeper) = (&self.stopping, &mut self.keeper);
+        let mut reload = self.index.reload();
+        let mut rows = 0_u32;
+        key_records::scan(conn, |scanned| {
+            match scanned {
+                Scanned::Key(record) => reload.key(&record),
+                Scanned::Unreadable(id) => self.index.refuse(id),
+                Scanned::Secret(key_id, secret) => {
+                    if let Some(ending) = reload.secret(key_id, &secret) {
+                        keeper.note(&logged, key_id, secret.digest, ending);
+                    }
+                }
+            }
+            rows = rows.wrapping_add(1);
+            if rows.is_multiple_of(LOOK_UP_AFTER) && *stopping.borrow() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        if self.is_stopping() {
+            return Ok(());
+        }
+        let forgotten = reload.finish();
+        self.keeper.write();
+        self.must_load = false;
+        self.progress.send_modify(|progress| {
+            (progress.is_loaded, progress.applied, progress.seen) = (true, position, position.epoch);
+        });
+        tracing::info!(
+            keys = self.index.keys(),
+            secrets = self.index.secrets(),
+            forgotten_keys = forgotten.keys,
+            forgotten_secrets = forgotten.secrets,
+            "the index is loaded"
+        );
+        Ok(())
+    }
+
+    /// Applies what was committed since the last time; false when the server stops in between, or every key must be read.
+    fn catch_up(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
+        let newest = key_changes::current(conn)?;
+        self.progress.send_if_modified(|progress| std::mem::replace(&mut progress.seen, newest.epoch) != newest.epoch);
+        loop {
+            let applied = self.progress.borrow().applied;
+            if newest.epoch <= applied.epoch {
+                return match standing_at_the_end(applied, newest) {
+                    None => Ok(true),
+                    Some(Standing::Behind(newest)) => Ok(self.note_applied(newest)),
+                    Some(Standing::Gap) => Ok(self.find_gap()),
+                    Some(Standing::AnotherHistory) => Ok(self.lose_history(conn, newest)),
+                };
+            }
+            if self.is_stopping() {
+                return Ok(false);
+            }
+            let to = newest.epoch.min(Epoch(applied.epoch.0 + STEP));
+            let changes = key_changes::between(conn, applied.epoch, to)?;
+            let last = match standing(applied, &changes, to) {
+                Standing::Behind(last) => last,
+                Standing::Gap => return Ok(self.find_gap()),
+                Standing::AnotherHistory => return Ok(self.lose_history(conn, newest)),
+            };
+            let mut ids: Vec<&str> = changes.iter().map(|(_, id)| id.as_str()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let records = key_records::find(conn, &ids)?;
+            records.iter().for_each(|record| self.keeper.note_changes(&self.index, record));
+            records.iter().for_each(|record| self.index.put(record));
+            for id in ids {
+                if !records.iter().any(|record| record.id.as_str() == id) {
+                    self.index.refuse(id);
+                }
+            }
+            self.keeper.write();
+            // Only now: whoever sees this finds the changes in the index, and what they ended in the log.
+            self.note_applied(last);
+        }
+    }
+
+    fn note_applied(&self, position: Position) -> bool {
+        self.progress.send_modify(|progress| progress.applied = position);
+        true
+    }
+
+    /// The lease goes on meanwhile: it says until when what was not read yet cannot matter.
+    fn find_gap(&mut self) -> bool {
+        tracing::warn!("this node was away for longer than changes are kept; it reads everything again");
+        self.must_load = true;
+        self.progress.send_modify(|progress| progress.gaps += 1);
+        false
+    }
+
+    /// What is in memory is not what this database says, and no lease can make it so: revocations of this history may be
+    /// missing in it, and keys of the other one are there.
+    fn lose_history(&mut self, conn: &mut Conn, newest: Position) -> bool {
+        self.membership.give_up();
+        self.must_load = true;
+        let now = self.membership.now();
+        self.progress.send_modify(|progress| {
+            (progress.is_loaded, progress.trouble) = (false, Some(Trouble::LostHistory));
+            (progress.lost_histories, progress.history_lost_at) = (progress.lost_histories + 1, Some(now));
+        });
+        let Position { epoch: Epoch(followed), .. } = self.progress.borrow().applied;
+        tracing::error!(
+            followed,
+            newest = newest.epoch.0,
+            "the database went back in time, or is another one (a backup was restored, or a standby promoted that had missed \
+             changes): what this node followed is not in it; it answers nobody until it has read every key again"
+        );
+        // A row that stays would only make revocations wait until it is reaped.
+        if let Err(error) = self.membership.leave(conn) {
+            tracing::debug!(%error, "the row of this node stays until it is reaped");
+        }
+        false
+    }
+}

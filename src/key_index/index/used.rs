@@ -1,0 +1,47 @@
+//! Taking what was counted out of the index, and putting it back when it could not be written.
+
+use std::sync::Arc;
+
+use super::{KeyEntry, KeyIndex, Ordering};
+use crate::domain::{key_record::KeyNumber, usage::UsageDelta};
+
+/// What was taken out of the index, so that it can be put back.
+pub struct TakenUsage {
+    /// Where each was.
+    entries: Vec<u32>,
+    /// A key that was used each.
+    pub deltas: Arc<[UsageDelta]>,
+}
+
+impl KeyIndex {
+    /// Takes what was counted since the last time.
+    pub fn take_usage(&self) -> TakenUsage {
+        let mut entries = Vec::new();
+        let mark_of = |number| self.keys.get(number).map(|entry: &KeyEntry| &entry.mark);
+        self.used.take(mark_of, |number| entries.push(number));
+        // In the order in which they lie in memory, and mostly in the database too.
+        entries.sort_unstable();
+        let mut taken = TakenUsage { entries: Vec::with_capacity(entries.len()), deltas: Arc::default() };
+        let deltas = entries.into_iter().filter_map(|number| {
+            let entry = self.keys.get(number)?;
+            let (counts, last_used) = entry.usage.take();
+            if counts.is_empty() {
+                return None;
+            }
+            taken.entries.push(number);
+            Some(UsageDelta { key: KeyNumber(entry.number.load(Ordering::Relaxed)), counts, last_used })
+        });
+        taken.deltas = deltas.collect::<Vec<_>>().into();
+        taken
+    }
+
+    /// Puts back what could not be written, from a place on; the next [`KeyIndex::take_usage`] gives it again.
+    pub fn put_usage_back(&self, taken: &TakenUsage, from: usize) {
+        for (&number, delta) in taken.entries.iter().zip(taken.deltas.iter()).skip(from) {
+            if let Some(entry) = self.keys.get(number) {
+                entry.usage.put_back(&delta.counts, delta.last_used.clone());
+                self.used.mark(number, &entry.mark);
+            }
+        }
+    }
+}

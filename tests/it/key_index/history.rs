@@ -1,0 +1,125 @@
+//! A database whose history is another than the one that was followed: restored, forked, cut off at an older change. The
+//! server notices by itself, answers nobody until it has read everything again, and then says what the rows say.
+
+use super::follower::until_told;
+use crate::support::{Key, Person, TestApp, until};
+
+/// The name of a change that nobody made.
+const ANOTHER: &str = "'0123456789abcdef0123456789abcdef'";
+
+async fn two_keys(app: &TestApp) -> (Person, Key, Key) {
+    let maya = app.admin().await;
+    let (first, second) = (maya.create_key("First").await, maya.create_key("Second").await);
+    (maya, first, second)
+}
+
+#[tokio::test]
+async fn a_database_that_went_back_in_time_is_read_again() {
+    let app = TestApp::start().await;
+    let (maya, first, second) = two_keys(&app).await;
+    maya.revoke(&first).await;
+    // As before the revocation, which nobody told this server to forget.
+    app.execute_all(&[
+        "UPDATE api_keys SET revoked_at = NULL",
+        "UPDATE key_secrets SET expires_at = NULL",
+        "DELETE FROM key_changes WHERE epoch = 3",
+        "UPDATE key_epoch SET value = 2",
+    ])
+    .await;
+    until("it is noticed", async || app.app.follower.progress().lost_histories == 1).await;
+    until_told(&app, &second.secret, "VALID").await;
+    // The log of revocations knows it.
+    until_told(&app, &first.secret, "REVOKED").await;
+    let third = maya.create_key("Third").await;
+    assert_eq!(app.verify(&third.secret).await, "VALID", "it follows again");
+    maya.revoke(&second).await;
+    assert_eq!(app.verify(&second.secret).await, "REVOKED");
+    assert_eq!(app.app.follower.progress().lost_histories, 1, "once");
+}
+
+/// The number of the last change is what it was: only its mark tells.
+#[tokio::test]
+async fn another_change_of_the_same_number_is_noticed() {
+    let app = TestApp::start().await;
+    let (_, first, second) = two_keys(&app).await;
+    app.execute_all(&[
+        "UPDATE api_keys SET revoked_at = 1 WHERE name = 'First'",
+        &format!("UPDATE key_changes SET mark = {ANOTHER} WHERE epoch = 2"),
+    ])
+    .await;
+    until_told(&app, &first.secret, "REVOKED").await;
+    until_told(&app, &second.secret, "VALID").await;
+    assert_eq!(app.app.follower.progress().lost_histories, 1);
+}
+
+/// By the time the server looks again, the other history is longer than its own.
+#[tokio::test]
+async fn a_history_that_has_overtaken_is_noticed() {
+    let app = TestApp::start().await;
+    let (_, first, second) = two_keys(&app).await;
+    app.execute_all(&[
+        "UPDATE api_keys SET revoked_at = 1 WHERE name = 'First'",
+        &format!("UPDATE key_changes SET mark = {ANOTHER} WHERE epoch = 2"),
+        &format!("INSERT INTO key_changes (epoch, key_id) VALUES (3, '{}')", second.id),
+        "UPDATE key_epoch SET value = 3",
+    ])
+    .await;
+    until_told(&app, &first.secret, "REVOKED").await;
+    until_told(&app, &second.secret, "VALID").await;
+    assert_eq!(app.app.follower.progress().lost_histories, 1);
+}
+
+/// Keys and secrets that are in memory alone.
+#[tokio::test]
+async fn what_the_database_does_not_have_any_more_is_not_found() {
+    let app = TestApp::start().await;
+    let (maya, first, second) = two_keys(&app).await;
+    let rotated = maya.rotate(&first).await;
+    assert_eq!(app.verify(&first.secret).await, "ROTATED");
+    app.execute_all(&[
+        // The second key was never made, the first never rotated.
+        &format!("DELETE FROM key_secrets WHERE key_id = '{}'", second.id),
+        &format!("DELETE FROM api_keys WHERE id = '{}'", second.id),
+        "DELETE FROM key_secrets WHERE expires_at IS NULL",
+        "UPDATE key_secrets SET expires_at = NULL",
+        "DELETE FROM key_changes WHERE epoch > 1",
+        "UPDATE key_epoch SET value = 1",
+    ])
+    .await;
+    until_told(&app, &second.secret, "NOT_FOUND").await;
+    until_told(&app, &rotated.secret, "NOT_FOUND").await;
+    // The log of revocations knows that it was replaced, and nothing of what replaced it.
+    until_told(&app, &first.secret, "ROTATED").await;
+}
+
+/// A reload because of changes that were purged takes away, too, what is not there any more.
+#[tokio::test]
+async fn a_gap_is_read_with_removals() {
+    let app = TestApp::start().await;
+    let (_, first, second) = two_keys(&app).await;
+    app.execute_all(&[
+        &format!("DELETE FROM key_secrets WHERE key_id = '{}'", second.id),
+        &format!("DELETE FROM api_keys WHERE id = '{}'", second.id),
+        "UPDATE key_epoch SET value = value + 2",
+    ])
+    .await;
+    until_told(&app, &second.secret, "NOT_FOUND").await;
+    until_told(&app, &first.secret, "VALID").await;
+    let progress = app.app.follower.progress();
+    assert_eq!((progress.gaps, progress.lost_histories), (1, 0));
+}
+
+/// The rules for names may become stricter; keys that were made before go on.
+#[tokio::test]
+async fn a_name_that_nobody_could_choose_today_does_not_end_its_key() {
+    let app = TestApp::start().await;
+    let (_, first, second) = two_keys(&app).await;
+    app.execute_all(&[
+        "UPDATE api_keys SET name = ' two  blanks ', revoked_at = 1 WHERE name = 'First'",
+        "UPDATE api_keys SET name = '' WHERE name = 'Second'",
+        "UPDATE key_epoch SET value = value + 2",
+    ])
+    .await;
+    until_told(&app, &first.secret, "REVOKED").await;
+    until_told(&app, &second.secret, "VALID").await;
+}
