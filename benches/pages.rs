@@ -9,7 +9,6 @@ use actix_web::{
     App as ActixApp,
     dev::ServiceResponse,
     http::{StatusCode, header},
-    middleware::from_fn,
     test::{TestRequest, call_and_read_body, call_service, init_service},
 };
 use cpu_time::ProcessTime;
@@ -19,7 +18,6 @@ use keystead::{
     clock::SystemClock,
     config::{PublicUrl, Settings},
     domain::form_token::FormToken,
-    middleware::envelope::envelope,
     server::mount,
 };
 
@@ -37,7 +35,7 @@ async fn main() {
     let config = settings.check().unwrap();
     let app = AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
     let token = set_up_token(&app).await.unwrap().unwrap();
-    let service = init_service(ActixApp::new().wrap(from_fn(envelope)).configure(|config| mount(config, &app))).await;
+    let service = init_service(ActixApp::new().configure(|config| mount(config, &app))).await;
 
     let form = [
         ("token", token.as_str()),

@@ -20,6 +20,7 @@ use crate::{
     },
     key_index::{Flushes, Follower, KeyIndex, Lease, Means, Parts, Receipt, ReceiptProgress, Receipts},
     metrics::Metrics,
+    notices::Notices,
     passwords::Passwords,
     pepper_file::{self, PepperError},
     private_file::{self, LooseFile},
@@ -71,6 +72,8 @@ pub struct AppState {
     pub passwords: Passwords,
     /// Slows down guessing.
     pub throttle: SignInThrottle,
+    /// Bounds what strangers write into the log.
+    pub notices: Notices,
     /// Random id of this installation.
     pub installation_id: String,
     /// What runs beside requests, and how often it had to be started again.
@@ -155,6 +158,7 @@ impl AppState {
             metrics,
             passwords: Passwords::default(),
             throttle: SignInThrottle::default(),
+            notices: Notices::default(),
             installation_id,
             supervision,
             receipts: Receipts::default(),

@@ -189,6 +189,12 @@ async fn serve(config: Config) -> Result<(), CliError> {
     let brand = running.app.config.brand.as_str();
     let line = format!("The keys of {brand} are served at {url} (listening on {address})");
     say(format, &line, &[("url", url), ("address", &address)]);
+    if running.app.public_url.is_secure() && running.app.config.trusted_proxies.is_empty() {
+        // We speak plain http only, so somebody is in front.
+        let line = "KEYSTEAD_TRUSTED_PROXIES is empty: whoever comes through your proxy has its address, in the audit log and \
+            where wrong passwords are counted";
+        say(format, line, &[]);
+    }
     if let Some(address) = running.metrics_address {
         let url = format!("http://{address}/metrics");
         say(format, &format!("Metrics are at {url}"), &[("url", &url)]);

@@ -18,6 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod key_index;
 pub mod metrics;
+pub mod notices;
 pub mod passwords;
 pub mod pepper_file;
 pub mod private_file;

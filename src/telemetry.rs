@@ -18,6 +18,10 @@ pub fn start(filter: &LogFilter, format: LogFormat) {
     if let Ok(quiet) = "tokio_postgres=info".parse() {
         filter = filter.add_directive(quiet);
     }
+    // It has a line at ERROR for whatever malformed bytes a stranger sends.
+    if let Ok(quiet) = "actix_http::h1::dispatcher=off".parse() {
+        filter = filter.add_directive(quiet);
+    }
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -22,7 +22,11 @@ use crate::{
     app::App,
     domain::verdict::{Verdict, VerifiedKey},
     metrics::Endpoint,
-    middleware::{asker::KEYSTEAD_ASKER, client::caller_of, envelope},
+    middleware::{
+        asker::KEYSTEAD_ASKER,
+        client::{self, caller_of},
+        envelope,
+    },
 };
 
 const X_KEY_ID: HeaderName = HeaderName::from_static("x-key-id");
@@ -85,6 +89,7 @@ fn counted(app: &App, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
 }
 
 fn answer(app: &App, request: &HttpRequest) -> Result<HttpResponse, Denial> {
+    client::notice_forwarding(app, request);
     let key = presented::key_of(request.headers())?;
     let verdict = verify_key(app, key, caller_of(request, &app.config.trusted_proxies)).map_err(|_| Denial::NoLease)?;
     match verdict {

@@ -12,6 +12,7 @@ use crate::{
     middleware::{
         envelope::{self, Asked},
         failure::Failure,
+        request_log,
     },
 };
 
@@ -37,20 +38,37 @@ pub fn document(status: StatusCode, code: &'static str, detail: &str, request_id
     serde_json::to_string(&problem).unwrap_or_default()
 }
 
+/// The words for programs. What is said to people of an address, to go back or to reload, is no help to a program.
+fn detail(failure: &Failure) -> std::borrow::Cow<'_, str> {
+    match (failure.status, &failure.allow) {
+        (StatusCode::NOT_FOUND, _) => {
+            "There is no such endpoint. There are POST /v1/keys/verify, /v1/forward-auth (any \
+            method), GET /livez and GET /readyz."
+                .into()
+        }
+        (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) => format!("This endpoint answers {allow} only.").into(),
+        _ => failure.message.as_str().into(),
+    }
+}
+
 /// Gives a failure the body of a problem document.
 pub fn shape(_app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
-    let body = document(failure.status, failure.code, &failure.message, Some(&asked.request_id));
+    let body = document(failure.status, failure.code, &detail(failure), Some(&asked.request_id));
     HttpResponse::build(failure.status).content_type(PROBLEM_JSON).body(body)
 }
 
 /// The whole answer for a failure outside of the envelope, where verifications are answered.
 pub fn answer(app: &App, failure: &Failure) -> HttpResponse {
     let id = envelope::new_request_id();
-    let body = document(failure.status, failure.code, &failure.message, Some(&id));
+    request_log::not_verified(app, &id, failure);
+    let body = document(failure.status, failure.code, &detail(failure), Some(&id));
     let mut builder = HttpResponse::build(failure.status);
     builder.content_type(PROBLEM_JSON);
     if let Some(seconds) = failure.retry_after {
         builder.insert_header((header::RETRY_AFTER, seconds));
+    }
+    if let Some(allow) = &failure.allow {
+        builder.insert_header((header::ALLOW, allow.as_str()));
     }
     let mut response = builder.body(body);
     envelope::finish(&mut response, app, Some(&id));

@@ -24,7 +24,13 @@ use crate::{
     domain::verdict::Verdict,
     key_index::Caller,
     metrics::Endpoint,
-    middleware::{asker, client::caller_of, connection, envelope, failure::Failure, limits},
+    middleware::{
+        asker,
+        client::{self, caller_of},
+        connection, envelope,
+        failure::Failure,
+        limits,
+    },
 };
 
 /// The largest body, in bytes: room for [`MAX_KEYS`] of the longest keys.
@@ -79,6 +85,9 @@ async fn verify(app: web::Data<App>, request: HttpRequest, body: web::Payload) -
 }
 
 async fn answer(app: &App, request: &HttpRequest, body: web::Payload) -> HttpResponse {
+    if let Some(failure) = from_a_browser_elsewhere(app, request.headers()) {
+        return problem::answer(app, &failure);
+    }
     let text = match read(request, body).await {
         Ok(text) => text,
         Err(failure) => {
@@ -89,6 +98,7 @@ async fn answer(app: &App, request: &HttpRequest, body: web::Payload) -> HttpRes
             return response;
         }
     };
+    client::notice_forwarding(app, request);
     let caller = caller_of(request, &app.config.trusted_proxies);
     let answer = match serde_json::from_slice(&text) {
         Ok(Question::One(key)) => one(app, &key, caller),
@@ -113,6 +123,16 @@ fn one(app: &App, key: &str, caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
 fn many(app: &App, keys: &[std::borrow::Cow<'_, str>], caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
     let results = verify_keys(app, keys, caller)?.into_iter().map(Answer::from).collect();
     Ok(serde_json::to_vec(&Answers { results }).unwrap_or_default())
+}
+
+/// The refusal of what a page elsewhere had a browser send. Browsers name the page's origin with every post, and its host
+/// may be a name that was made to point here (DNS rebinding), so `Host` tells nothing.
+fn from_a_browser_elsewhere(app: &App, headers: &HeaderMap) -> Option<Failure> {
+    let mut origins = headers.get_all(header::ORIGIN);
+    let origin = origins.next()?;
+    let is_own = origins.next().is_none() && origin.to_str().is_ok_and(|origin| app.public_url.is_own_origin(origin));
+    let message = "A browser sent this for a page of another site. Keys are verified by programs; send no Origin.";
+    (!is_own).then(|| Failure::new(StatusCode::FORBIDDEN, "cross_site", "Request refused", message))
 }
 
 /// The body as it came: it is never inflated, and never longer than the limit.
@@ -159,8 +179,8 @@ fn unreadable(status: StatusCode, message: String) -> Failure {
 
 async fn refuse_method(app: web::Data<App>) -> HttpResponse {
     let begun = app.metrics.begin();
-    let mut response = problem::answer(&app, &Failure::of_status(StatusCode::METHOD_NOT_ALLOWED));
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    let failure = Failure::of_status(StatusCode::METHOD_NOT_ALLOWED);
+    let response = problem::answer(&app, &Failure { allow: Some("POST".to_owned()), ..failure });
     app.metrics.answered_since(begun, Endpoint::Verify, response.status().as_u16());
     response
 }

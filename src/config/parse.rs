@@ -60,15 +60,34 @@ pub fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     addresses.map_err(|error| format!("{text:?} is not an address and port such as 127.0.0.1:8080 ({error})"))
 }
 
-/// Networks and addresses, separated by commas.
+/// Networks and addresses, separated by commas or blanks; `localhost` is this machine.
 pub fn networks(text: &str) -> Result<Vec<IpNet>, String> {
-    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    let network = |entry: &str| {
-        let address = || entry.parse::<IpAddr>().map(IpNet::from);
-        let refused = |_| format!("{entry:?} is not an address or network such as 10.0.0.0/8");
-        entry.parse::<IpNet>().or_else(|_| address()).map_err(refused)
+    let entries = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty());
+    let mut networks = Vec::new();
+    for entry in entries {
+        if entry.eq_ignore_ascii_case("localhost") {
+            networks.extend(["127.0.0.0/8", "::1/128"].iter().filter_map(|loopback| loopback.parse::<IpNet>().ok()));
+            continue;
+        }
+        let words = "is not an address or network such as 10.0.0.0/8, ::1 or localhost; names are not looked up";
+        networks.push(network(entry).ok_or_else(|| format!("{entry:?} {words}"))?);
+    }
+    Ok(networks)
+}
+
+/// `10.0.0.0/8`, `10.1.2.3/8` (the same), `10.0.0.1`, `::1`, `[::1]`, `fe80::1%eth0`, and IPv4 written as IPv6.
+fn network(entry: &str) -> Option<IpNet> {
+    let (address, length) = entry.split_once('/').map_or((entry, None), |(address, length)| (address, Some(length)));
+    let address = address.trim_matches(['[', ']']).split('%').next()?.parse::<IpAddr>().ok()?;
+    let written_long = address != address.to_canonical();
+    let address = address.to_canonical();
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let length = match length {
+        None => longest,
+        Some(length) if written_long => length.parse::<u8>().ok()?.checked_sub(96)?,
+        Some(length) => length.parse().ok()?,
     };
-    entries.map(network).collect()
+    IpNet::new(address, length).ok().map(|network| network.trunc())
 }
 
 /// Makes a reader of a whole number in these bounds.
@@ -141,7 +160,24 @@ mod tests {
     #[test]
     fn lists_of_networks() {
         assert_eq!(networks(" 10.0.0.0/8, ::1 ,").map(|n| n.len()).ok(), Some(2));
-        assert!(networks("10.0.0.0/33").is_err());
+        let written =
+            |text| networks(text).map(|all| all.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" ")).ok();
+        for (text, expected) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.0.0.1 10.0.0.2,10.0.0.3", "10.0.0.1/32 10.0.0.2/32 10.0.0.3/32"),
+            ("[::1]", "::1/128"),
+            ("[2001:db8::]/32", "2001:db8::/32"),
+            ("fe80::1%eth0", "fe80::1/128"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("localhost", "127.0.0.0/8 ::1/128"),
+            ("", ""),
+        ] {
+            assert_eq!(written(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["10.0.0.0/33", "proxy", "10.0.0.1:80", "*", "::ffff:10.0.0.0/64", "10.0.0.0/", "10.0.0.0/-1"] {
+            assert!(networks(text).is_err(), "{text}");
+        }
     }
 
     #[test]

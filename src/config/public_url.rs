@@ -78,6 +78,24 @@ impl PublicUrl {
         self.secure
     }
 
+    /// Whether browsers take it for safe from listeners: https, and this machine itself (Secure Contexts, 3.1).
+    pub fn is_trustworthy(&self) -> bool {
+        let is_loopback = |host: &str| host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        self.secure || self.host == "localhost" || is_loopback(self.host.trim_matches(['[', ']']))
+    }
+
+    /// Whether a `Host` header is this site's, or no name that a stranger could have made point here: an address, or a name
+    /// without a dot.
+    pub fn may_be_called(&self, host: &str) -> bool {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let is_address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+        is_address || !name.contains('.') || name.eq_ignore_ascii_case(&self.host)
+    }
+
     /// Whether a browser's `Origin` header names this site.
     pub fn is_own_origin(&self, origin: &str) -> bool {
         origin == self.origin || self.aliases.iter().any(|alias| alias == origin)
@@ -110,6 +128,50 @@ mod tests {
         assert_eq!(name("http://keys.example.com"), "keystead");
         assert_eq!(name("http://keys.example.com:8080"), "keystead-8080");
         assert_eq!(name("http://keys.example.com:443"), "keystead-443");
+    }
+
+    #[test]
+    fn names_and_addresses_it_may_be_called_by() {
+        let url = PublicUrl::parse("https://keys.example.com").unwrap();
+        for host in [
+            "keys.example.com",
+            "KEYS.example.com:443",
+            "keys.example.com.",
+            "localhost:8080",
+            "127.0.0.1",
+            "10.0.0.7:8080",
+            "[2001:db8::7]:8080",
+            "[::1]",
+            "keystead",
+            "keystead:8080",
+            "",
+        ] {
+            assert!(url.may_be_called(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "keys.example.com.evil.example",
+            "xkeys.example.com",
+            "1.2.3.4.evil.example",
+            "?.?",
+        ] {
+            assert!(!url.may_be_called(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn trustworthy_is_https_or_this_machine() {
+        for (url, expected) in [
+            ("https://keys.example.com", true),
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1", true),
+            ("http://[::1]:8080", true),
+            ("http://192.168.1.5:8080", false),
+            ("http://keys.example.com", false),
+        ] {
+            assert_eq!(PublicUrl::parse(url).unwrap().is_trustworthy(), expected, "{url}");
+        }
     }
 
     #[test]

@@ -4,14 +4,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::{HttpMessage, HttpRequest, http::header};
+use actix_web::{
+    HttpMessage, HttpRequest,
+    http::header::{self, HeaderName},
+};
 use ipnet::IpNet;
 
-use super::envelope::RequestId;
+use super::{envelope::RequestId, request_log};
 use crate::{
+    app::App,
     domain::actor::{Client, MAX_USER_AGENT},
     key_index::Caller,
 };
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What the audit log keeps of a request.
 pub fn client_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Client {
@@ -31,20 +37,40 @@ pub fn caller_of<'a>(request: &'a HttpRequest, trusted_proxies: &[IpNet]) -> Cal
     Caller { address: address_of(request, trusted_proxies), user_agent }
 }
 
+/// Says once that somebody reports an address whom nobody named a proxy.
+pub fn notice_forwarding(app: &App, request: &HttpRequest) {
+    if app.notices.may_tell_of_forwarding()
+        && request.headers().contains_key(X_FORWARDED_FOR)
+        && let Some(peer) = request.peer_addr()
+        && !is_trusted(peer.ip(), &app.config.trusted_proxies)
+    {
+        request_log::not_believed(app, &peer.ip().to_canonical().to_string());
+    }
+}
+
+/// Whether the peer is a proxy that the operator named.
+pub fn is_from_trusted_proxy(app: &App, request: &HttpRequest) -> bool {
+    request.peer_addr().is_some_and(|peer| is_trusted(peer.ip(), &app.config.trusted_proxies))
+}
+
+fn is_trusted(address: IpAddr, trusted_proxies: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted_proxies.iter().any(|network| network.contains(&address))
+}
+
 /// The peer's address, or what the trusted proxies in between say it is.
 fn address_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
-    let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|network| network.contains(&address));
-    if !is_trusted(peer) {
+    if !is_trusted(peer, trusted_proxies) {
         return Some(peer);
     }
     // Split as bytes: what a client wrote in front, readable or not, must not hide what the proxy wrote behind it.
-    let lines = request.headers().get_all("x-forwarded-for");
+    let lines = request.headers().get_all(X_FORWARDED_FOR);
     let hops: Vec<&[u8]> = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).collect();
     let mut address = peer;
     // From the nearest hop outwards, as long as whoever reports the next one is trusted.
     for hop in hops.iter().rev() {
-        if !is_trusted(address) {
+        if !is_trusted(address, trusted_proxies) {
             break;
         }
         let Some(hop) = read_hop(hop) else { break };
@@ -53,10 +79,22 @@ fn address_of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Option<IpAddr
     Some(address)
 }
 
-/// An address, perhaps with a port behind it, as some proxies write it.
+/// An address in any of the forms that proxies write: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::7`, `[2001:db8::7]`,
+/// `[2001:db8::7]:4711`, `fe80::1%eth0`, in quotes or not.
 fn read_hop(hop: &[u8]) -> Option<IpAddr> {
-    let hop = std::str::from_utf8(hop).ok()?.trim();
-    hop.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
+    let hop = std::str::from_utf8(hop).ok()?.trim().trim_matches('"');
+    let address = match hop.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            let is_port = |port: &str| port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+            (port.is_empty() || is_port(port)).then_some(address)?
+        }
+        // With two colons or more it is IPv6, which has its port behind brackets.
+        None if hop.matches(':').count() == 1 => hop.parse::<SocketAddr>().is_ok().then(|| hop.split(':').next())??,
+        None => hop,
+    };
+    // A zone says through which interface of the proxy; here it means nothing.
+    address.split('%').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -65,7 +103,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
-        let mut request = TestRequest::default().peer_addr(format!("{peer}:1").parse().unwrap());
+        let mut request = TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
         for value in forwarded {
             let value = header::HeaderValue::from_bytes(value.as_bytes()).unwrap();
             request = request.append_header(("x-forwarded-for", value));
@@ -89,5 +127,30 @@ mod tests {
         assert_eq!(address("10.0.0.1", &["\u{ff}, 203.0.113.9"], trusted), "203.0.113.9");
         assert_eq!(address("10.0.0.1", &["203.0.113.9:4711"], trusted), "203.0.113.9");
         assert_eq!(address("10.0.0.1", &[], trusted), "10.0.0.1");
+        assert_eq!(address("::ffff:10.0.0.1", &["203.0.113.9"], trusted), "203.0.113.9");
+    }
+
+    #[test]
+    fn addresses_are_read_in_every_form_that_proxies_write() {
+        let read = |hop: &str| read_hop(hop.as_bytes()).map(|address| address.to_canonical().to_string());
+        for (hop, expected) in [
+            ("203.0.113.9", "203.0.113.9"),
+            (" 203.0.113.9:4711 ", "203.0.113.9"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:DB8::7]:443", "2001:db8::7"),
+            ("\"[2001:db8::7]:443\"", "2001:db8::7"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%25eth0]:80", "fe80::1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("[::ffff:203.0.113.9]:80", "203.0.113.9"),
+        ] {
+            assert_eq!(read(hop).as_deref(), Some(expected), "{hop}");
+        }
+        for hop in
+            ["", "unknown", "_hidden", "203.0.113", "[2001:db8::7", "[2001:db8::7]x", "[::1]:99999", "1.2.3.4:x", "a:1"]
+        {
+            assert_eq!(read(hop), None, "{hop}");
+        }
     }
 }

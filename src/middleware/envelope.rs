@@ -3,10 +3,7 @@
 //! It is one middleware and stands outside of all that can fail, because an error of an inner one carries no request any
 //! more: whatever is needed to answer it is noted before.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
@@ -15,7 +12,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        ConnectionType, Method, StatusCode,
+        ConnectionType, Method,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -23,7 +20,7 @@ use actix_web::{
 };
 use tracing::Instrument;
 
-use super::{asker, connection, failure::Failure, limits};
+use super::{asker, client, connection, failure::Failure, limits, request_log};
 use crate::{app::App, metrics::Endpoint};
 
 /// Stands in the log, in `X-Request-Id` and on error pages.
@@ -58,7 +55,7 @@ impl Asked {
 }
 
 fn is_for_programs(path: &str) -> bool {
-    path.starts_with("/v1/") || matches!(path, "/v1" | "/livez" | "/readyz")
+    path.starts_with("/v1/") || matches!(path, "/v1" | "/livez" | "/readyz" | "/readyz/pages")
 }
 
 /// Gives a failure its body; chosen by the composition root for programs and people.
@@ -100,6 +97,7 @@ pub async fn envelope(
         request.head_mut().method = Method::GET;
     }
     request.extensions_mut().insert(RequestId(asked.request_id.clone()));
+    client::notice_forwarding(&app, request.request());
 
     let span = tracing::info_span!("request", id = asked.request_id);
     let refused = asker::lost_question(request.headers()).or_else(|| limits::compressed_body(request.headers()));
@@ -141,23 +139,10 @@ pub async fn envelope(
         Ok(response) => response.status(),
         Err((status, _)) => *status,
     };
-    let took = begun.elapsed();
-    log(&method, &asked.path, status, took);
-    app.metrics.answered(took, endpoint_of(&asked.path), status.as_u16());
+    let (took, endpoint) = (begun.elapsed(), endpoint_of(&asked.path));
+    request_log::answered(&app, endpoint == Endpoint::Page, &method, &asked.path, status, took);
+    app.metrics.answered(took, endpoint, status.as_u16());
     result.map_err(|(_, error)| error)
-}
-
-/// Never the query: it may hold the token of the set-up link.
-fn log(method: &Method, path: &str, status: StatusCode, took: Duration) {
-    let is_page = endpoint_of(path) == Endpoint::Page;
-    // A log in JSON writes a u128 as a text, which nobody can compare.
-    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    let (path, status) = (loggable(path), status.as_u16());
-    if is_page {
-        tracing::info!(%method, path, status, took_us, "answered");
-    } else {
-        tracing::debug!(%method, path, status, took_us, "answered");
-    }
 }
 
 /// Verifications are not answered in here, and counted where they are.
@@ -167,13 +152,6 @@ fn endpoint_of(path: &str) -> Endpoint {
         _ if path.starts_with("/static/") => Endpoint::Static,
         _ => Endpoint::Page,
     }
-}
-
-/// The path, without what is longer than any name of ours: a program that puts its key there must not have it logged.
-fn loggable(path: &str) -> String {
-    const LONGEST_ID: usize = 31;
-    let segments = path.split('/').map(|segment| if segment.len() > LONGEST_ID { "…" } else { segment });
-    segments.collect::<Vec<_>>().join("/")
 }
 
 /// A failure that nobody has given a body: one of ours, or one of the framework's, which speaks plain text or not at
@@ -191,7 +169,8 @@ fn unshaped_failure(response: &HttpResponse<BoxBody>) -> Option<Failure> {
 }
 
 fn shape_failure(app: &App, shape: ShapeFailure, failure: &Failure, asked: &Asked, before: &HeaderMap) -> HttpResponse {
-    let failure = if asked.is_a_read { failure.clone().of_a_read() } else { failure.clone() };
+    let mut failure = if asked.is_a_read { failure.clone().of_a_read() } else { failure.clone() };
+    failure.allow = before.get(header::ALLOW).and_then(|allow| allow.to_str().ok()).map(str::to_owned);
     let mut shaped = shape(app, &failure, asked);
     shaped.headers_mut().insert(KEYSTEAD_ANSWER, HeaderValue::from_static(failure.code));
     if let Some(allow) = before.get(header::ALLOW) {
@@ -225,7 +204,11 @@ fn add_headers(headers: &mut HeaderMap, app: &App, request_id: Option<&str>) {
     headers.insert(header::CONTENT_SECURITY_POLICY, fixed(CONTENT_SECURITY_POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
     headers.insert(header::REFERRER_POLICY, fixed("no-referrer"));
-    headers.insert(header::CROSS_ORIGIN_OPENER_POLICY, fixed("same-origin"));
+    // Only where it counts: a browser complains of it on plain http, and a program has no windows.
+    let is_page = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page && app.public_url.is_trustworthy() {
+        headers.insert(header::CROSS_ORIGIN_OPENER_POLICY, fixed("same-origin"));
+    }
     headers.insert(header::CROSS_ORIGIN_RESOURCE_POLICY, fixed("same-origin"));
     headers.insert(header::PERMISSIONS_POLICY, fixed(PERMISSIONS_POLICY));
     if !headers.contains_key(header::CACHE_CONTROL) {

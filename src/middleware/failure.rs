@@ -30,12 +30,14 @@ pub struct Failure {
     pub message: String,
     /// Seconds to wait, for 429 and 503.
     pub retry_after: Option<i64>,
+    /// The methods that work, for 405: `GET, POST`.
+    pub allow: Option<String>,
 }
 
 impl Failure {
     /// A failure without a waiting time.
     pub fn new(status: StatusCode, code: &'static str, heading: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code, heading: heading.into(), message: message.into(), retry_after: None }
+        Self { status, code, heading: heading.into(), message: message.into(), retry_after: None, allow: None }
     }
 
     /// Nothing is here, or nothing that this caller may see.

@@ -6,3 +6,4 @@ pub mod connection;
 pub mod envelope;
 pub mod failure;
 pub mod limits;
+pub mod request_log;

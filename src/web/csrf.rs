@@ -1,13 +1,13 @@
 //! A post must come from a page of ours. No tokens: the browser itself says where it comes from.
 //!
-//! `Sec-Fetch-Site` and `Origin` cannot be set by scripts (Fetch Standard, forbidden request-headers). `Host` is never
-//! compared with: a proxy may rewrite it.
+//! `Sec-Fetch-Site` and `Origin` cannot be set by scripts (Fetch Standard, forbidden request-headers). Origins are never compared
+//! with `Host`, which a proxy may rewrite and a foreign name may carry.
 //!
 //! Trap: under `Referrer-Policy: no-referrer`, which every answer carries, browsers send forms with `Origin: null`. The
 //! pages loosen it to `same-origin` for themselves (`templates/base.html`).
 
 use actix_web::{
-    Error,
+    Error, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -19,7 +19,10 @@ use actix_web::{
 };
 
 use super::session;
-use crate::{app::App, middleware::failure::Failure};
+use crate::{
+    app::App,
+    middleware::{client, failure::Failure, request_log},
+};
 
 /// The middleware.
 pub async fn refuse_other_origins(
@@ -27,16 +30,24 @@ pub async fn refuse_other_origins(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Some(failure) = host_of_another_site(&app, request.request()) {
+        request_log::from_elsewhere(&app, request.path(), &failure);
+        return Ok(request.into_response(failure.into_response()));
+    }
     let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     if is_safe || is_from_here(&app, request.headers()) {
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
     let failure = refusal(&app, request.headers());
-    tracing::warn!(path = request.path(), code = failure.code, "a post from elsewhere was refused");
+    request_log::from_elsewhere(&app, request.path(), &failure);
     Ok(request.into_response(failure.into_response()))
 }
 
 fn is_from_here(app: &App, headers: &HeaderMap) -> bool {
+    // Which of two a browser has sent, and which somebody in between, nobody knows.
+    if headers.get_all("sec-fetch-site").count() > 1 || headers.get_all(header::ORIGIN).count() > 1 {
+        return false;
+    }
     let site = headers.get("sec-fetch-site");
     let origin = headers.get(header::ORIGIN);
     if site.is_some_and(|site| site != "same-origin") {
@@ -47,6 +58,24 @@ fn is_from_here(app: &App, headers: &HeaderMap) -> bool {
         // Neither: no browser of this decade. A program without a session has nothing that could be abused.
         None => site.is_some() || !has_session_cookie(app, headers),
     }
+}
+
+/// The refusal of a request under a name that is not this site's: somebody may have made it point here, to have a browser
+/// inside the network talk to us (DNS rebinding). Only when it is known what the site's name is, and only for what can be
+/// such a name: not for addresses, and not for names without a dot. A trusted proxy may call us as it likes.
+fn host_of_another_site(app: &App, request: &HttpRequest) -> Option<Failure> {
+    app.config.public_url.as_ref()?;
+    let host = request.headers().get(header::HOST)?.to_str().unwrap_or("?.?");
+    if app.public_url.may_be_called(host) || client::is_from_trusted_proxy(app, request) {
+        return None;
+    }
+    let set_up_for = app.public_url.as_str();
+    let message = format!(
+        "This site is set up for {set_up_for}. Open it there. If a proxy in front of it changes the Host header, let whoever \
+         runs this server have it pass Host on, or name the proxy in KEYSTEAD_TRUSTED_PROXIES. Nothing was changed."
+    );
+    let heading = "This site has another address";
+    Some(Failure::new(StatusCode::MISDIRECTED_REQUEST, "wrong_address", heading, message))
 }
 
 fn has_session_cookie(app: &App, headers: &HeaderMap) -> bool {

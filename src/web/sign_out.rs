@@ -1,7 +1,11 @@
 //! The sign-out button.
 
 use actix_session::Session;
-use actix_web::{HttpResponse, web};
+use actix_web::{
+    HttpResponse,
+    http::header::{HeaderName, HeaderValue},
+    web,
+};
 
 use super::see_other;
 use crate::{actions::sign_out::sign_out, app::App, domain::actor::Admin, middleware::failure::Failure};
@@ -19,5 +23,11 @@ pub async fn submit(
     sign_out(&app, &admin).await?;
     // Takes the cookie away; that it deletes the row once more does no harm.
     session.purge();
-    Ok(see_other("/sign-in"))
+    let mut answer = see_other("/sign-in");
+    if app.public_url.is_trustworthy() {
+        // What the browser keeps of the pages; not "cookies", which are also those of other programs on this domain.
+        let name = HeaderName::from_static("clear-site-data");
+        answer.headers_mut().insert(name, HeaderValue::from_static("\"cache\", \"storage\""));
+    }
+    Ok(answer)
 }

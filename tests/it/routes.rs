@@ -58,6 +58,12 @@ async fn every_address_names_the_methods_it_takes_when_it_is_asked_with_another(
             assert_eq!(allowed, takes.iter().copied().collect(), "{method} {path}");
             if path.starts_with("/v1/") || path.ends_with('z') {
                 assert_eq!(answer.problem()["code"], "method_not_allowed");
+                let detail = answer.problem()["detail"].as_str().unwrap().to_owned();
+                assert_eq!(
+                    detail,
+                    format!("This endpoint answers {} only.", answer.header("allow")),
+                    "{method} {path}"
+                );
             } else if !path.starts_with("/static/") {
                 assert_eq!(answer.one("h1"), "Wrong kind of request", "{method} {path}");
             }
@@ -139,7 +145,9 @@ fn assert_safe(answer: &Answer, what: &str) {
                require-trusted-types-for 'script'; trusted-types htmx";
     assert_eq!(answer.header("content-security-policy"), csp, "{what}");
     assert_eq!(answer.header("x-content-type-options"), "nosniff", "{what}");
-    assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin", "{what}");
+    // A program has no windows to keep apart.
+    let opener = if answer.header("content-type").starts_with("text/html") { "same-origin" } else { "" };
+    assert_eq!(answer.header("cross-origin-opener-policy"), opener, "{what}");
     assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin", "{what}");
     assert_eq!(answer.header("referrer-policy"), "no-referrer", "{what}");
     for feature in ["camera=()", "geolocation=()", "microphone=()"] {
@@ -340,8 +348,10 @@ async fn a_compressed_body_is_refused_before_it_is_inflated() {
     for coding in ["br", "gzip", "deflate", "br, gzip", "zstd"] {
         for path in ["/v1/keys/verify", "/sign-in", "/setup", "/theme"] {
             let request = nobody.request(reqwest::Method::POST, path).header("content-encoding", coding);
-            let request = request.header("content-type", "application/json").body("\u{1b}\u{0}");
-            nobody.send(request).await.expect(415);
+            let form = "application/x-www-form-urlencoded";
+            let kind = if path.starts_with("/v1/") { "application/json" } else { form };
+            let answer = nobody.send(request.header("content-type", kind).body("\u{1b}\u{0}")).await.expect(415);
+            assert!(answer.text().contains("without Content-Encoding"), "{path} {coding}: {}", answer.text());
         }
     }
     let plain = nobody.request(reqwest::Method::POST, "/v1/keys/verify").header("content-encoding", "identity");
@@ -373,4 +383,27 @@ async fn a_gateways_question_is_403_at_every_other_address() {
     assert_eq!(asking.send().await.unwrap().status(), 403);
     let asking = app.anonymous().bare_request(Method::GET, "/v1/forward-auth/x").bearer_auth(&key.secret);
     app.anonymous().send(asking.header("keystead-asker", "gateway")).await.expect(200);
+}
+
+#[tokio::test]
+async fn programs_that_ask_at_a_wrong_address_are_told_the_right_ones() {
+    let app = TestApp::start().await;
+    let program = app.anonymous();
+    for path in ["/v1", "/v1/", "/v1/keys", "/v1/keys/verify/", "/v1/nothing"] {
+        let refused = program.get(path).await.expect(404);
+        let detail = refused.problem()["detail"].as_str().unwrap().to_owned();
+        for address in ["POST /v1/keys/verify", "/v1/forward-auth", "/livez", "/readyz"] {
+            assert!(detail.contains(address), "{path}: {detail}");
+        }
+        assert!(!detail.contains("address"), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn on_plain_http_nothing_is_sent_that_a_browser_complains_of() {
+    for (url, expected) in [("http://192.168.1.5:8080", ""), ("https://keys.example.com", "same-origin")] {
+        let app = TestApp::start_with(|settings| settings.public_url = url.to_owned()).await;
+        let page = app.anonymous().get("/sign-in").await.expect(200);
+        assert_eq!(page.header("cross-origin-opener-policy"), expected, "{url}");
+    }
 }

@@ -93,3 +93,108 @@ async fn a_gateway_that_asks_with_its_clients_path_is_told_of_once() {
     assert_eq!(lines.len(), 1, "{log}");
     assert!(lines[0].contains("Protect your API") && !lines[0].contains("orders"), "{log}");
 }
+
+/// Sends these bytes on a connection of its own and waits for the end of the answer.
+fn send(server: &crate::support::Server, bytes: &[u8]) {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(server.base.trim_start_matches("http://")).unwrap();
+    // Who is refused early may be cut off while it sends.
+    let _ = stream.write_all(bytes).and_then(|()| stream.read_to_end(&mut Vec::new()));
+}
+
+#[tokio::test]
+async fn a_stranger_writes_short_lines_without_keys() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let key = server.set_up().await.create_key("Production").await.secret;
+    let before = server.log().len();
+    let from_elsewhere = "Host: x\r\nConnection: close\r\nOrigin: https://evil.example\r\nContent-Length: 0\r\n\r\n";
+    for path in [format!("/v1x/{key}"), format!("/{key}/x"), format!("/{}", "a".repeat(60_000)), "/a".repeat(30_000)] {
+        send(&server, format!("POST {path} HTTP/1.1\r\n{from_elsewhere}").as_bytes());
+        send(&server, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+    }
+    for _ in 0..50 {
+        send(&server, b"nonsense\r\n\r\n");
+    }
+    let log = server.stop().succeeded().stderr;
+    let lines: Vec<&str> = log[before..].lines().collect();
+    assert!(lines.iter().filter(|line| line.contains("cross_site")).count() == 4, "{log}");
+    for line in &lines {
+        assert!(line.len() < 500 && !line.contains(&key[12..]) && !line.contains("ERROR"), "{line:.600}");
+    }
+    assert!(lines.len() < 30, "nonsense is no event: {log}");
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_is_no_flood_of_lines() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let address = server.base.trim_start_matches("http://").to_owned();
+    tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let requests =
+            "POST /x HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nContent-Length: 0\r\n\r\n".repeat(10);
+        for _ in 0..300 {
+            stream.write_all(requests.as_bytes()).unwrap();
+            let (mut answers, mut piece) = (Vec::new(), [0; 65536]);
+            while answers.windows(12).filter(|window| window == b"HTTP/1.1 403").count() < 10 {
+                let read = stream.read(&mut piece).unwrap();
+                assert!(read > 0, "the server closed the connection");
+                answers.extend_from_slice(&piece[..read]);
+            }
+        }
+    })
+    .await
+    .unwrap();
+    let log = server.stop().succeeded().stderr;
+    // Two lines for each of 3,000 requests would be 6,000.
+    assert!(log.lines().count() < 3_000, "{} lines", log.lines().count());
+}
+
+#[tokio::test]
+async fn the_request_id_of_a_refused_verification_is_in_the_log() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let program = server.anonymous();
+    let mut ids = Vec::new();
+    for (body, status) in [("{", 400), ("{}", 400)] {
+        let request = program.bare_request(reqwest::Method::POST, "/v1/keys/verify");
+        let request = request.header("content-type", "application/json").body(body);
+        ids.push(program.send(request).await.expect(status).problem()["request_id"].as_str().unwrap().to_owned());
+    }
+    let untyped = program.bare_request(reqwest::Method::POST, "/v1/keys/verify").body("x");
+    ids.push(program.send(untyped).await.expect(415).header("x-request-id").to_owned());
+    ids.push(program.get("/v1/keys/verify").await.expect(405).header("x-request-id").to_owned());
+    let log = server.stop().succeeded().stderr;
+    for id in ids {
+        assert_eq!(log.lines().filter(|line| line.contains(&id)).count(), 1, "{id} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_nobody_named_is_told_of_once() {
+    for (trusted, path, expected) in [("", "/sign-in", 1), ("", "/v1/forward-auth", 1), ("localhost", "/sign-in", 0)] {
+        let keystead = Binary::new().with("KEYSTEAD_TRUSTED_PROXIES", trusted);
+        let server = keystead.serve();
+        for _ in 0..3 {
+            let visitor = server.anonymous();
+            let request = visitor.request(reqwest::Method::GET, path).header("x-forwarded-for", "203.0.113.9");
+            visitor.send(request).await;
+        }
+        let log = server.stop().succeeded().stderr;
+        assert_eq!(log.matches("KEYSTEAD_TRUSTED_PROXIES").count(), expected, "{path} {log}");
+    }
+}
+
+#[test]
+fn who_is_behind_a_proxy_and_named_none_is_told_at_the_start() {
+    let url = "https://keys.example.com";
+    let told = |trusted: &str| {
+        let keystead = Binary::new().with("KEYSTEAD_PUBLIC_URL", url).with("KEYSTEAD_TRUSTED_PROXIES", trusted);
+        let server = keystead.serve();
+        server.greeting.iter().any(|line| line.contains("KEYSTEAD_TRUSTED_PROXIES is empty"))
+    };
+    assert!(told(""));
+    assert!(!told("10.0.0.0/8"));
+}

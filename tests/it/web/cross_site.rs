@@ -130,3 +130,87 @@ async fn a_page_elsewhere_that_names_our_host_is_not_told_how_to_open_us_up() {
     let refused = maya.send(request.form(&[("name", "x")])).await.expect(403);
     assert!(!refused.text().contains("KEYSTEAD_PUBLIC_URL"));
 }
+
+#[tokio::test]
+async fn a_header_that_comes_twice_tells_nothing() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let own = app.base();
+    for (name, values) in [
+        ("sec-fetch-site", ["same-origin", "cross-site"]),
+        ("sec-fetch-site", ["same-origin", "same-origin"]),
+        ("origin", [&*own, "https://evil.example"]),
+        ("origin", [&*own, &*own]),
+    ] {
+        let mut request = maya.bare_request(Method::POST, KEYS);
+        for value in values {
+            request = request.header(name, value);
+        }
+        maya.send(request.form(&[("name", ""), ("idem", &crate::support::form_token())])).await.expect(403);
+    }
+}
+
+#[tokio::test]
+async fn under_a_name_that_is_not_ours_there_is_no_page() {
+    let app = TestApp::start_with(|settings| settings.public_url = "https://keys.example.com".to_owned()).await;
+    let visitor = app.anonymous();
+    let under = |method: Method, path: &'static str, host: &'static str| {
+        visitor.send(visitor.request(method, path).header("host", host))
+    };
+    for host in
+        ["keys.example.com", "keys.example.com:443", "KEYS.EXAMPLE.COM", "keystead:8080", "10.0.0.7", "[::1]:80"]
+    {
+        under(Method::GET, "/sign-in", host).await.expect(200);
+    }
+    for host in ["evil.example", "evil.example:8080", "keys.example.com.evil.example"] {
+        for (method, path) in [(Method::GET, "/sign-in"), (Method::GET, "/"), (Method::POST, "/theme")] {
+            let refused = under(method, path, host).await.expect(421);
+            assert_eq!(refused.one("h1"), "This site has another address");
+            assert!(refused.one(".lead").contains("https://keys.example.com"), "{}", refused.text());
+        }
+        // Programs, gateways and health checks call us as they like.
+        under(Method::GET, "/livez", host).await.expect(200);
+        under(Method::GET, "/readyz", host).await.expect(200);
+        under(Method::GET, "/v1/forward-auth", host).await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_may_call_us_as_it_likes() {
+    let app = TestApp::start_with(|settings| {
+        settings.public_url = "https://keys.example.com".to_owned();
+        settings.trusted_proxies = "localhost".to_owned();
+    })
+    .await;
+    let visitor = app.anonymous();
+    let request = visitor.request(Method::GET, "/sign-in").header("host", "keystead.internal.example:8080");
+    visitor.send(request).await.expect(200);
+}
+
+#[tokio::test]
+async fn while_it_is_not_known_what_we_are_called_every_name_is_good() {
+    let app = TestApp::start().await;
+    let visitor = app.anonymous();
+    visitor.send(visitor.request(Method::GET, "/sign-in").header("host", "keys.example.com")).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_browser_that_verifies_for_a_page_elsewhere_is_refused() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    let program = app.anonymous();
+    let ask = |origins: Vec<String>| {
+        let mut request = program.bare_request(Method::POST, "/v1/keys/verify");
+        for origin in origins {
+            request = request.header("origin", origin);
+        }
+        program.send(request.json(&serde_json::json!({ "key": key.secret })))
+    };
+    let evil = "http://evil.example:8080".to_owned();
+    for origins in [vec![evil.clone()], vec!["null".to_owned()], vec![app.base(), evil]] {
+        let refused = ask(origins).await.expect(403);
+        assert_eq!(refused.problem()["code"], "cross_site");
+    }
+    ask(vec![]).await.expect(200);
+    ask(vec![app.base()]).await.expect(200);
+}

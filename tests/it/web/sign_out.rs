@@ -12,6 +12,7 @@ async fn signing_out_ends_the_session_on_the_server() {
 
     let answer = maya.post("/sign-out", &[]).await.expect(303);
     assert_eq!(answer.header("location"), "/sign-in");
+    assert_eq!(answer.header("clear-site-data"), "\"cache\", \"storage\"");
     assert_eq!(maya.cookies(), "", "the browser forgets the cookie");
     assert_eq!(app.count("sessions").await, 0);
 

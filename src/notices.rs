@@ -1,0 +1,66 @@
+//! What goes into the log because of strangers: not more than a disk can take, and some things once.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// How many lines at once.
+const BURST: u64 = 200;
+/// One more after so many milliseconds: 20 a second, which is half a gigabyte a day at most.
+const INTERVAL: u64 = 50;
+
+/// What was said, and how much. Without locks.
+#[derive(Debug, Default)]
+pub struct Notices {
+    /// When all lines that were written would have been written one by one, in milliseconds (the generic cell rate
+    /// algorithm, ITU-T I.371).
+    written_until: AtomicU64,
+    left_out: AtomicU64,
+    has_told_of_forwarding: AtomicBool,
+}
+
+impl Notices {
+    /// Whether another line about a request may be written. After some that might not, says how many those were.
+    pub fn may_write(&self, since_boot: Duration) -> bool {
+        let now = u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX);
+        let next = |until: u64| {
+            let next = until.max(now) + INTERVAL;
+            (next - now <= BURST * INTERVAL).then_some(next)
+        };
+        if self.written_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        if self.left_out.load(Ordering::Relaxed) > 0 {
+            let lines = self.left_out.swap(0, Ordering::Relaxed);
+            tracing::warn!(lines, "lines about requests were left out: there were too many at once");
+        }
+        true
+    }
+
+    /// Whether nobody has been told yet that a forwarded address is not believed.
+    pub fn may_tell_of_forwarding(&self) -> bool {
+        !self.has_told_of_forwarding.load(Ordering::Relaxed)
+    }
+
+    /// True for the first who asks.
+    pub fn tell_of_forwarding(&self) -> bool {
+        !self.has_told_of_forwarding.swap(true, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_twenty_a_second() {
+        let notices = Notices::default();
+        let written = |at: u64| (0..1_000).filter(|_| notices.may_write(Duration::from_millis(at))).count();
+        assert_eq!(written(1_000_000), 200);
+        assert_eq!(written(1_000_000), 0);
+        assert_eq!(written(1_001_000), 20);
+        assert_eq!(written(2_000_000), 200);
+    }
+}
