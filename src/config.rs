@@ -6,6 +6,8 @@ mod database_url;
 mod environment;
 mod flags;
 mod parse;
+pub mod postgres_target;
+pub mod postgres_url;
 mod public_url;
 mod table;
 
@@ -138,7 +140,17 @@ impl Settings {
                 });
             }
         }
-        let config = self.check_all(&mut rows);
+        let config = self.check_all(&mut rows).and_then(|mut config| {
+            match config.database.completed(&config.postgres) {
+                Ok(database) => config.database = database,
+                Err(reason) => {
+                    let row = rows.iter_mut().find(|row| row.variable == "DATABASE_URL")?;
+                    row.problem = Some(reason);
+                    return None;
+                }
+            }
+            Some(config)
+        });
         for (variable, value) in self.given.postgres.shown() {
             rows.push(Effective { variable, value, source: Source::Variable, problem: None });
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::parse;
+use super::{PgVariables, parse, postgres_target::PostgresTarget, postgres_url::PostgresUrl};
 
 /// Where the database is, from `DATABASE_URL`.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,6 +29,17 @@ impl DatabaseUrl {
         }
         let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
         if is_postgres { Ok(Self::Postgres(text.to_owned())) } else { refused() }
+    }
+
+    /// The same with everything in it that libpq takes from elsewhere, so that it means the same in any environment.
+    ///
+    /// # Errors
+    /// What psql refuses too, and what Keystead cannot do, by the name of the setting or variable.
+    pub fn completed(&self, variables: &PgVariables) -> Result<Self, String> {
+        let Self::Postgres(url) = self else { return Ok(self.clone()) };
+        let complete = |url: PostgresUrl| PostgresTarget::of(&url).map(|_| Self::Postgres(url.complete()));
+        let url = PostgresUrl::parse(url, |name| variables.get(name).map(str::to_owned)).and_then(complete);
+        url.map_err(|error| error.to_string())
     }
 }
 

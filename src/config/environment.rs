@@ -1,8 +1,8 @@
 //! The environment, read in this one room.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path};
+use std::{collections::BTreeMap, ffi::OsString};
 
-use super::{Problem, Safeguards, Settings, Source, TABLE, parse};
+use super::{Problem, Safeguards, Settings, Source, TABLE, parse, postgres_url};
 
 /// The variables of a process.
 #[derive(Clone, Default)]
@@ -138,54 +138,19 @@ fn is_service_link(name: &str, value: &str) -> bool {
     }
 }
 
-/// The variables by which libpq's programs are told where Postgres is; what they mean beside a URL, `store/` knows.
+/// The variables by which libpq's programs are told where Postgres is; what they mean beside a URL, `postgres_url.rs` knows.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PgVariables(BTreeMap<String, String>);
 
-/// Those of libpq's variables that say how to connect, and where its files are looked for.
-const PG_VARIABLES: [&str; 26] = [
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGDATABASE",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGOPTIONS",
-    "PGAPPNAME",
-    "PGSSLMODE",
-    "PGREQUIRESSL",
-    "PGSSLNEGOTIATION",
-    "PGSSLCERT",
-    "PGSSLKEY",
-    "PGSSLROOTCERT",
-    "PGSSLCRL",
-    "PGSSLSNI",
-    "PGCHANNELBINDING",
-    "PGREQUIREAUTH",
-    "PGGSSENCMODE",
-    "PGCONNECT_TIMEOUT",
-    "PGTARGETSESSIONATTRS",
-    "PGLOADBALANCEHOSTS",
-    "HOME",
-];
-
 impl PgVariables {
     fn of(environment: &Environment) -> Self {
-        let given = |name: &&str| Some(((*name).to_owned(), environment.get(name)?.to_owned()));
-        Self(PG_VARIABLES.iter().filter_map(given).collect())
+        let given = |name: &str| Some((name.to_owned(), environment.get(name)?.to_owned()));
+        Self(postgres_url::variables().filter_map(given).collect())
     }
 
     /// The value of a variable that is set, and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
-    }
-
-    /// The folder of the person who runs this, where `.pgpass` and `.postgresql` are.
-    pub fn home(&self) -> Option<&Path> {
-        self.get("HOME").map(Path::new)
     }
 
     /// For `keystead check`, without the password.

@@ -9,7 +9,11 @@ use diesel::{connection::SimpleConnection, prelude::*};
 
 pub use crate::config::DatabaseUrl;
 
-use super::{StoreError, error::Fault, pure_pg::PurePg};
+use super::{
+    StoreError,
+    error::Fault,
+    pg::{self, PgConnection},
+};
 
 /// Settings of a SQLite connection. `busy_timeout` stands first, so that the others wait for a lock too.
 /// `synchronous = FULL`: with NORMAL a power cut may take back a commit, and a lost revoke is a key come back to life.
@@ -29,7 +33,7 @@ const SWITCH_AGAIN: Duration = Duration::from_millis(5);
 #[derive(diesel::MultiConnection)]
 #[allow(clippy::large_enum_variant)] // a handful exist, each for as long as the pool does
 pub enum Conn {
-    Postgres(PurePg),
+    Postgres(PgConnection),
     Sqlite(SqliteConnection),
 }
 
@@ -39,6 +43,14 @@ impl DatabaseUrl {
     /// # Errors
     /// The database's own words when it cannot be opened.
     pub fn connect(&self) -> Result<Conn, StoreError> {
+        self.connect_within(pg::LIMIT)
+    }
+
+    /// A new connection on which no wait is longer than `limit`, making it included. SQLite has limits of its own.
+    ///
+    /// # Errors
+    /// As [`DatabaseUrl::connect`].
+    pub fn connect_within(&self, limit: Duration) -> Result<Conn, StoreError> {
         match self {
             Self::Sqlite(path) => {
                 let path = path
@@ -48,7 +60,7 @@ impl DatabaseUrl {
                 make_settings(&mut conn)?;
                 Ok(Conn::Sqlite(conn))
             }
-            Self::Postgres(url) => Ok(Conn::Postgres(PurePg::establish(url)?)),
+            Self::Postgres(url) => Ok(Conn::Postgres(PgConnection::dial(&pg::target(url)?, limit)?)),
         }
     }
 }

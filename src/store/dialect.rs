@@ -1,7 +1,9 @@
 //! Where SQLite and Postgres differ (but for the settings of a connection), and how one query text serves both.
 
+use std::time::Duration;
+
 use diesel::{
-    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    connection::{AnsiTransactionManager, SimpleConnection},
     prelude::*,
 };
 
@@ -23,25 +25,20 @@ macro_rules! on {
 ///
 /// For the transaction alone: a connection of a pooler is somebody else's in the next moment, and keeps what is set for the
 /// session.
-const POSTGRES_LIMITS: &str = "SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '10s'; \
-                               SET LOCAL idle_in_transaction_session_timeout = '2s'";
+const POSTGRES_BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '10s'; \
+                              SET LOCAL idle_in_transaction_session_timeout = '2s'";
 
 /// Begins a transaction that will write. SQLite takes its write lock at once: a transaction that reads first and
 /// writes later fails as soon as another one wrote in between.
 pub fn begin_write(conn: &mut Conn) -> QueryResult<()> {
     match conn {
         Conn::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE"),
-        Conn::Postgres(_) => {
-            <Conn as Connection>::TransactionManager::begin_transaction(conn)?;
-            let limited = conn.batch_execute(POSTGRES_LIMITS);
-            if limited.is_err() {
-                // A connection that cannot even roll back is thrown away by the pool.
-                let _ = <Conn as Connection>::TransactionManager::rollback_transaction(conn);
-            }
-            limited
-        }
+        Conn::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, POSTGRES_BEGIN),
     }
 }
+
+/// As long as it takes: a big table is rewritten, or another node rewrites it.
+const MIGRATION_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Waits, inside a transaction, until no other node migrates: of Postgres nodes that started at once without this, 45 of
 /// 60 failed. SQLite's write lock, which [`begin_write`] took, does the same.
@@ -49,7 +46,7 @@ pub fn wait_for_other_migrations(conn: &mut Conn) -> QueryResult<()> {
     match conn {
         Conn::Sqlite(_) => Ok(()),
         Conn::Postgres(c) => {
-            c.wait_without_end();
+            c.set_limit(MIGRATION_LIMIT);
             c.batch_execute(
                 "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7306386)",
             )

@@ -2,7 +2,7 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
-use super::Conn;
+use super::{Conn, pg};
 
 /// A statement or transaction that was not carried out, or of which that is not known.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,10 @@ impl From<DieselError> for StoreError {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
             | DieselError::BrokenTransactionManager => Fault::Unreachable,
             DieselError::DeserializationError(_) => Fault::Damaged,
-            _ => sort_by_words(&words),
+            _ => match pg::sql_state(&words) {
+                Some(code) => sort_by_code(code),
+                None => sort_by_words(&words),
+            },
         };
         Self::Fault(fault, words)
     }
@@ -99,28 +102,63 @@ impl From<diesel::ConnectionError> for StoreError {
     }
 }
 
-/// Diesel keeps no result codes of SQLite, only its fixed English messages (`sqlite3ErrStr`); Postgres' are matched as
-/// far as they concern a full disk or a lost connection.
+/// Postgres' codes are the same in every language, its messages are not (`lc_messages`).
+fn sort_by_code(code: &str) -> Fault {
+    match code {
+        // A lock that was not to be had in time, a deadlock, a statement that took too long.
+        "55P03" | "40P01" | "40001" | "57014" => Fault::Busy,
+        "53100" => Fault::Full,
+        // A replica, or a primary that became one: the server that takes changes is another.
+        "25006" => Fault::Unreachable,
+        // The transaction was left idle for too long, and its connection ended.
+        "25P03" => Fault::Unreachable,
+        // A page that was read and is none.
+        "XX001" | "XX002" => Fault::Damaged,
+        _ => match code.get(..2) {
+            // Connections, passwords and databases that are not there; no memory or no place for another connection; a
+            // server that stops, starts or was told to end this; its disk.
+            Some("08" | "28" | "3D" | "53" | "57" | "58") => Fault::Unreachable,
+            _ => Fault::Other,
+        },
+    }
+}
+
+/// Diesel keeps no result codes of SQLite, only its fixed English messages (`sqlite3ErrStr`).
 fn sort_by_words(words: &str) -> Fault {
     let any = |needles: &[&str]| needles.iter().any(|needle| words.contains(needle));
-    if any(&["database is locked", "database table is locked", "lock timeout"]) {
+    if any(&["database is locked", "database table is locked"]) {
         Fault::Busy
-    } else if any(&["database or disk is full", "No space left"]) {
+    } else if any(&["database or disk is full"]) {
         Fault::Full
-    } else if any(&[
-        "unable to open",
-        "disk I/O error",
-        "readonly database",
-        "connection closed",
-        "terminating connection",
-        "error communicating with the server",
-        "shutting down",
-        "starting up",
-    ]) {
+    } else if any(&["unable to open", "disk I/O error", "readonly database"]) {
         Fault::Unreachable
     } else if any(&["malformed", "not a database"]) {
         Fault::Damaged
     } else {
         Fault::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_known_by_its_code_in_any_language() {
+        let fault = |words: &str| match StoreError::from(DieselError::QueryBuilderError(words.to_owned().into())) {
+            StoreError::Fault(fault, _) => fault,
+            other => panic!("{other}"),
+        };
+        for (words, wanted) in [
+            ("storniere Anfrage wegen Zeitüberschreitung der Sperre (SQLSTATE 55P03)", Fault::Busy),
+            ("konnte Datei nicht erweitern: Auf dem Gerät ist kein Speicherplatz mehr (SQLSTATE 53100)", Fault::Full),
+            ("trop de clients sont déjà connectés (SQLSTATE 53300)", Fault::Unreachable),
+            ("выключение (SQLSTATE 57P01)", Fault::Unreachable),
+            ("Transaktion ist nur lesend (SQLSTATE 25006)", Fault::Unreachable),
+            ("keine Berechtigung (SQLSTATE 42501)", Fault::Other),
+            ("database is locked", Fault::Busy),
+        ] {
+            assert_eq!(fault(words), wanted, "{words}");
+        }
     }
 }

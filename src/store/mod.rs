@@ -4,9 +4,8 @@
 mod dialect;
 mod columns;
 mod error;
-mod pg_patience;
+mod pg;
 mod planned;
-mod pure_pg;
 mod schema;
 mod transaction;
 mod usage_reads;

@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Config};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::AsyncMessage;
 
-use super::{connection::DatabaseUrl, dialect::CHANNEL, pure_pg};
-use crate::supervision::{Part, Supervision, keep_running};
+use super::{connection::DatabaseUrl, dialect::CHANNEL, pg};
+use crate::{
+    config::postgres_target::PostgresTarget,
+    supervision::{Part, Supervision, keep_running},
+};
 
 /// When to connect anew after a connection broke.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -24,15 +26,14 @@ impl Listener {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Option<Self> {
         let DatabaseUrl::Postgres(url) = url else { return None };
-        let (config, tls) = pure_pg::parse(url).ok()?;
+        let target = pg::target(url).ok()?;
         let (wake, supervisor) = (Arc::new(wake), Arc::clone(supervision));
         let listening = move || {
-            let (config, tls, wake, supervisor) =
-                (config.clone(), tls.clone(), Arc::clone(&wake), Arc::clone(&supervisor));
+            let (target, wake, supervisor) = (Arc::clone(&target), Arc::clone(&wake), Arc::clone(&supervisor));
             async move {
                 loop {
                     supervisor.step(Part::Notifications);
-                    if let Err(error) = listen(&config, tls.clone(), &*wake).await {
+                    if let Err(error) = listen(&target, &*wake).await {
                         tracing::debug!(%error, "no notifications; the follower polls");
                     }
                     tokio::time::sleep(AGAIN).await;
@@ -40,7 +41,7 @@ impl Listener {
             }
         };
         let task = keep_running(Arc::clone(supervision), Part::Notifications, listening);
-        Some(Self(pure_pg::runtime().spawn(task)))
+        Some(Self(pg::runtime().spawn(task)))
     }
 }
 
@@ -50,29 +51,50 @@ impl Drop for Listener {
     }
 }
 
-async fn listen(
-    config: &Config,
-    tls: MakeRustlsConnect,
-    wake: &(impl Fn() + Sync),
-) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(tls).await?;
-    let statement = format!("LISTEN {CHANNEL}");
-    let mut listening = std::pin::pin!(client.batch_execute(&statement));
-    let mut is_listening = false;
+/// How often the other end is asked whether it is there, and how long it may take to answer: a connection that a firewall
+/// forgot brings no notification, and no error either.
+const PING: Duration = Duration::from_secs(5);
+
+async fn listen(target: &Arc<PostgresTarget>, wake: &(impl Fn() + Sync)) -> Result<(), String> {
+    let mut dialed = pg::dial(target, PING).await?;
+    let listening = format!("LISTEN {CHANNEL}");
+    let mut question = Some(listening.as_str());
     loop {
-        let message = std::future::poll_fn(|context| connection.poll_message(context));
-        tokio::select! {
-            done = &mut listening, if !is_listening => {
-                done?;
-                is_listening = true;
-                wake();
+        let client = &dialed.client;
+        let connection = &mut dialed.connection;
+        let asking = async move {
+            match question {
+                Some(question) => client.batch_execute(question).await.map_err(|error| error.to_string()),
+                None => std::future::pending().await,
             }
-            message = message => match message {
-                Some(Ok(AsyncMessage::Notification(_))) => wake(),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
-                None => return Ok(()),
-            },
+        };
+        let until = tokio::time::sleep(PING);
+        tokio::pin!(asking, until);
+        loop {
+            let message = std::future::poll_fn(|context| connection.poll_message(context));
+            tokio::select! {
+                done = &mut asking => {
+                    done?;
+                    if question == Some(&listening) {
+                        wake();
+                    }
+                    question = None;
+                    break;
+                }
+                () = &mut until => {
+                    if question.is_some() {
+                        return Err("the connection is silent".to_owned());
+                    }
+                    question = Some("");
+                    break;
+                }
+                message = message => match message {
+                    Some(Ok(AsyncMessage::Notification(_))) => wake(),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error.to_string()),
+                    None => return Ok(()),
+                },
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ fn every_variable_is_checked() {
         ("DATABASE_URL", "sqlite::memory:", &["DATABASE_URL"]),
         ("DATABASE_URL", "sqlite:/no/such/folder/keystead.db", &["/no/such/folder/keystead.db"]),
         ("DATABASE_URL", "postgres://keystead:hunter22hunter@127.0.0.1:1/keystead", &["postgres://"]),
-        ("DATABASE_URL", "postgres://[", &["postgres://"]),
+        ("DATABASE_URL", "postgres://[", &["DATABASE_URL", "IPv6"]),
         ("KEYSTEAD_DATA_DIR", "/dev/null/keystead", &["/dev/null/keystead"]),
         ("KEYSTEAD_DATA_DIR", "\"/data\"", &["KEYSTEAD_DATA_DIR", "quotes"]),
         ("KEYSTEAD_DATA_DIR", "/data\"", &["KEYSTEAD_DATA_DIR", "quote"]),

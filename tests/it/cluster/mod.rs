@@ -8,7 +8,7 @@ mod keys;
 mod load;
 mod nodes;
 mod outages;
-mod postgres;
+pub mod postgres;
 mod proxy;
 mod races;
 mod talk;

@@ -50,7 +50,17 @@ impl OwnPostgres {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    fn data(&self) -> String {
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of its socket, and whatever else a test puts there.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of its database and settings.
+    pub fn data(&self) -> String {
         self.folder.join("db").to_str().unwrap().to_owned()
     }
 
@@ -90,6 +100,15 @@ impl OwnPostgres {
 
     fn ballast(&self) -> PathBuf {
         self.folder.join("ballast")
+    }
+
+    /// Runs a shell command as the account that Postgres runs as, in its folder; whether it succeeded.
+    pub fn shell(&self, command: &str) -> bool {
+        let mut shell = Command::new(if is_root() { "runuser" } else { "sh" });
+        if is_root() {
+            shell.args(["-u", "postgres", "--", "sh"]);
+        }
+        run(shell.args(["-c", command]).current_dir(&self.folder))
     }
 
     fn carry_out(&self, program: &str, arguments: &[&str]) -> bool {

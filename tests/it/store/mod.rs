@@ -5,6 +5,7 @@ mod failed_sync;
 mod key_usage;
 mod lost_commits;
 mod postgres_faults;
+mod postgres_urls;
 mod postgres_wire;
 mod revocations;
 mod secrecy;

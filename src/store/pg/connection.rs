@@ -1,0 +1,258 @@
+//! A synchronous Diesel connection to Postgres on tokio-postgres, without libpq and OpenSSL.
+//!
+//! It leans on Diesel's feature for third-party backends, so Diesel is pinned to 2.3. Never call it from async code: only
+//! [`crate::store::Db`] hands out connections, on threads that may block.
+//!
+//! Every statement is sent whole, without a name, and no setting outlives its transaction, so that behind a pooler in
+//! transaction mode nothing is missing, and nothing is left for other programs.
+
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use diesel::{
+    ConnectionError, ConnectionResult, QueryResult,
+    connection::{
+        AnsiTransactionManager, CacheSize, Connection, DynInstrumentation, Instrumentation, LoadConnection,
+        SimpleConnection, TransactionManager,
+    },
+    expression::QueryMetadata,
+    internal::derives::multiconnection::{ConnectionSealed, MultiConnectionHelper},
+    migration::{CREATE_MIGRATIONS_TABLE, MigrationConnection},
+    pg::{Pg, PgMetadataLookup, PgQueryBuilder, PgTypeMetadata},
+    query_builder::{Query, QueryBuilder, QueryFragment, QueryId, bind_collector::RawBytesBindCollector},
+    r2d2::R2D2Connection,
+    result::{DatabaseErrorKind, Error as DieselError},
+    sql_types::TypeMetadata,
+};
+use futures_util::TryStreamExt;
+use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio_postgres::{Client, types::Type};
+
+use super::{
+    dial::{Cancel, LIMIT, dial, target},
+    fault,
+    row::{Bound, PgRow, kind, oids},
+};
+use crate::config::postgres_target::PostgresTarget;
+
+/// The runtime that drives all Postgres sockets, whatever thread asks.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .thread_name("postgres")
+            .build()
+            .expect("one thread can be started")
+    })
+}
+
+/// A connection to Postgres. No wait on it is longer than its limit; one that reaches it ends the connection, because what
+/// comes afterwards would be the answer to an earlier question.
+pub struct PgConnection {
+    client: Client,
+    carrier: JoinHandle<()>,
+    cancel: Cancel,
+    limit: Duration,
+    is_given_up: bool,
+    transactions: AnsiTransactionManager,
+    instrumentation: DynInstrumentation,
+}
+
+impl Drop for PgConnection {
+    fn drop(&mut self) {
+        // A client that is dropped says good-bye, which a dead wire never carries: then the task would wait for ever.
+        if self.is_given_up {
+            self.carrier.abort();
+        }
+    }
+}
+
+impl PgConnection {
+    /// Connects, within `limit` altogether, and waits for each answer no longer than that.
+    ///
+    /// # Errors
+    /// What the server said, or why there is none, in one line.
+    pub fn dial(target: &Arc<PostgresTarget>, limit: Duration) -> ConnectionResult<Self> {
+        let connecting = async {
+            let dialed = dial(target, limit).await?;
+            let carrier = tokio::spawn(async move {
+                if let Err(error) = dialed.connection.await {
+                    tracing::debug!(%error, "a database connection ended");
+                }
+            });
+            Ok((dialed.client, carrier, dialed.cancel))
+        };
+        let (client, carrier, cancel) = runtime().block_on(connecting).map_err(ConnectionError::BadConnection)?;
+        Ok(Self {
+            client,
+            carrier,
+            cancel,
+            limit,
+            is_given_up: false,
+            transactions: AnsiTransactionManager::default(),
+            instrumentation: DynInstrumentation::default_instrumentation(),
+        })
+    }
+
+    /// From here on each answer may take so long.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
+    /// How long an answer may take.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    fn ask<T>(&mut self, question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>) -> QueryResult<T> {
+        if self.is_given_up {
+            return Err(fault::lost("this connection was given up"));
+        }
+        let (client, limit) = (&self.client, self.limit);
+        match runtime().block_on(async { tokio::time::timeout(limit, question(client)).await }) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.note(&error)),
+            Err(_) => {
+                self.is_given_up = true;
+                // The statement would go on without anybody who waits for it.
+                runtime().spawn(self.cancel.clone().run(self.client.cancel_token()));
+                Err(fault::lost(format!("no answer within {:.1} s; the connection is given up", limit.as_secs_f64())))
+            }
+        }
+    }
+
+    fn note(&mut self, error: &tokio_postgres::Error) -> DieselError {
+        let error = fault::of(error);
+        // Anything but the server's own words: what comes next on this wire cannot be trusted. A primary that became a
+        // replica stays connected and refuses every change; a new connection finds its successor.
+        if let DieselError::DatabaseError(
+            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::ReadOnlyTransaction,
+            _,
+        ) = &error
+        {
+            self.is_given_up = true;
+        }
+        error
+    }
+}
+
+/// A query as text, and its values with their types.
+fn text_and_values<T: QueryFragment<Pg>>(query: &T) -> QueryResult<(String, Vec<(Bound, Type)>)> {
+    let mut builder = PgQueryBuilder::default();
+    query.to_sql(&mut builder, &Pg)?;
+    let mut collector = RawBytesBindCollector::<Pg>::new();
+    query.collect_binds(&mut collector, &mut NoLookup, &Pg)?;
+    let kinds = collector.metadata.iter().map(kind);
+    let values = collector.binds.into_iter().map(Bound).zip(kinds).map(|(value, kind)| Ok((value, kind?)));
+    Ok((builder.finish(), values.collect::<QueryResult<_>>()?))
+}
+
+impl Connection for PgConnection {
+    type Backend = Pg;
+    type TransactionManager = AnsiTransactionManager;
+
+    fn establish(url: &str) -> ConnectionResult<Self> {
+        Self::dial(&target(url)?, LIMIT)
+    }
+
+    fn execute_returning_count<T: QueryFragment<Pg> + QueryId>(&mut self, query: &T) -> QueryResult<usize> {
+        let (text, values) = text_and_values(query)?;
+        let count = self.ask(async move |client| {
+            let values: Vec<_> = values.iter().map(|(value, kind)| (value as _, kind.clone())).collect();
+            client.execute_typed(&text, &values).await
+        })?;
+        usize::try_from(count).map_err(|error| DieselError::DeserializationError(Box::new(error)))
+    }
+
+    fn transaction_state(
+        &mut self,
+    ) -> &mut <Self::TransactionManager as TransactionManager<Self>>::TransactionStateData {
+        &mut self.transactions
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        &mut *self.instrumentation
+    }
+
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        self.instrumentation = instrumentation.into();
+    }
+
+    /// Nothing is prepared.
+    fn set_prepared_statement_cache_size(&mut self, _: CacheSize) {}
+}
+
+impl SimpleConnection for PgConnection {
+    fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        self.ask(async |client| client.batch_execute(query).await)
+    }
+}
+
+impl ConnectionSealed for PgConnection {}
+
+impl LoadConnection for PgConnection {
+    /// Read to its end, or to its first error: a stream whose connection broke has no end, it says so for ever.
+    type Cursor<'conn, 'query> = std::iter::Map<std::vec::IntoIter<PgRow>, fn(PgRow) -> QueryResult<PgRow>>;
+    type Row<'conn, 'query> = PgRow;
+
+    fn load<'conn, 'query, T>(&'conn mut self, query: T) -> QueryResult<Self::Cursor<'conn, 'query>>
+    where
+        T: Query + QueryFragment<Pg> + QueryId + 'query,
+        Pg: QueryMetadata<T::SqlType>,
+    {
+        let (text, values) = text_and_values(&query)?;
+        let rows: Vec<_> =
+            self.ask(async move |client| client.query_typed_raw(&text, values).await?.try_collect().await)?;
+        let oids = rows.first().map_or_else(|| Arc::from([]), oids);
+        let rows: Vec<PgRow> = rows.into_iter().map(|row| PgRow { row, oids: Arc::clone(&oids) }).collect();
+        Ok(rows.into_iter().map(Ok))
+    }
+}
+
+impl MigrationConnection for PgConnection {
+    /// `CREATE … IF NOT EXISTS` needs the right to create also where the table exists; a server whose schema is up to date
+    /// runs without that right.
+    fn setup(&mut self) -> QueryResult<usize> {
+        let exists = self.ask(async |client| {
+            let row =
+                client.query_typed_one("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL", &[]).await?;
+            row.try_get::<_, bool>(0)
+        })?;
+        if exists { Ok(0) } else { self.batch_execute(CREATE_MIGRATIONS_TABLE).map(|()| 0) }
+    }
+}
+
+impl R2D2Connection for PgConnection {
+    fn ping(&mut self) -> QueryResult<()> {
+        self.batch_execute("")
+    }
+
+    fn is_broken(&mut self) -> bool {
+        self.is_given_up || self.client.is_closed() || AnsiTransactionManager::is_broken_transaction_manager(self)
+    }
+}
+
+/// Only built-in SQL types are used, so no type's OID ever has to be looked up.
+struct NoLookup;
+
+impl PgMetadataLookup for NoLookup {
+    fn lookup_type(&mut self, name: &str, _schema: Option<&str>) -> PgTypeMetadata {
+        unreachable!("custom Postgres type {name}")
+    }
+}
+
+impl MultiConnectionHelper for PgConnection {
+    fn to_any<'a>(_lookup: &mut <Pg as TypeMetadata>::MetadataLookup) -> &mut (dyn Any + 'a) {
+        // A value without size: leaking it allocates nothing.
+        Box::leak(Box::new(NoLookup))
+    }
+
+    fn from_any(lookup: &mut dyn Any) -> Option<&mut <Pg as TypeMetadata>::MetadataLookup> {
+        lookup.downcast_mut::<NoLookup>().map(|lookup| lookup as &mut dyn PgMetadataLookup)
+    }
+}
