@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
@@ -40,6 +41,9 @@ use crate::{
 /// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
 const SQLITE_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 8;
+
+/// How long whoever made a change waits until this node knows it. Without a database it may be never.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// What every request may use; cheap to clone.
 pub type App = Arc<AppState>;
@@ -186,11 +190,11 @@ impl AppState {
         self.receipts.committed(self.means(), change);
     }
 
-    /// Waits until a change that was committed is in this node's memory, but no longer than a lease: the change is made,
-    /// and will be true here as soon as this node can read it.
-    pub async fn settle(&self, change: Position) {
+    /// Waits until a change that was committed is in this node's memory, but no longer than a second: the change is made, and
+    /// will be true here as soon as this node can read it. Whether it is.
+    pub async fn settle(&self, change: Position) -> bool {
         let applied = self.follower.applied(change, self.follower.looks_begun());
-        let _ = tokio::time::timeout(self.config.lease, applied).await;
+        tokio::time::timeout(SETTLED, applied).await.is_ok()
     }
 
     /// Waits until a change that took something away is true on every node. Asked again, it gives the same receipt.

@@ -82,11 +82,11 @@
     });
 
     // Also brings a dialog back that was closed while its form was on the way: the answer may carry a key.
-    document.addEventListener('htmx:after:swap', () => {
+    document.addEventListener('htmx:after:swap', ({ detail: { ctx } }) => {
       // Esc pressed three times closes a dialog in Chromium even when `cancel` is prevented; "none" is the only way out.
       modal.setAttribute('closedby', secret() ? 'none' : 'closerequest');
       if (!modal.open && $('#modal-title', modal)) modal.showModal();
-      if (secret()) modalBody.scrollTop = 0;
+      if (secret() && ctx.target === modalBody) modalBody.scrollTop = 0;
       // Chromium tells screen readers of the field that has the focus before it knows what describes it.
       const error = $('.field-error', modal);
       if (error) say(error.textContent.trim());
@@ -270,6 +270,13 @@
   // A redirect is shown and not followed: to htmx we send none, and a sign-on portal's leads to another site.
   document.addEventListener('htmx:before:request', ({ detail: { ctx } }) => (ctx.request.redirect = 'manual'));
 
+  /** A question that asks itself where a change is true; whether it failed or not, the change is made. */
+  const isAside = ({ sourceElement }) => {
+    if (!('receipt' in sourceElement.dataset)) return false;
+    sourceElement.textContent = "We can't tell right now where it is refused.";
+    return true;
+  };
+
   /** Somebody in between answered: a proxy that gave up, a firewall, a portal that wants a sign-in of its own. What became
    * of a form is not known then. What was only to be looked at is opened as a page, where they can be dealt with. */
   const disbelieve = (event) => {
@@ -278,6 +285,7 @@
     event.preventDefault();
     // What it asks of htmx is not done either.
     ctx.hx = {};
+    if (isAside(ctx)) return;
     if (method !== 'GET') {
       const status = ctx.response.status ? ` (${ctx.response.status})` : '';
       fail(`Something between you and this site answered in its place${status}. ${UNKNOWN}`);
@@ -299,6 +307,7 @@
 
   document.addEventListener('htmx:response:error', ({ detail: { ctx } }) => {
     const { status, headers } = ctx.response;
+    if (isAside(ctx)) return;
     if (status >= 500) {
       const text =
         headers.get('Keystead-Answer') === 'unavailable'
@@ -313,7 +322,7 @@
   });
 
   document.addEventListener('htmx:error', ({ detail: { ctx } }) => {
-    if (!ctx) return;
+    if (!ctx || isAside(ctx)) return;
     fail(
       ctx.request.method === 'GET'
         ? "We couldn't reach the server. Check your connection and try again."

@@ -11,9 +11,9 @@ use crate::{
         form_token::FormToken,
         ids::KeyId,
         name::Name,
+        position::Position,
         secret::{EntropyError, Secret},
     },
-    key_index::Receipt,
     store::{StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets},
 };
 
@@ -32,8 +32,12 @@ pub struct NewKey {
     pub key: ApiKey,
     /// To be shown once.
     pub secret: Secret,
-    /// Where the secret before it is refused, if there was one.
-    pub receipt: Option<Receipt>,
+    /// By which it can be found out where the change is true.
+    pub change: Position,
+    /// Whether it ended a secret before it.
+    pub is_rotation: bool,
+    /// Whether this node knows the secret already; if not, it cannot read the database at the moment.
+    pub is_known_here: bool,
 }
 
 /// Why no key was made.
@@ -84,7 +88,7 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
     };
     let event = AuditEvent::of_key(admin, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), now);
     let (organization_id, user_id) = (admin.organization_id().clone(), admin.user_id().clone());
-    let (key, epoch) = app
+    let (key, change) = app
         .db
         .write_change(move |conn| {
             if !form_tokens::claim(conn, &organization_id, input.form_token.as_str(), now)? {
@@ -100,6 +104,6 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
             Ok((key, recorded))
         })
         .await?;
-    app.settle(epoch).await;
-    Ok(NewKey { key, secret, receipt: None })
+    let is_known_here = app.settle(change).await;
+    Ok(NewKey { key, secret, change, is_rotation: false, is_known_here })
 }

@@ -7,6 +7,7 @@ pub mod create_admin;
 pub mod create_key;
 pub mod find_key;
 pub mod flush_usage;
+pub mod follow_change;
 pub mod list_keys;
 pub mod open_session;
 pub mod purge_expired;

@@ -44,7 +44,7 @@ pub enum RevokeKeyError {
 pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(ApiKey, Receipt), RevokeKeyError> {
     let now = app.clock.now();
     let admin = admin.clone();
-    let ((key, ended), epoch) = app
+    let ((key, ended), change) = app
         .db
         .write_change(move |conn| {
             let organization_id = admin.organization_id();
@@ -65,6 +65,7 @@ pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(A
             Ok(((key, ended), recorded))
         })
         .await?;
+    app.committed(change);
     app.log_ended(&key.id, Ending::Revoked, ended).await;
-    Ok((key, app.receipt(epoch).await))
+    Ok((key, app.receipt(change).await))
 }

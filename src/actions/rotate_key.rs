@@ -1,4 +1,5 @@
-//! Rotate a key: it gets a new secret, and the old one is refused on every node from the moment this returns.
+//! Rotate a key: it gets a new secret, and the old one is refused here from the moment this returns, and on every node from
+//! the moment that the receipt says so.
 //!
 //! Whoever rotates must have seen the newest version: of many who rotate one version at once, one succeeds.
 
@@ -57,7 +58,7 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
     let secret = Secret::generate(&prefix)?;
     let (digest, hint) = (app.pepper.digest(secret.as_presented()), secret.hint());
     let admin = admin.clone();
-    let ((key, ended), epoch) = app
+    let ((key, ended), change) = app
         .db
         .write_change(move |conn| {
             let organization_id = admin.organization_id();
@@ -87,7 +88,9 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
             Ok(((key, ended), recorded))
         })
         .await?;
+    app.committed(change);
     app.log_ended(&key.id, Ending::Rotated, ended).await;
-    let receipt = Some(app.receipt(epoch).await);
-    Ok(NewKey { key, secret, receipt })
+    // The secret must not wait for other nodes: whoever gives up before they have confirmed would never see it.
+    let is_known_here = app.settle(change).await;
+    Ok(NewKey { key, secret, change, is_rotation: true, is_known_here })
 }

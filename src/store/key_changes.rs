@@ -56,6 +56,28 @@ fn newest(conn: &mut Conn) -> Result<Epoch, StoreError> {
     Ok(Epoch(key_epoch::table.find(ONLY).select(key_epoch::value).first(conn)?))
 }
 
+/// The key that a change was about; `None` when the database does not have this change.
+pub fn key_of(conn: &mut Conn, change: Position) -> Result<Option<KeyId>, StoreError> {
+    let id: Option<String> = key_changes::table
+        .filter(key_changes::epoch.eq(change.epoch.0))
+        .filter(key_changes::mark.eq(change.mark.to_string()))
+        .select(key_changes::key_id)
+        .first(conn)
+        .optional()?;
+    id.map(|id| KeyId::parse(&id).ok_or_else(|| StoreError::damaged("key_changes.key_id"))).transpose()
+}
+
+/// The last change of a key, if it is not too long ago.
+pub fn last_of(conn: &mut Conn, key_id: &KeyId) -> Result<Option<Position>, StoreError> {
+    let last: Option<(i64, String)> = key_changes::table
+        .filter(key_changes::key_id.eq(key_id.as_str()))
+        .order(key_changes::epoch.desc())
+        .select((key_changes::epoch, key_changes::mark))
+        .first(conn)
+        .optional()?;
+    last.map(|(epoch, mark)| Ok(Position { epoch: Epoch(epoch), mark: read_mark(&mark)? })).transpose()
+}
+
 /// The last change that was committed.
 pub fn current(conn: &mut Conn) -> Result<Position, StoreError> {
     let (epoch, mark): (i64, Option<String>) = key_epoch::table

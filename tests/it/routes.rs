@@ -7,7 +7,7 @@ use reqwest::Method;
 use crate::support::{Answer, Key, Person, TestApp};
 
 /// Every address of the pages, and what it takes besides HEAD.
-const PAGES: [(&str, &[&str]); 11] = [
+const PAGES: [(&str, &[&str]); 13] = [
     ("/", &["GET"]),
     ("/sign-in", &["GET", "POST"]),
     ("/setup", &["GET", "POST"]),
@@ -19,6 +19,8 @@ const PAGES: [(&str, &[&str]); 11] = [
     ("/settings/integrations/keys/new", &["GET"]),
     ("/settings/integrations/keys/{id}/rotate", &["GET", "POST"]),
     ("/settings/integrations/keys/{id}/revoke", &["GET", "POST"]),
+    ("/settings/integrations/keys/{id}/revoking", &["GET"]),
+    ("/settings/integrations/changes/1-00000000000000000000000000000001", &["GET"]),
 ];
 
 /// Every address for programs and browsers' loaders.

@@ -107,7 +107,7 @@ async fn create(app: &App, request: &HttpRequest, admin: &Admin, form: CreateKey
     };
     match create_key(app, admin, input).await {
         Ok(new) => {
-            let reveal = reveal(app, request, admin, &new, 1);
+            let reveal = reveal(app, request, admin, &new, 1).await;
             if !htmx::is_htmx(request) {
                 // Never a redirect: the secret exists in this answer alone.
                 return htmx::page(StatusCode::OK, &reveal);

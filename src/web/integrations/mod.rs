@@ -1,6 +1,7 @@
 //! Settings → Integrations: the organization's id and its API keys.
 
 mod answers;
+mod change;
 mod create_key;
 mod key_list;
 mod protect_your_api;
@@ -22,6 +23,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
                     .route(web::post().to(create_key::submit)),
             )
             .service(web::resource("/keys/new").route(web::get().to(create_key::show)))
+            .service(web::resource("/changes/{change}").route(web::get().to(change::show)))
+            .service(web::resource("/keys/{id}/revoking").route(web::get().to(change::show_revoking)))
             .service(
                 web::resource("/keys/{id}/rotate")
                     .route(web::get().to(rotate_key::show))

@@ -6,9 +6,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::answers::{TITLE, refused_on};
+use super::{
+    answers::TITLE,
+    change::{AT_ONCE, ReceiptView},
+};
 use crate::{
-    actions::create_key::NewKey,
+    actions::{create_key::NewKey, follow_change::reach},
     app::App,
     domain::actor::Admin,
     web::{
@@ -27,7 +30,8 @@ pub struct RevealKeyDialog {
     secret: Zeroizing<String>,
     env_name: String,
     /// Where the key before it is refused, when there was one.
-    rotated: Option<String>,
+    receipt: Option<ReceiptView>,
+    is_known_here: bool,
     list_page: i64,
     file_stem: String,
     env: Zeroizing<String>,
@@ -48,7 +52,12 @@ struct PlainDownload {
 }
 
 /// Shows a new secret, once.
-pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, list_page: i64) -> RevealKeyDialog {
+pub async fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, list_page: i64) -> RevealKeyDialog {
+    let receipt = if new.is_rotation {
+        Some(ReceiptView::of_rotation(new.change, &reach(app, new.change, AT_ONCE).await))
+    } else {
+        None
+    };
     let secret = new.secret.expose();
     let organization_id = admin.organization_id().as_str();
     let brand = env_brand(app.config.brand.as_str());
@@ -78,7 +87,8 @@ pub fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, lis
         key_name: new.key.name.to_string(),
         secret: Zeroizing::new(secret.to_owned()),
         env_name: format!("{brand}_API_KEY"),
-        rotated: new.receipt.as_ref().map(refused_on),
+        receipt,
+        is_known_here: new.is_known_here,
         list_page,
         file_stem,
         env,

@@ -35,6 +35,8 @@ struct RevokeKeyDialog {
     key: KeyRow,
     list_page: i64,
     alert: Option<String>,
+    /// Seconds that a browser waits for the answer: the longest lease, and some more.
+    patience: u64,
 }
 
 dialog!(RevokeKeyDialog);
@@ -124,6 +126,7 @@ fn ask(
         key: KeyRow::new(key, app.clock.now()),
         list_page,
         alert,
+        patience: app.config.lease.as_secs() + 15,
     };
     htmx::dialog_answer(request, status, &dialog)
 }

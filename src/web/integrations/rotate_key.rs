@@ -82,7 +82,7 @@ pub async fn submit(
     };
     match rotate_key(&app, &admin, input).await {
         Ok(new) => {
-            let reveal = reveal(&app, &request, &admin, &new, list_page);
+            let reveal = reveal(&app, &request, &admin, &new, list_page).await;
             if !htmx::is_htmx(&request) {
                 return htmx::page(StatusCode::OK, &reveal);
             }

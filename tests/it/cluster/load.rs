@@ -181,12 +181,33 @@ impl Admin {
         let reply = talk.reply()?;
         let is_to_sign_in = reply.header("location").is_some_and(|place| place.contains("sign-in"));
         if reply.status == done && !is_to_sign_in {
-            return Ok(true);
+            return if is_rotation { self.follow(talk, reply) } else { Ok(true) };
         }
-        if reply.status != 503 || reply.header("retry-after").is_none() {
+        let is_unknown = reply.header("keystead-answer") == Some("outcome_unknown");
+        if reply.status != 503 || reply.header("retry-after").is_none() && !is_unknown {
             self.shared.note_odd(deed, &reply);
         }
         Ok(false)
+    }
+}
+
+impl Admin {
+    /// A rotation shows its key at once, and says later that the old one is refused everywhere: whether it did.
+    fn follow(&self, talk: &mut Talk, mut reply: Reply) -> Result<bool> {
+        const CHANGES: &str = "/settings/integrations/changes/";
+        loop {
+            let text = String::from_utf8_lossy(&reply.body).into_owned();
+            if reply.status != 200 || text.contains("The old one no longer works. ") {
+                return Ok(reply.status == 200);
+            }
+            let Some((_, next)) = text.split_once(CHANGES) else {
+                self.shared.note_odd("rotate", &reply);
+                return Ok(false);
+            };
+            let next = next.split('"').next().unwrap_or_default();
+            talk.get(&format!("{CHANGES}{next}"), &format!("Cookie: {}\r\nHX-Request: true\r\n", self.cookie))?;
+            reply = talk.reply()?;
+        }
     }
 }
 

@@ -62,6 +62,55 @@ async fn the_receipt_says_on_how_many_nodes_a_key_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_secret_does_not_wait_for_a_silent_node_and_a_revocation_says_what_it_waits_for() {
+    let Some((cluster, keys)) = Cluster::start(5 * LEASE_SECONDS, 10).await else { return };
+    let maya = cluster.nodes[0].admin().await.by_htmx();
+    let (rotated, revoked) = (keys.take().unwrap(), keys.take().unwrap());
+    cluster.nodes[2].server().signal("STOP");
+
+    let answer = maya.try_rotate(&rotated.id, 1).await.expect(200);
+    let secret = answer.secret().expect("the key is shown");
+    let says = answer.one("[data-receipt]");
+    assert!(
+        says.starts_with("The old one stops working. Refused on 2 of 3 nodes; the third answers nobody in at most "),
+        "{says}"
+    );
+    assert_eq!(cluster.nodes[0].code(&secret).await, "VALID");
+    assert_eq!(cluster.nodes[0].code(&rotated.secret).await, "ROTATED");
+    // Scripts off: a page that says the same, and can be asked again.
+    let path = answer.attribute("[data-receipt]", "hx-get");
+    let without_scripts = cluster.nodes[0].admin().await;
+    let page = without_scripts.get(&path).await.expect(200);
+    if page.one("#modal-title").ends_with("is being refused") {
+        assert_eq!(page.attribute("main form[action*=changes]", "action"), path);
+    }
+
+    let revocation = tokio::spawn({
+        let (maya, id) = (maya.clone(), revoked.id.clone());
+        async move { maya.try_revoke(&id, 1).await }
+    });
+    let waits = format!("/settings/integrations/keys/{}/revoking", revoked.id);
+    while !revocation.is_finished() {
+        let says = maya.get(&waits).await.expect(200).one("[data-receipt]");
+        if says.contains("2 of 3 nodes; the third answers nobody in at most ") {
+            break;
+        }
+        assert!(says.is_empty() || says.starts_with("Refused on "), "{says}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!revocation.is_finished(), "it goes on waiting");
+    let toast = revocation.await.unwrap().expect(200).one(".toast-body");
+    assert!(toast.contains("The other one is cut off and answers nobody."), "{toast}");
+
+    let mut answer = maya.get(&path).await.expect(200);
+    while answer.has("[data-receipt]") {
+        answer = maya.get(&path).await.expect(200);
+    }
+    let says = answer.one("span");
+    assert!(says.starts_with("The old one no longer works. Refused on 2 of 3 nodes after "), "{says}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_lost_its_lease_says_503_at_once_and_recovers_by_itself() {
     let Some((cluster, keys)) = Cluster::start(LEASE_SECONDS, 10).await else { return };
     let (living, node) = (keys.take().unwrap(), &cluster.nodes[1]);

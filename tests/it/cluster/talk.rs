@@ -33,6 +33,12 @@ impl Talk {
         self.stream.get_mut().write_all(format!("{head}{body}").as_bytes())
     }
 
+    /// Asks for a page; `headers` end with a line break each.
+    pub fn get(&mut self, path: &str, headers: &str) -> Result<()> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.address);
+        self.stream.get_mut().write_all(head.as_bytes())
+    }
+
     /// Whether an answer begins to arrive in time.
     pub fn is_answered_within(&mut self, time: Duration) -> Result<bool> {
         self.stream.get_ref().set_read_timeout(Some(time))?;

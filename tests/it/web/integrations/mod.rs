@@ -1,5 +1,6 @@
 //! Settings → Integrations.
 
+mod change;
 mod create_key;
 mod page;
 mod revoke_key;

@@ -1,0 +1,74 @@
+//! Follow a change: how far it has come that a rotation or a revocation ended a secret on every node.
+//!
+//! It changes nothing, and says no more than is known at the moment.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::{
+    app::App,
+    domain::{actor::Admin, api_key::ApiKey, ids::KeyId, position::Position},
+    key_index::{Receipt, ReceiptProgress},
+    store::{StoreError, api_keys, key_changes},
+};
+
+/// How long after a revocation somebody may still wait for its receipt: longer than the longest lease.
+const FOLLOWED: TimeDelta = TimeDelta::minutes(10);
+
+/// Where a change is true.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach {
+    /// On every node that answers.
+    Everywhere(Receipt),
+    /// Not on all of them, as far as is known.
+    SoFar(ReceiptProgress),
+}
+
+/// Waits for a change, but no longer than this.
+pub async fn reach(app: &App, change: Position, patience: Duration) -> Reach {
+    match tokio::time::timeout(patience, app.receipt(change)).await {
+        Ok(receipt) => Reach::Everywhere(receipt),
+        Err(_) => Reach::SoFar(app.receipt_progress(change).await),
+    }
+}
+
+/// The same for a change of the organization's, with its key; `None` when the database has no such change.
+///
+/// # Errors
+/// [`StoreError`] when that cannot be found out.
+pub async fn follow_change(
+    app: &App,
+    admin: &Admin,
+    change: Position,
+    patience: Duration,
+) -> Result<Option<(ApiKey, Reach)>, StoreError> {
+    let organization_id = admin.organization_id().clone();
+    let found = app.db.read(move |conn| match key_changes::key_of(conn, change)? {
+        Some(key_id) => api_keys::find(conn, &organization_id, &key_id),
+        None => Ok(None),
+    });
+    match found.await? {
+        Some(key) => Ok(Some((key, reach(app, change, patience).await))),
+        None => Ok(None),
+    }
+}
+
+/// How far a revocation has come that another request waits for; `None` while there is none.
+///
+/// # Errors
+/// [`StoreError`] when that cannot be found out.
+pub async fn follow_revocation(app: &App, admin: &Admin, key_id: KeyId) -> Result<Option<ReceiptProgress>, StoreError> {
+    let (organization_id, since) = (admin.organization_id().clone(), app.clock.now() - FOLLOWED);
+    let found = app.db.read(move |conn| {
+        let key = api_keys::find(conn, &organization_id, &key_id)?;
+        match key.and_then(|key| key.revoked_at).filter(|at| *at > since) {
+            Some(_) => key_changes::last_of(conn, &key_id),
+            None => Ok(None),
+        }
+    });
+    match found.await? {
+        Some(change) => Ok(Some(app.receipt_progress(change).await)),
+        None => Ok(None),
+    }
+}
