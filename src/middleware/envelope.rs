@@ -65,6 +65,9 @@ pub type ShapeFailure = fn(&App, &Failure, &Asked) -> HttpResponse;
 /// or a sign-on portal, who does not know what was changed; `app.js` believes none of that.
 pub const KEYSTEAD_ANSWER: HeaderName = HeaderName::from_static("keystead-answer");
 
+/// The words of the error that a session which could not be read ends its request with.
+pub const SESSION_UNREAD: &str = "the session could not be read";
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything is refused that the pages do not need: no inline script or style, no foreign host, no frames, and only
@@ -128,8 +131,12 @@ pub async fn envelope(
         Err(error) => {
             let bare = error.error_response();
             tracing::error!(%error, "a middleware failed");
-            let failure =
-                if bare.status().is_server_error() { Failure::of_session() } else { Failure::of_status(bare.status()) };
+            let failure = match bare.status().is_server_error() {
+                // Nobody has begun anything by then.
+                true if error.to_string() == SESSION_UNREAD => Failure::of_unread_session(),
+                true => Failure::of_session(),
+                false => Failure::of_status(bare.status()),
+            };
             let mut shaped = shape_failure(&app, **shape, &failure, &asked, bare.headers());
             finish(&mut shaped, &app, Some(&asked.request_id));
             Err((shaped.status(), InternalError::from_response(error, shaped).into()))

@@ -103,7 +103,12 @@ impl Failure {
         }
     }
 
-    /// The session could not be read or written: before the deed, or after it.
+    /// The session could not be read, so nothing was begun.
+    pub fn of_unread_session() -> Self {
+        Self::fault("The database can't be reached; wait a minute.")
+    }
+
+    /// The session could not be written: before the deed, or after it.
     pub fn of_session() -> Self {
         let message = format!("Something went wrong on our side with your session. {OUTCOME_UNKNOWN}");
         Self { message, ..Self::unknown() }

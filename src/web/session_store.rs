@@ -14,6 +14,7 @@ use super::session::{OWNER, Owner, cookie_name};
 use crate::{
     actions::open_session::open_session,
     app::App,
+    middleware::envelope::SESSION_UNREAD,
     store::{
         StoreError,
         sessions::{self, SessionDigest},
@@ -54,7 +55,7 @@ impl SessionStore for DbSessions {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
         let (digest, now) = (digest_of(key), self.app.clock.now());
         let found = self.app.db.read(move |conn| sessions::find(conn, digest, now)).await;
-        let Some(session) = found.map_err(|error| LoadError::Other(error.into()))? else { return Ok(None) };
+        let Some(session) = found.map_err(unread)? else { return Ok(None) };
         if let Some(end) = session.extend_to {
             let extended = self.app.db.write::<_, StoreError>(move |conn| sessions::extend(conn, digest, end)).await;
             // That the session ends a minute earlier is no reason to refuse the page.
@@ -107,6 +108,12 @@ impl fmt::Debug for DbSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DbSessions")
     }
+}
+
+/// Told apart by its words from what fails after the request was carried out: the library says no more.
+fn unread(error: StoreError) -> LoadError {
+    tracing::error!(%error, "a session could not be read");
+    LoadError::Other(anyhow::anyhow!(SESSION_UNREAD))
 }
 
 fn digest_of(key: &SessionKey) -> SessionDigest {
