@@ -1,5 +1,7 @@
 //! What every request may use, and how it is brought up.
 
+mod database_check;
+
 use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -37,6 +39,9 @@ use crate::{
     supervision::Supervision,
     throttle::SignInThrottle,
 };
+
+use database_check::DatabaseCheck;
+pub use database_check::database_answers;
 
 /// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
 const SQLITE_CONNECTIONS: u32 = 4;
@@ -83,6 +88,7 @@ pub struct AppState {
     /// What runs beside requests, and how often it had to be started again.
     pub supervision: Arc<Supervision>,
     receipts: Receipts,
+    database_check: DatabaseCheck,
     draining: AtomicBool,
     /// Held until the process ends.
     _lock: Option<DatabaseLock>,
@@ -166,6 +172,7 @@ impl AppState {
             installation_id,
             supervision,
             receipts: Receipts::default(),
+            database_check: DatabaseCheck::default(),
             draining: AtomicBool::new(false),
             _lock: lock,
         }))

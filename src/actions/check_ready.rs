@@ -1,12 +1,13 @@
-//! Check whether requests can be served: every key is in memory, the lease is held, and the database answers.
+//! Check whether requests can be served. Verification needs every key in memory and the lease, and no database; pages need
+//! the database too.
 
 use crate::{
-    app::App,
-    store::{StoreError, installation},
+    app::{App, database_answers},
+    key_index::Trouble,
 };
 
 /// Why requests should go elsewhere.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// The first scan goes on.
     #[error("loading the keys")]
@@ -14,22 +15,41 @@ pub enum NotReady {
     /// It is not known whether the keys in memory are still true.
     #[error("no lease: the database cannot be followed")]
     NoLease,
+    /// They are not true, and are read anew.
+    #[error(
+        "the database has another history than before: it was restored, or a standby took its place; reading every key again"
+    )]
+    LostHistory,
+    /// They may not be true, and are read anew.
+    #[error("the thread that follows the database failed; reading every key again")]
+    FollowerFailed,
     /// Pages cannot be served.
     #[error("the database does not answer")]
-    Store(#[from] StoreError),
+    Database,
 }
 
-/// Looks at the index and the lease, and reads one row.
+/// Whether keys can be verified: looks at the index and the lease, and asks nobody.
 ///
 /// # Errors
 /// See [`NotReady`].
-pub async fn check_ready(app: &App) -> Result<(), NotReady> {
-    if !app.follower.progress().is_loaded {
-        return Err(NotReady::Loading);
+pub fn check_ready(app: &App) -> Result<(), NotReady> {
+    let progress = app.follower.progress();
+    if progress.is_loaded && app.lease.is_held(app.clock.since_boot()) {
+        return Ok(());
     }
-    if !app.lease.is_held(app.clock.since_boot()) {
-        return Err(NotReady::NoLease);
-    }
-    app.db.read(|conn| installation::find(conn, installation::ID)).await?;
-    Ok(())
+    Err(match progress.trouble {
+        Some(Trouble::LostHistory) => NotReady::LostHistory,
+        Some(Trouble::Failed) => NotReady::FollowerFailed,
+        _ if progress.is_loaded => NotReady::NoLease,
+        _ => NotReady::Loading,
+    })
+}
+
+/// Whether pages can be served too: reads one row, and waits for it for a fraction of a second.
+///
+/// # Errors
+/// See [`NotReady`].
+pub async fn check_ready_for_pages(app: &App) -> Result<(), NotReady> {
+    check_ready(app)?;
+    if database_answers(app).await { Ok(()) } else { Err(NotReady::Database) }
 }

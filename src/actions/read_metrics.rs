@@ -3,6 +3,7 @@
 use crate::{
     app::AppState,
     metrics::{EncodeError, Gauges},
+    supervision::Part,
 };
 
 /// Prometheus' text.
@@ -20,5 +21,8 @@ pub fn read_metrics(app: &AppState) -> Result<String, EncodeError> {
         epoch_seen: progress.seen,
         is_lease_held,
         lease_remaining: app.lease.remaining(now),
+        lost_histories: progress.lost_histories,
+        gaps: progress.gaps,
+        restarts: Part::ALL.into_iter().map(|part| (part.word(), app.supervision.restarts(part))).collect(),
     })
 }

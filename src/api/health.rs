@@ -1,9 +1,9 @@
-//! `/livez` and `/readyz`, for whoever restarts processes and routes requests.
+//! `/livez`, `/readyz` and `/readyz/pages`, for whoever restarts processes and routes requests.
 
 use actix_web::{HttpResponse, Responder, web};
 
 use crate::{
-    actions::check_ready::{NotReady, check_ready},
+    actions::check_ready::{NotReady, check_ready, check_ready_for_pages},
     app::App,
 };
 
@@ -11,7 +11,8 @@ use crate::{
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/livez").route(web::get().to(livez)))
-        .service(web::resource("/readyz").route(web::get().to(readyz)));
+        .service(web::resource("/readyz").route(web::get().to(readyz)))
+        .service(web::resource("/readyz/pages").route(web::get().to(readyz_pages)));
 }
 
 /// The process runs. It says nothing of the database: a restart would not mend one.
@@ -19,19 +20,25 @@ async fn livez() -> impl Responder {
     status(HttpResponse::Ok(), "ok")
 }
 
-/// Requests may come: keys can be verified, pages be served, and the server is not about to stop.
+/// Verifications may come: keys are in memory, the lease is held, and the server is not about to stop. It says nothing of the
+/// database either, which verification does without for as long as a lease: all nodes would be taken away when it blinks.
 async fn readyz(app: web::Data<App>) -> impl Responder {
-    if app.is_draining() {
-        return status(HttpResponse::ServiceUnavailable(), "stopping");
-    }
-    match check_ready(&app).await {
+    if app.is_draining() { stopping() } else { readiness(check_ready(&app)) }
+}
+
+/// People may come, too.
+async fn readyz_pages(app: web::Data<App>) -> impl Responder {
+    if app.is_draining() { stopping() } else { readiness(check_ready_for_pages(&app).await) }
+}
+
+fn stopping() -> HttpResponse {
+    status(HttpResponse::ServiceUnavailable(), "stopping")
+}
+
+fn readiness(is_ready: Result<(), NotReady>) -> HttpResponse {
+    match is_ready {
         Ok(()) => status(HttpResponse::Ok(), "ok"),
-        Err(error) => {
-            if let NotReady::Store(words) = &error {
-                tracing::warn!(error = %words, "not ready");
-            }
-            status(HttpResponse::ServiceUnavailable(), &error.to_string())
-        }
+        Err(error) => status(HttpResponse::ServiceUnavailable(), &error.to_string()),
     }
 }
 

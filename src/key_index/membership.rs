@@ -4,13 +4,17 @@
 //! node either confirmed (its row says so), or with a lease that ends one lease's length after the commit at the latest; one
 //! that was committed before is applied. No clock is ever compared with another's.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::Lease;
 use crate::{
     clock::Clock,
     domain::{ids::NodeId, position::Position},
-    store::{Conn, StoreError, nodes},
+    store::{Conn, StoreError, nodes, nodes::Node},
 };
 
 /// How often a lease is renewed when nothing changes, if it is not so short that it must be more often.
@@ -28,12 +32,14 @@ pub struct Membership {
     renewed: Option<(Position, Duration)>,
     /// Of the other nodes: the renewal last seen, and when it was first seen.
     silent_since: HashMap<String, (i64, Duration)>,
+    /// Other lengths of a lease that were met and told of.
+    other_lengths: HashSet<i64>,
 }
 
 impl Membership {
     pub fn new(has_nodes: bool, lease: Arc<Lease>, length: Duration, clock: Arc<dyn Clock>) -> Self {
-        let (id, renewed, silent_since) = (None, None, HashMap::new());
-        Self { has_nodes, id, lease, length, clock, renewed, silent_since }
+        let (id, renewed, silent_since, other_lengths) = (None, None, HashMap::new(), HashSet::new());
+        Self { has_nodes, id, lease, length, clock, renewed, silent_since, other_lengths }
     }
 
     /// On the clock of leases.
@@ -76,8 +82,7 @@ impl Membership {
     /// node whose row could not be seen yet.
     fn register(&mut self, conn: &mut Conn, applied: Position) -> Result<bool, StoreError> {
         let id = NodeId::generate(self.clock.now());
-        let lease_ms = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX);
-        nodes::insert(conn, &id, applied, lease_ms, self.clock.now())?;
+        nodes::insert(conn, &id, applied, self.length_ms(), self.clock.now())?;
         (self.id, self.renewed) = (Some(id), None);
         Ok(false)
     }
@@ -87,6 +92,7 @@ impl Membership {
         let nodes = nodes::list(conn)?;
         let now = self.now();
         self.silent_since.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+        self.compare_lengths(&nodes);
         for node in nodes.iter().filter(|node| node.id != own.as_str()) {
             let (renewal, since) = self.silent_since.entry(node.id.clone()).or_insert((node.renewal, now));
             if *renewal != node.renewal {
@@ -101,6 +107,27 @@ impl Membership {
             }
         }
         Ok(())
+    }
+
+    fn length_ms(&self) -> i64 {
+        i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Tells once of each other length: nothing becomes false by it, but while the database is silent each node waits for
+    /// others as long as its own lease lasts.
+    fn compare_lengths(&mut self, nodes: &[Node]) -> usize {
+        let own = self.length_ms();
+        for node in nodes.iter().filter(|node| node.lease_ms != own) {
+            if self.other_lengths.insert(node.lease_ms) {
+                tracing::warn!(
+                    node = node.id,
+                    its_lease_ms = node.lease_ms,
+                    own_lease_ms = own,
+                    "another node has another KEYSTEAD_LEASE_SECS; set the same on every node"
+                );
+            }
+        }
+        self.other_lengths.len()
     }
 
     /// Answers no more; the next renewal is due at once.
@@ -118,3 +145,7 @@ impl Membership {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "membership_tests.rs"]
+mod tests;

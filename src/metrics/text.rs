@@ -20,7 +20,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub struct EncodeError(#[from] prometheus::Error);
 
 /// What is not counted, but is so at the moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Gauges {
     /// Keys in memory, living or not.
     pub index_keys: usize,
@@ -36,12 +36,19 @@ pub struct Gauges {
     pub is_lease_held: bool,
     /// For how long it still may.
     pub lease_remaining: Duration,
+    /// How often the database was found to have another history than before.
+    pub lost_histories: u64,
+    /// How often changes were missing.
+    pub gaps: u64,
+    /// Each part that runs beside requests, and how often it was started again.
+    pub restarts: Vec<(&'static str, u64)>,
 }
 
 /// Everything that is counted, and the gauges.
 pub fn encode(metrics: &Metrics, gauges: &Gauges) -> Result<String, EncodeError> {
     let mut families = counted(metrics);
     families.extend(at_the_moment(gauges));
+    families.extend(mishaps(gauges));
     families.extend(of_the_process(metrics));
     Ok(TextEncoder::new().encode_to_string(&families)?)
 }
@@ -142,6 +149,30 @@ fn at_the_moment(gauges: &Gauges) -> Vec<MetricFamily> {
     .into_iter()
     .map(|(name, help, value)| family(name, help, MetricType::GAUGE, vec![gauge(value)]))
     .collect()
+}
+
+fn mishaps(gauges: &Gauges) -> [MetricFamily; 3] {
+    let restarts = gauges.restarts.iter().map(|(part, times)| labelled(counter(*times), &[("part", part)])).collect();
+    [
+        family(
+            "keystead_history_lost_total",
+            "Times that the database had another history than was followed (restored, or a standby took its place).",
+            MetricType::COUNTER,
+            vec![counter(gauges.lost_histories)],
+        ),
+        family(
+            "keystead_change_gaps_total",
+            "Times that every key was read again because the node was away for longer than changes are kept.",
+            MetricType::COUNTER,
+            vec![counter(gauges.gaps)],
+        ),
+        family(
+            "keystead_restarts_total",
+            "Times that a part of the server failed and was started again.",
+            MetricType::COUNTER,
+            restarts,
+        ),
+    ]
 }
 
 fn of_the_process(metrics: &Metrics) -> [MetricFamily; 2] {

@@ -24,8 +24,13 @@ const PAGES: [(&str, &[&str]); 13] = [
 ];
 
 /// Every address for programs and browsers' loaders.
-const OTHERS: [(&str, &[&str]); 4] =
-    [("/livez", &["GET"]), ("/readyz", &["GET"]), ("/v1/keys/verify", &["POST"]), ("{app.css}", &["GET"])];
+const OTHERS: [(&str, &[&str]); 5] = [
+    ("/livez", &["GET"]),
+    ("/readyz", &["GET"]),
+    ("/readyz/pages", &["GET"]),
+    ("/v1/keys/verify", &["POST"]),
+    ("{app.css}", &["GET"]),
+];
 
 fn path(route: &str, key: &Key) -> String {
     route.replace("{id}", &key.id).replace("{app.css}", &keystead::web::assets::url("app.css"))
@@ -58,7 +63,7 @@ async fn every_address_names_the_methods_it_takes_when_it_is_asked_with_another(
             let allowed: BTreeSet<&str> = answer.header("allow").split(',').map(str::trim).collect();
             let allowed: BTreeSet<&str> = allowed.into_iter().filter(|method| *method != "HEAD").collect();
             assert_eq!(allowed, takes.iter().copied().collect(), "{method} {path}");
-            if path.starts_with("/v1/") || path.ends_with('z') {
+            if path.starts_with("/v1/") || path == "/livez" || path.starts_with("/readyz") {
                 assert_eq!(answer.problem()["code"], "method_not_allowed");
                 let detail = answer.problem()["detail"].as_str().unwrap().to_owned();
                 assert_eq!(
@@ -193,7 +198,7 @@ async fn every_kind_of_answer_carries_the_security_headers() {
     app.execute("ALTER TABLE installation RENAME TO hidden_too").await;
     answers.push(("503 page", maya.get("/settings/integrations").await.expect(503)));
     answers.push(("503 htmx", maya.by_htmx().get(&format!("{keys}/new")).await));
-    answers.push(("503 problem", maya.get("/readyz").await.expect(503)));
+    answers.push(("503 problem", maya.get("/readyz/pages").await.expect(503)));
     for (what, answer) in &answers {
         assert_safe(answer, what);
         assert_eq!(answer.header("cache-control"), "no-store", "{what}");

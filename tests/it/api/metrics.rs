@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{Answer, Binary, TestApp};
 
-const FAMILIES: [(&str, &str); 17] = [
+const FAMILIES: [(&str, &str); 20] = [
     ("keystead_verifications_total", "counter"),
     ("keystead_verification_duration_seconds", "histogram"),
     ("keystead_http_request_duration_seconds", "histogram"),
@@ -28,6 +28,9 @@ const FAMILIES: [(&str, &str); 17] = [
     ("keystead_epoch_lag", "gauge"),
     ("keystead_lease_held", "gauge"),
     ("keystead_lease_remaining_seconds", "gauge"),
+    ("keystead_history_lost_total", "counter"),
+    ("keystead_change_gaps_total", "counter"),
+    ("keystead_restarts_total", "counter"),
     ("keystead_build_info", "gauge"),
     ("process_start_time_seconds", "gauge"),
 ];

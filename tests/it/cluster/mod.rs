@@ -4,6 +4,7 @@
 //! are told, `outages.rs` stops a Postgres of its own. They belong to the run of the suite with `TEST_DATABASE_URL`: on
 //! SQLite there is one server, so without the variable there is nothing to look at.
 
+mod balancer;
 mod keys;
 mod load;
 mod nodes;

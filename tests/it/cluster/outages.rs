@@ -18,7 +18,7 @@ async fn cluster_on(postgres: &OwnPostgres) -> (Cluster, Arc<Keys>) {
 }
 
 /// Only in the run of the suite that is about Postgres.
-fn own_postgres(start: fn() -> Option<OwnPostgres>) -> Option<OwnPostgres> {
+pub fn own_postgres(start: fn() -> Option<OwnPostgres>) -> Option<OwnPostgres> {
     TestDatabase::postgres().and_then(|_| start())
 }
 

@@ -2,7 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::TestApp;
+use keystead::{
+    domain::{
+        key_record::Epoch,
+        position::{Mark, Position},
+    },
+    key_index::Trouble,
+};
+
+use crate::support::{TestApp, until};
 
 pub async fn until_told(app: &TestApp, secret: &str, code: &str) {
     let begun = Instant::now();
@@ -45,4 +53,30 @@ async fn a_gap_is_a_gap_also_when_later_changes_are_there() {
     app.execute("UPDATE key_epoch SET value = value + 2").await;
     until_told(&app, &second.secret, "REVOKED").await;
     until_told(&app, &first.secret, "REVOKED").await;
+}
+
+/// The reading of the keys that changed fails: whoever waits for the change must not be told that it is here.
+#[tokio::test]
+async fn a_change_counts_as_applied_only_when_the_index_has_it() {
+    let app = TestApp::start_with(|settings| settings.lease = "300".to_owned()).await;
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let before = app.app.follower.progress();
+    let id = &key.id;
+    app.execute_all(&[
+        "ALTER TABLE key_secrets RENAME TO elsewhere",
+        "UPDATE api_keys SET revoked_at = 1",
+        &format!("INSERT INTO key_changes (epoch, key_id, mark) VALUES (2, '{id}', '{}')", "d".repeat(32)),
+        "UPDATE key_epoch SET value = 2",
+    ])
+    .await;
+    let is_failing = async || app.app.follower.progress().trouble == Some(Trouble::Database);
+    until("it fails", async || is_failing().await && app.app.follower.progress().seen == Epoch(2)).await;
+    let now = app.app.follower.progress();
+    assert_eq!((now.applied, now.looks), (before.applied, now.looks.min(app.app.follower.looks_begun() - 1)));
+    let change = Position { epoch: Epoch(2), mark: Mark::parse(&"d".repeat(32)).unwrap() };
+    assert!(!app.app.follower.has_applied(change, now.looks));
+    app.execute("ALTER TABLE elsewhere RENAME TO key_secrets").await;
+    until_told(&app, &key.secret, "REVOKED").await;
+    until("it counts as applied", async || app.app.follower.has_applied(change, now.looks)).await;
 }

@@ -4,6 +4,7 @@ mod audit;
 mod failed_sync;
 mod key_usage;
 mod lost_commits;
+mod nodes;
 mod postgres_faults;
 mod postgres_urls;
 mod postgres_wire;

@@ -165,7 +165,7 @@ async fn a_database_file_that_is_gone_makes_no_key_that_nobody_will_ever_find() 
     }
     // From memory, as long as that is certain.
     assert_eq!(app.verify(&key.secret).await, "VALID");
-    app.anonymous().get("/readyz").await.expect(503);
+    app.anonymous().get("/readyz/pages").await.expect(503);
     app.anonymous().get("/livez").await.expect(200);
     assert!(!file.exists(), "a new, empty database was made in its place");
 

@@ -1,0 +1,57 @@
+//! Whether the database answers, for whoever routes people to pages. However many ask, the database is asked once at a time,
+//! and nobody waits for long: a database that is silent must not take the connections or the threads of those who work.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::App;
+use crate::store::{StoreError, installation};
+
+/// How long a question waits: whoever probes is told within 250 ms.
+const LONGEST: Duration = Duration::from_millis(200);
+
+/// The question that is asked now, and the last answer.
+pub struct DatabaseCheck {
+    is_asking: AtomicBool,
+    answers: watch::Sender<bool>,
+}
+
+impl Default for DatabaseCheck {
+    fn default() -> Self {
+        Self { is_asking: AtomicBool::new(false), answers: watch::Sender::new(false) }
+    }
+}
+
+/// Whether the database answers to a question that is asked now, or under way.
+pub async fn database_answers(app: &App) -> bool {
+    let mut answers = app.database_check.answers.subscribe();
+    if !app.database_check.is_asking.swap(true, Ordering::SeqCst) {
+        tokio::spawn(ask(Asking(app.clone())));
+    }
+    let answered = tokio::time::timeout(LONGEST, answers.changed()).await;
+    matches!(answered, Ok(Ok(()))) && *answers.borrow()
+}
+
+async fn ask(asking: Asking) {
+    let answer = asking.0.db.read_aside(|conn| installation::find(conn, installation::ID)).await;
+    if let Err::<_, StoreError>(error) = &answer {
+        tracing::warn!(%error, "pages cannot be served");
+    }
+    let app = asking.0.clone();
+    // The next question may begin before this answer is told, so that who sees it can ask again.
+    drop(asking);
+    app.database_check.answers.send_replace(answer.is_ok());
+}
+
+/// While it is there, nobody else asks.
+struct Asking(App);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.database_check.is_asking.store(false, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,140 @@
+//! The arithmetic of the lease, with a clock that a test moves. `tests/it/model/` shows that these rules are needed.
+
+use std::sync::Mutex;
+
+use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    domain::{key_record::Epoch, position::Mark},
+    store::{connection::DatabaseUrl, migrations},
+};
+
+const LENGTH: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_nanos(1);
+
+/// Stands still until it is set.
+struct Hand(Mutex<Duration>);
+
+impl Clock for Hand {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
+    fn since_boot(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+}
+
+struct Fixture {
+    conn: Conn,
+    clock: Arc<Hand>,
+    lease: Arc<Lease>,
+    node: Membership,
+    _folder: TempDir,
+}
+
+const NOTHING: Position = Position { epoch: Epoch(0), mark: Mark::UNKNOWN };
+
+impl Fixture {
+    fn new(has_nodes: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut conn = DatabaseUrl::Sqlite(folder.path().join("keystead.db")).connect().unwrap();
+        migrations::run(&mut conn).unwrap();
+        let (clock, lease) = (Arc::new(Hand(Mutex::new(Duration::from_secs(1_000)))), Arc::new(Lease::new(true)));
+        let node = Membership::new(has_nodes, Arc::clone(&lease), LENGTH, Arc::<Hand>::clone(&clock));
+        Self { conn, clock, lease, node, _folder: folder }
+    }
+
+    fn advance(&self, by: Duration) {
+        *self.clock.0.lock().unwrap() += by;
+    }
+
+    fn renew(&mut self, begun: Duration) -> bool {
+        self.node.renew(&mut self.conn, NOTHING, begun).unwrap()
+    }
+
+    fn rows(&mut self) -> Vec<String> {
+        nodes::list(&mut self.conn).unwrap().into_iter().map(|node| node.id).collect()
+    }
+}
+
+#[test]
+fn a_lease_counts_from_before_the_question_and_ends_a_margin_early() {
+    for has_nodes in [false, true] {
+        let mut fixture = Fixture::new(has_nodes);
+        if has_nodes {
+            let now = fixture.node.now();
+            assert!(!fixture.renew(now), "the first one registers");
+            assert!(!fixture.lease.is_held(now), "and gives no lease");
+        }
+        let begun = fixture.node.now();
+        // The database takes its time.
+        fixture.advance(Duration::from_secs(4));
+        assert!(fixture.renew(begun));
+        let end = begun + LENGTH - LENGTH / 20;
+        assert!(fixture.lease.is_held(end - MOMENT) && !fixture.lease.is_held(end), "has nodes: {has_nodes}");
+    }
+}
+
+#[test]
+fn a_node_whose_row_is_gone_gives_its_lease_up_and_registers_under_another_id() {
+    let mut fixture = Fixture::new(true);
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    let first = fixture.rows();
+    nodes::remove(&mut fixture.conn, &NodeId::parse(&first[0]).unwrap()).unwrap();
+    fixture.advance(RENEW);
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun));
+    assert!(!fixture.lease.is_held(begun), "it may have been forgotten for long");
+    assert!(fixture.rows().len() == 1 && fixture.rows() != first);
+    assert!(fixture.renew(begun));
+}
+
+#[test]
+fn a_renewal_is_due_after_a_second_and_at_once_when_the_lease_was_given_up() {
+    let mut fixture = Fixture::new(true);
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    fixture.node.give_up();
+    assert!(!fixture.lease.is_held(begun));
+    assert!(fixture.renew(begun));
+    assert!(fixture.lease.is_held(begun), "it was asked for and caught up");
+    fixture.advance(RENEW);
+    let later = fixture.node.now();
+    assert!(fixture.renew(later));
+    assert!(fixture.lease.is_held(begun + LENGTH));
+}
+
+#[test]
+fn a_silent_node_is_forgotten_after_the_length_of_its_own_lease_and_not_if_it_renews() {
+    let mut fixture = Fixture::new(true);
+    let now = fixture.clock.now();
+    let (silent, alive) = (NodeId::generate(now), NodeId::generate(now));
+    nodes::insert(&mut fixture.conn, &silent, NOTHING, 20_000, now).unwrap();
+    nodes::insert(&mut fixture.conn, &alive, NOTHING, 20_000, now).unwrap();
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun), "it sees them for the first time");
+    fixture.advance(Duration::from_secs(19));
+    nodes::renew(&mut fixture.conn, &alive, NOTHING, now).unwrap();
+    let begun = fixture.node.now();
+    assert!(fixture.renew(begun));
+    assert_eq!(fixture.rows().len(), 3);
+    fixture.advance(Duration::from_secs(1));
+    let begun = fixture.node.now();
+    assert!(fixture.renew(begun));
+    assert!(!fixture.rows().contains(&silent.to_string()) && fixture.rows().contains(&alive.to_string()));
+}
+
+#[test]
+fn another_length_of_the_lease_is_told_once() {
+    let mut fixture = Fixture::new(true);
+    let now = fixture.clock.now();
+    nodes::insert(&mut fixture.conn, &NodeId::generate(now), NOTHING, 60_000, now).unwrap();
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    let nodes = nodes::list(&mut fixture.conn).unwrap();
+    assert_eq!(fixture.node.compare_lengths(&nodes), 1, "the other one's, and not its own");
+}
