@@ -26,7 +26,8 @@ const TRAITS: Traits = Traits {
     limited: 429,
     hands_on_503: true,
     asks_by_name: true,
-    bound: None,
+    ends_websocket: None,
+    ends_event_stream: None,
     protections: &[
         ("request_header -X-Key*", ""),
         ("request_header -X.Organization*", ""),

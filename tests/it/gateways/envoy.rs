@@ -27,7 +27,8 @@ const TRAITS: Traits = Traits {
     limited: 429,
     hands_on_503: false,
     asks_by_name: false,
-    bound: Some(("3600s", "1s")),
+    ends_websocket: Some(("3600s", "1s")),
+    ends_event_stream: Some(("max_stream_duration: { max_stream_duration: 3600s }", "timeout: 1s")),
     protections: &[
         ("[^a-z0-9]", "[-_]"),
         ("|organization[^a-z0-9]id", ""),

@@ -32,7 +32,8 @@ const TRAITS: Traits = Traits {
     limited: 429,
     hands_on_503: true,
     asks_by_name: true,
-    bound: Some(("timeout tunnel 1m", "timeout tunnel 1s")),
+    ends_websocket: Some(("timeout tunnel 1m", "timeout tunnel 1s")),
+    ends_event_stream: Some(("timeout server 1m", "timeout server 1s")),
     protections: &[
         ("[^a-z0-9]", "[-_]"),
         ("|organization[^a-z0-9]id", ""),

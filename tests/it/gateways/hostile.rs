@@ -14,7 +14,7 @@ use super::{
     program::Gateway,
     upstream::{Arrived, Upstream},
 };
-use crate::support::{Key, TestApp};
+use crate::support::{Key, Person, TestApp};
 
 /// How many talk at the same time, each over a connection of its own.
 const CLIENTS: usize = 16;
@@ -30,6 +30,8 @@ pub struct Siege {
     keys: Keys,
     identity: Vec<(&'static str, String)>,
     _keystead: TestApp,
+    maya: Person,
+    key: Key,
 }
 
 /// What became of the requests.
@@ -60,7 +62,7 @@ impl Siege {
         let shown = Shown::to(&maya).await.changed(changes);
         let gateway = start(&shown, upstream.address);
         let keys = Keys { good: key.secret.clone(), revoked: revoked.secret };
-        Self { gateway, upstream, keys, identity: identity(&key), _keystead: keystead }
+        Self { gateway, upstream, keys, identity: identity(&key), _keystead: keystead, maya, key }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -70,6 +72,11 @@ impl Siege {
     /// A key that is good.
     pub fn key(&self) -> &str {
         &self.keys.good
+    }
+
+    /// Ends the key that was good.
+    pub async fn revoke(&self) {
+        self.maya.revoke(&self.key).await;
     }
 
     /// Sends this many requests of the grammar.

@@ -47,8 +47,10 @@ pub struct Traits {
     hands_on_503: bool,
     /// Whether Keystead gets its own name as `Host`.
     asks_by_name: bool,
-    /// How a websocket's end is set, and the same with a second.
-    bound: Option<(&'static str, &'static str)>,
+    /// What ends a silent websocket, and the same after a second.
+    ends_websocket: Option<(&'static str, &'static str)>,
+    /// What ends a silent answer, and the same after a second.
+    ends_event_stream: Option<(&'static str, &'static str)>,
     /// What in its configuration keeps hostile requests out, and how it would be without.
     protections: &'static [(&'static str, &'static str)],
 }
@@ -87,6 +89,11 @@ macro_rules! contract {
             #[tokio::test]
             async fn a_websocket_is_opened_and_outlives_its_key() {
                 promises::a_websocket_is_opened_and_outlives_its_key(&super::$traits).await;
+            }
+
+            #[tokio::test]
+            async fn an_event_stream_outlives_its_key() {
+                promises::an_event_stream_outlives_its_key(&super::$traits).await;
             }
 
             #[tokio::test]

@@ -36,7 +36,8 @@ const TRAITS: Traits = Traits {
     limited: 403,
     hands_on_503: true,
     asks_by_name: true,
-    bound: Some(("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")),
+    ends_websocket: Some(("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")),
+    ends_event_stream: Some(("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")),
     protections: &[
         ("Upgrade $keystead_upgrade;", "Upgrade $http_upgrade;"),
         ("proxy_set_header HTTP2-Settings \"\";", ""),

@@ -159,13 +159,46 @@ pub async fn a_websocket_is_opened_and_outlives_its_key(traits: &Traits) {
     let again = scene.gateway.raw(&head(&scene.key.secret).replace("Connection: ", "Connection: close, "), b"").await;
     assert!(again.starts_with("HTTP/1.1 401 "), "{again}");
 
-    let Some(bound) = traits.bound else { return };
+    let Some(bound) = traits.ends_websocket else { return };
     let siege = Siege::lay(traits.start, &[bound]).await;
     let mut opened = hostile::connect(siege.address()).await;
     opened.write_all(head(siege.key()).as_bytes()).await.unwrap();
     let answer = until(&mut opened, "\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-    // Whoever never ends it is stopped by the suite's own patience.
+    ends(opened).await;
+}
+
+pub async fn an_event_stream_outlives_its_key(traits: &Traits) {
+    let head = |siege: &Siege, path: &str| {
+        let (host, key) = (siege.address(), siege.key());
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n")
+    };
+    let siege = Siege::lay(traits.start, &[]).await;
+    let mut opened = hostile::connect(siege.address()).await;
+    opened.write_all(head(&siege, "/events").as_bytes()).await.unwrap();
+    let answer = until(&mut opened, "data: 1\n\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    siege.revoke().await;
+    // What was on its way when the key ended is long read by then.
+    for _ in 0..10 {
+        until(&mut opened, "data: 1\n\n\r\n").await;
+    }
+    let mut again = hostile::connect(siege.address()).await;
+    again.write_all(head(&siege, "/events").as_bytes()).await.unwrap();
+    let answer = until(&mut again, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+
+    let Some(bound) = traits.ends_event_stream else { return };
+    let siege = Siege::lay(traits.start, &[bound]).await;
+    let mut opened = hostile::connect(siege.address()).await;
+    opened.write_all(head(&siege, "/events/silent").as_bytes()).await.unwrap();
+    let answer = until(&mut opened, "data: 1\n\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    ends(opened).await;
+}
+
+/// Whoever never ends it is stopped by the suite's own patience.
+async fn ends(mut opened: tokio::net::TcpStream) {
     let ended = tokio::time::timeout(Duration::from_secs(60), opened.read_to_end(&mut Vec::new())).await;
     assert!(ended.is_ok(), "it is still open");
 }
@@ -173,7 +206,7 @@ pub async fn a_websocket_is_opened_and_outlives_its_key(traits: &Traits) {
 /// Reads until these bytes have come.
 async fn until(stream: &mut tokio::net::TcpStream, end: &str) -> String {
     let mut read = Vec::new();
-    while !read.ends_with(end.as_bytes()) {
+    while !read.windows(end.len()).any(|window| window == end.as_bytes()) {
         assert!(stream.read_buf(&mut read).await.unwrap() > 0, "it ends after {}", String::from_utf8_lossy(&read));
     }
     String::from_utf8(read).unwrap()

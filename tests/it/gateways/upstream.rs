@@ -135,6 +135,9 @@ async fn serve(mut stream: TcpStream, log: Log) -> Option<()> {
             return echo(stream, buffer).await;
         }
         body(&mut stream, &mut buffer, &request).await?;
+        if request.line.starts_with("GET /events") {
+            return events(stream, request.line.starts_with("GET /events/silent")).await;
+        }
         if request.line.starts_with("HEAD ") {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.ok()?;
         } else {
@@ -208,6 +211,20 @@ async fn line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
             return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
         more(stream, buffer).await?;
+    }
+}
+
+/// A stream of events, or of one and then silence, until nobody listens.
+async fn events(mut stream: TcpStream, is_silent: bool) -> Option<()> {
+    // nginx would keep events back until its buffer is full.
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.ok()?;
+    loop {
+        stream.write_all(b"9\r\ndata: 1\n\n\r\n").await.ok()?;
+        if is_silent {
+            return more(&mut stream, &mut Vec::new()).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
 
