@@ -26,6 +26,9 @@ const TRAITS: Traits = Traits {
     limited: 429,
     hands_on_503: true,
     asks_by_name: true,
+    keeps_connections: false,
+    speaks_http2: false,
+    drops_trailers: true,
     ends_websocket: None,
     ends_event_stream: None,
     protections: &[

@@ -27,8 +27,14 @@ const TRAITS: Traits = Traits {
     limited: 429,
     hands_on_503: false,
     asks_by_name: false,
+    keeps_connections: true,
+    speaks_http2: true,
+    drops_trailers: true,
     ends_websocket: Some(("3600s", "1s")),
-    ends_event_stream: Some(("max_stream_duration: { max_stream_duration: 3600s }", "timeout: 1s")),
+    ends_event_stream: Some((
+        "max_stream_duration: { max_stream_duration: 3600s }",
+        "max_stream_duration: { max_stream_duration: 1s }",
+    )),
     protections: &[
         ("[^a-z0-9]", "[-_]"),
         ("|organization[^a-z0-9]id", ""),

@@ -32,6 +32,9 @@ const TRAITS: Traits = Traits {
     limited: 429,
     hands_on_503: true,
     asks_by_name: true,
+    keeps_connections: true,
+    speaks_http2: true,
+    drops_trailers: false,
     ends_websocket: Some(("timeout tunnel 1m", "timeout tunnel 1s")),
     ends_event_stream: Some(("timeout server 1m", "timeout server 1s")),
     protections: &[

@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use actix_web::web::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -42,6 +43,10 @@ pub struct Outcome {
     pub sent: usize,
     /// Requests that the API saw.
     pub arrived: usize,
+    /// Lines that it saw behind bodies in chunks.
+    pub trailers: usize,
+    /// Good answers to good keys by HTTP/2.
+    pub by_http2: usize,
 }
 
 /// The head of an answer.
@@ -98,13 +103,13 @@ impl Siege {
         for client in clients {
             outcome.faults.extend(client.await.unwrap());
         }
-        if let Some(fault) = over_http2(address, &self.keys.good, seed).await {
-            outcome.faults.push(fault);
-        }
+        outcome.by_http2 = over_http2(address, &self.keys.good, seed).await;
+        connect_over_http2(address, &self.keys.good).await;
         // Nothing comes any more once it has ended.
         drop(self.gateway);
         let arrived = self.upstream.arrived();
-        outcome.arrived = arrived.len();
+        outcome.arrived = arrived.iter().filter(|arrived| arrived.trailers == 0).count();
+        outcome.trailers = arrived.iter().map(|arrived| arrived.trailers).sum();
         outcome.faults.extend(arrived.iter().filter_map(|arrived| fault(arrived, &self.identity)));
         outcome
     }
@@ -277,15 +282,11 @@ async fn read_answer(stream: &mut TcpStream, is_head: bool) -> Option<(Answer, b
     Some((answer, is_whole))
 }
 
-/// The same by HTTP/2 from the first byte on, for a gateway that speaks it unasked.
-async fn over_http2(address: SocketAddr, key: &str, seed: u64) -> Option<String> {
-    let stream = connect(address).await;
-    let Ok(Ok((mut sender, connection))) = tokio::time::timeout(LONG, h2::client::handshake(stream)).await else {
-        return None;
-    };
-    let talk = tokio::spawn(connection);
+/// The same by HTTP/2 from the first byte on, for a gateway that speaks it unasked; how many good answers came.
+async fn over_http2(address: SocketAddr, key: &str, seed: u64) -> usize {
+    let Some(mut sender) = http2(address).await else { return 0 };
     let mut dice = Dice::new(seed);
-    let mut fault = None;
+    let mut good = 0;
     for number in 0..200 {
         let mut request = http::Request::get(format!("http://{address}/orders"));
         if number % 2 == 0 {
@@ -295,24 +296,37 @@ async fn over_http2(address: SocketAddr, key: &str, seed: u64) -> Option<String>
             // Here names are in lower case.
             request = request.header(dice.alias().to_ascii_lowercase(), "key_FORGED");
         }
-        request = request.header("x-forwarded-for", "6.6.6.6");
-        if number % 5 == 0 {
-            let protocol = ["h2c", "websocket", "h2c, websocket"][dice.below(3)];
-            request = request.method("CONNECT").extension(h2::ext::Protocol::from_static(protocol));
-        }
+        let request = request.header("x-forwarded-for", "6.6.6.6").body(()).unwrap();
         let Ok(mut ready) = sender.clone().ready().await else { break };
-        let Ok((answer, mut body)) = ready.send_request(request.body(()).unwrap(), number % 5 != 0) else { break };
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(answer)) if number % 10 == 2 && !matches!(answer.status().as_u16(), 200 | 502..=504) => {
-                fault = Some(format!("by HTTP/2: {answer:?}"));
-            }
-            // What a gateway has no answer for ends here.
-            Ok(Ok(_)) | Err(_) => body.send_reset(h2::Reason::CANCEL),
-            Ok(Err(error)) if error.is_reset() => {}
-            Ok(Err(_)) => break,
+        let Ok((answer, _)) = ready.send_request(request, true) else { break };
+        match tokio::time::timeout(LONG, answer).await {
+            Ok(Ok(answer)) if answer.status() == 200 => good += 1,
+            Ok(Ok(_)) => {}
+            _ => break,
         }
         sender = ready;
     }
-    talk.abort();
-    fault
+    good
+}
+
+/// Offers to speak something else as HTTP/2 does (RFC 8441), each over a connection of its own.
+async fn connect_over_http2(address: SocketAddr, key: &str) {
+    for protocol in ["h2c", "websocket", "h2c, websocket", "connect-udp"] {
+        let Some(sender) = http2(address).await else { return };
+        let request = http::Request::builder().method("CONNECT").uri(format!("http://{address}/live"));
+        let request = request.header("authorization", format!("Bearer {key}")).header("x.key.id", "key_FORGED");
+        let request = request.extension(h2::ext::Protocol::from_static(protocol)).body(()).unwrap();
+        let Ok(mut ready) = sender.ready().await else { continue };
+        let Ok((answer, mut body)) = ready.send_request(request, false) else { continue };
+        if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, answer).await {
+            let _ = body.send_data(TUNNELLED.into(), true);
+        }
+    }
+}
+
+async fn http2(address: SocketAddr) -> Option<h2::client::SendRequest<Bytes>> {
+    let connecting = h2::client::Builder::new().handshake(connect(address).await);
+    let (sender, connection) = tokio::time::timeout(LONG, connecting).await.ok()?.ok()?;
+    tokio::spawn(connection);
+    Some(sender)
 }

@@ -47,6 +47,12 @@ pub struct Traits {
     hands_on_503: bool,
     /// Whether Keystead gets its own name as `Host`.
     asks_by_name: bool,
+    /// Whether it asks over connections that stay open.
+    keeps_connections: bool,
+    /// Whether it speaks HTTP/2 without TLS to whoever begins with it.
+    speaks_http2: bool,
+    /// Whether what a client sends as trailers, behind a body in chunks, stays behind.
+    drops_trailers: bool,
     /// What ends a silent websocket, and the same after a second.
     ends_websocket: Option<(&'static str, &'static str)>,
     /// What ends a silent answer, and the same after a second.

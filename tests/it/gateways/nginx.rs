@@ -36,6 +36,9 @@ const TRAITS: Traits = Traits {
     limited: 403,
     hands_on_503: true,
     asks_by_name: true,
+    keeps_connections: true,
+    speaks_http2: false,
+    drops_trailers: true,
     ends_websocket: Some(("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")),
     ends_event_stream: Some(("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")),
     protections: &[

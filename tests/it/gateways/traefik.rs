@@ -87,7 +87,7 @@ async fn an_identity_is_keysteads_whatever_the_client_writes_with_dots_and_under
         headers.push(header("Upgrade", offer));
         headers.push(header("HTTP2-Settings", "AAMAAABk"));
         headers.push(header("Connection", "Upgrade, HTTP2-Settings, X-Key-Id, X-Organization-Id, Keystead-Asker"));
-        let passed = Arrived { line: number.to_string(), is_http2: false, headers: traefik.pass(headers) };
+        let passed = Arrived { line: number.to_string(), is_http2: false, headers: traefik.pass(headers), trailers: 0 };
         let variables = passed.variables();
         for name in ["X_KEY_ID", "X_KEY_NAME", "X_ORGANIZATION_ID", "X_KEY_SCOPES"] {
             assert_eq!(variables.get(name).map(Vec::as_slice), Some(&["true"][..]), "{passed:?}");

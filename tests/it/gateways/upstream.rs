@@ -25,6 +25,8 @@ pub struct Arrived {
     pub is_http2: bool,
     /// As they came, in order.
     pub headers: Vec<(String, String)>,
+    /// Lines behind a body in chunks, which are no headers (RFC 9110, 6.5.1).
+    pub trailers: usize,
 }
 
 pub struct Upstream {
@@ -119,7 +121,7 @@ async fn serve(mut stream: TcpStream, log: Log) -> Option<()> {
             Some((name, value)) => (name.to_owned(), value.trim().to_owned()),
             None => (line.to_owned(), String::new()),
         });
-        let request = Arrived { line, is_http2: false, headers: parsed.collect() };
+        let request = Arrived { line, is_http2: false, headers: parsed.collect(), trailers: 0 };
         note(&log, request.clone());
 
         let offered = request.tokens("upgrade");
@@ -134,7 +136,10 @@ async fn serve(mut stream: TcpStream, log: Log) -> Option<()> {
             stream.write_all(accept.as_bytes()).await.ok()?;
             return echo(stream, buffer).await;
         }
-        body(&mut stream, &mut buffer, &request).await?;
+        let trailers = body(&mut stream, &mut buffer, &request).await?;
+        if trailers > 0 {
+            note(&log, Arrived { trailers, ..request.clone() });
+        }
         if request.line.starts_with("GET /events") {
             return events(stream, request.line.starts_with("GET /events/silent")).await;
         }
@@ -176,8 +181,8 @@ fn find(buffer: &[u8], what: &[u8]) -> Option<usize> {
     buffer.windows(what.len()).position(|window| window == what)
 }
 
-/// Reads a body away, as its head says.
-async fn body(stream: &mut TcpStream, buffer: &mut Vec<u8>, request: &Arrived) -> Option<()> {
+/// Reads a body away, as its head says, and counts the trailers.
+async fn body(stream: &mut TcpStream, buffer: &mut Vec<u8>, request: &Arrived) -> Option<usize> {
     if !request.tokens("transfer-encoding").is_empty() {
         loop {
             let line = line(stream, buffer).await?;
@@ -193,15 +198,18 @@ async fn body(stream: &mut TcpStream, buffer: &mut Vec<u8>, request: &Arrived) -
             self::line(stream, buffer).await?;
         }
         // Trailers, up to an empty line.
-        while !line(stream, buffer).await?.is_empty() {}
-        return Some(());
+        let mut trailers = 0;
+        while !line(stream, buffer).await?.is_empty() {
+            trailers += 1;
+        }
+        return Some(trailers);
     }
     let length = request.tokens("content-length").first().map_or(Some(0), |length| length.parse().ok())?;
     while buffer.len() < length {
         more(stream, buffer).await?;
     }
     buffer.drain(..length);
-    Some(())
+    Some(0)
 }
 
 async fn line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
@@ -245,7 +253,7 @@ async fn http2(stream: TcpStream, buffer: Vec<u8>, log: Log) -> Option<()> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));
         let line = format!("{} {} HTTP/2", request.method(), request.uri());
-        note(&log, Arrived { line, is_http2: true, headers: headers.collect() });
+        note(&log, Arrived { line, is_http2: true, headers: headers.collect(), trailers: 0 });
         let answer = http::Response::new(());
         if let Ok(mut body) = respond.send_response(answer, false) {
             let _ = body.send_data("ok".into(), true);
