@@ -10,6 +10,9 @@ const BURST: u64 = 200;
 /// One more after so many milliseconds: 20 a second, which is half a gigabyte a day at most.
 const INTERVAL: u64 = 50;
 
+/// How often it is said that there is no room for connections, in seconds.
+const ROOM: u64 = 600;
+
 /// What was said, and how much. Without locks.
 #[derive(Debug, Default)]
 pub struct Notices {
@@ -18,6 +21,8 @@ pub struct Notices {
     written_until: AtomicU64,
     left_out: AtomicU64,
     has_told_of_forwarding: AtomicBool,
+    /// When it was told that there is no room, in seconds and one more.
+    told_of_room: AtomicU64,
 }
 
 impl Notices {
@@ -39,6 +44,14 @@ impl Notices {
         true
     }
 
+    /// Whether to say that there is no room for connections: not again within ten minutes.
+    pub fn tell_of_room(&self, since_boot: Duration) -> bool {
+        let now = since_boot.as_secs() + 1;
+        let told = self.told_of_room.load(Ordering::Relaxed);
+        (told == 0 || now >= told + ROOM)
+            && self.told_of_room.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
     /// Whether nobody has been told yet that a forwarded address is not believed.
     pub fn may_tell_of_forwarding(&self) -> bool {
         !self.has_told_of_forwarding.load(Ordering::Relaxed)
@@ -53,6 +66,14 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn that_there_is_no_room_is_said_again_after_ten_minutes() {
+        let notices = Notices::default();
+        let said: Vec<bool> =
+            [0, 0, 599, 600, 601, 1_200].map(|at| notices.tell_of_room(Duration::from_secs(at))).into();
+        assert_eq!(said, [true, false, false, true, false, true]);
+    }
 
     #[test]
     fn a_burst_and_then_twenty_a_second() {

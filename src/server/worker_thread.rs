@@ -71,7 +71,11 @@ impl Worker {
         loop {
             tokio::select! {
                 accepted = self.incoming.recv() => match accepted {
-                    Some(socket) => self.serve(&service, &connections, socket),
+                    Some(socket) => {
+                        self.serve(&service, &connections, socket);
+                        // So that it is heard before the next ones, who may need its room.
+                        tokio::task::yield_now().await;
+                    }
                     None => break,
                 },
                 _ = ticks.tick() => connections.look_at_the_clock(self.patience),
@@ -91,7 +95,12 @@ impl Worker {
         S: Service<(Stream, Option<std::net::SocketAddr>), Response = ()> + 'static,
     {
         if connections.open.borrow().len() >= self.room {
-            connections.make_room(self.room);
+            let app = &self.app;
+            if connections.make_room(self.room) && app.notices.tell_of_room(app.clock.since_boot()) {
+                tracing::warn!(
+                    "no room for more connections: clients that keep us waiting are cut off (KEYSTEAD_MAX_CONNECTIONS, ulimit -Hn)"
+                );
+            }
         }
         let Ok(peer) = socket.peer_addr() else { return };
         let Ok(socket) = tokio::net::TcpStream::from_std(socket) else { return };
@@ -135,11 +144,12 @@ impl Connections {
 
     /// Ends some connections whose clients keep us waiting, so that a new one finds room: those first that have not asked
     /// anything yet, and those longest at it. Verification loses none as long as others have more than an eighth of the room.
-    fn make_room(&self, room: usize) {
+    /// Returns whether any had to.
+    fn make_room(&self, room: usize) -> bool {
         let open = self.open.borrow();
         let staying: Vec<_> = open.values().filter(|connection| !connection.is_ending()).collect();
         if staying.len() < room {
-            return;
+            return false;
         }
         let others = staying.iter().filter(|connection| connection.kind() == Kind::Other).count();
         let first = if others * 8 >= room { Kind::Other } else { Kind::Verification };
@@ -153,6 +163,7 @@ impl Connections {
         for connection in waiting.iter().take(1 + room / 16) {
             connection.give_up();
         }
+        !waiting.is_empty()
     }
 }
 

@@ -227,6 +227,11 @@ impl Server {
         self.stderr.lock().unwrap().clone()
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to stop.
     pub fn terminate(&self) {
         self.signal("TERM");
