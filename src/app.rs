@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, NodeClock},
     config::{Config, PublicUrl},
     domain::{
         ended_secret::{EndedSecret, Ending},
@@ -33,7 +33,7 @@ use crate::{
         connection::DatabaseUrl,
         database_file::write_log_again,
         database_lock::{DatabaseLock, LockError},
-        installation,
+        dialect, installation,
         migrations::{self, MigrationError},
     },
     supervision::Supervision,
@@ -50,6 +50,9 @@ const POSTGRES_CONNECTIONS: u32 = 8;
 /// How long whoever made a change waits until this node knows it. Without a database it may be never.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// Name of the file of the set-up link, in the data directory.
+const SET_UP_LINK: &str = "set-up-link";
+
 /// What every request may use; cheap to clone.
 pub type App = Arc<AppState>;
 
@@ -62,7 +65,7 @@ pub struct AppState {
     /// The database.
     pub db: Db,
     /// Tells the time.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<NodeClock>,
     /// Digests keys and signs cookies.
     pub pepper: Pepper,
     /// Every key, in memory.
@@ -131,6 +134,10 @@ impl AppState {
     pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<App, StartError> {
         let lock = lock_database(&config)?;
         let db = open_database(&config).await?;
+        let clock = Arc::new(NodeClock::new(clock));
+        follow_database_clock(&db, &clock)
+            .await
+            .map_err(|error| StartError::Database(config.database.clone(), error))?;
         let pepper = open_pepper(&config, &db).await?;
         let now = clock.now();
         let installation_id = db
@@ -148,7 +155,7 @@ impl AppState {
             index: Arc::clone(&index),
             lease: Arc::clone(&lease),
             revocations: Arc::clone(&revocations),
-            clock: Arc::clone(&clock),
+            clock: clock.clone(),
             supervision: Arc::clone(&supervision),
         };
         let follower =
@@ -222,6 +229,20 @@ impl AppState {
         Means { db: &self.db, follower: &self.follower, clock: &*self.clock, lease: self.config.lease }
     }
 
+    /// Puts the set-up link into a file that only its owner can read: a log is read by more people. Returns its path.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_set_up_link(&self, link: &str) -> std::io::Result<PathBuf> {
+        let path = self.config.data_dir.join(SET_UP_LINK);
+        private_file::replace(&path, format!("{link}\n").as_bytes()).map(|()| path)
+    }
+
+    /// Takes the file away, if there is one: its link has worked.
+    pub fn remove_set_up_link(&self) {
+        let _ = std::fs::remove_file(self.config.data_dir.join(SET_UP_LINK));
+    }
+
     /// From now on `/readyz` says no and every answer closes its connection.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -231,6 +252,23 @@ impl AppState {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
+}
+
+/// On Postgres a node goes by the database's clock, which it has in common with the others; and it says so when its own is
+/// wrong.
+///
+/// # Errors
+/// [`StoreError`]; then it goes by what it knew before.
+pub async fn follow_database_clock(db: &Db, clock: &NodeClock) -> Result<(), StoreError> {
+    let Some(told) = db.read(|conn| Ok::<_, StoreError>(dialect::time(conn)?)).await? else { return Ok(()) };
+    if let Some(ahead) = clock.follow(told) {
+        let (minutes, side) = (ahead.num_minutes().abs(), if ahead.num_minutes() > 0 { "ahead of" } else { "behind" });
+        tracing::warn!(
+            minutes,
+            "this machine's clock is {side} the database's; times follow the database, and this node purges nothing until both agree"
+        );
+    }
+    Ok(())
 }
 
 /// Opens the database and brings its schema up to date.

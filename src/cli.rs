@@ -1,11 +1,11 @@
 //! The command line: what was asked, carried out by one call, and one clear line when it could not be.
 
 mod check;
+mod serve;
 
 use std::{
     io::{BufRead, IsTerminal},
     process::ExitCode,
-    sync::Arc,
 };
 
 use clap::{Parser, Subcommand};
@@ -15,7 +15,7 @@ use crate::{
     actions::create_admin::{CreateAdminError, NewAdmin, Workplace, create_admin},
     app::{StartError, open_database},
     clock::SystemClock,
-    config::{Config, ConfigError, Environment, LogFormat, Settings},
+    config::{ConfigError, Environment, LogFormat, Settings},
     domain::{
         email::Email,
         ids::OrgId,
@@ -23,7 +23,7 @@ use crate::{
         password::{self, NewPassword},
     },
     passwords::Passwords,
-    server::{self, ServeError},
+    server::ServeError,
     telemetry::{self, fail, say},
 };
 
@@ -76,10 +76,6 @@ struct CreateAdminArguments {
     #[arg(long)]
     password_stdin: bool,
 }
-
-/// How long stopping may take after the time for draining: half a second for connections half open, six for requests in
-/// flight, and the rest for the database.
-const LONGEST_STOP: std::time::Duration = std::time::Duration::from_secs(9);
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +158,7 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
     let system = actix_web::rt::System::new();
     system.block_on(async {
         match command {
-            Command::Serve => serve(config).await,
+            Command::Serve => serve::serve(config).await,
             Command::Migrate => {
                 open_database(&config).await?;
                 say(format, "The schema is up to date.", &[]);
@@ -179,80 +175,6 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
         }
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn serve(config: Config) -> Result<(), CliError> {
-    let format = config.log_format;
-    let running = server::start(config, Arc::new(SystemClock)).await?;
-    let signals = stop_on_signals(&running)?;
-    let (url, address) = (running.app.public_url.as_str(), running.address.to_string());
-    let brand = running.app.config.brand.as_str();
-    let line = format!("The keys of {brand} are served at {url} (listening on {address})");
-    say(format, &line, &[("url", url), ("address", &address)]);
-    if running.app.public_url.is_secure() && running.app.config.trusted_proxies.is_empty() {
-        // We speak plain http only, so somebody is in front.
-        let line = "KEYSTEAD_TRUSTED_PROXIES is empty: whoever comes through your proxy has its address, in the audit log and \
-            where wrong passwords are counted";
-        say(format, line, &[]);
-    }
-    if let Some(address) = running.metrics_address {
-        let url = format!("http://{address}/metrics");
-        say(format, &format!("Metrics are at {url}"), &[("url", &url)]);
-    }
-    if let Some(link) = &running.set_up_link {
-        say(format, &format!("No account exists yet. Open this link once to set up: {link}"), &[]);
-    }
-    let ended = running.run().await;
-    signals.abort();
-    Ok(ended?)
-}
-
-/// SIGTERM, SIGQUIT and Ctrl+C stop the server gracefully, a second one at once. Other signals that would end a process
-/// by default (a closed terminal, `logrotate`, `systemctl reload`) end nothing: there is nothing to reload.
-fn stop_on_signals(running: &server::Running) -> Result<tokio::task::JoinHandle<()>, CliError> {
-    use tokio::signal::unix::{Signal, SignalKind, signal};
-    let listen = |kind: SignalKind| signal(kind).map_err(CliError::Runtime);
-    let [mut terminate, mut quit, mut interrupt] =
-        [listen(SignalKind::terminate())?, listen(SignalKind::quit())?, listen(SignalKind::interrupt())?];
-    let kinds = [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()];
-    for (kind, name) in kinds.into_iter().zip(["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM"]) {
-        let mut ignored: Signal = listen(kind)?;
-        tokio::spawn(async move {
-            while ignored.recv().await.is_some() {
-                tracing::info!("{name} changes nothing; restart the server for other settings");
-            }
-        });
-    }
-    let (handle, limit) = (running.handle(), running.app.config.drain + LONGEST_STOP);
-    Ok(tokio::spawn(async move {
-        let mut asked = async || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = quit.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        asked().await;
-        tracing::info!("stopping: requests in flight, and those about to come, are answered first");
-        end_after(limit);
-        handle.stop();
-        asked().await;
-        handle.abort();
-    }))
-}
-
-/// Ends the process when stopping takes too long: whoever started it would kill it, and say nothing.
-fn end_after(limit: std::time::Duration) {
-    let watching = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
-        std::thread::sleep(limit);
-        tracing::error!(
-            "stopping takes too long, mostly for a database that does not answer: the last usage may not be written"
-        );
-        std::process::exit(1);
-    });
-    if let Err(error) = watching {
-        tracing::warn!(%error, "nothing bounds how long stopping takes");
-    }
 }
 
 impl CreateAdminArguments {

@@ -1,13 +1,28 @@
 //! The time, injected: the one room that asks the operating system for it.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// Now, UTC.
+    /// Now, UTC. Somebody may set it, by hours and backwards: for records, never for what is a duration.
     fn now(&self) -> DateTime<Utc>;
+
+    /// The time of day at which this process began, counted on by [`Clock::since_boot`]: it never jumps. For what is a
+    /// duration and stands in the database, such as the end of a session.
+    fn steady(&self) -> DateTime<Utc>;
+
+    /// What the database's clock shows, from what it told; a test's clock knows better.
+    fn database_clock(&self, told: DateTime<Utc>) -> DateTime<Utc> {
+        told
+    }
 
     /// Time since the machine was started, with times of suspension: leases are counted on it. `Instant` stands still
     /// while a Linux machine is suspended, and the time of day may be set.
@@ -26,9 +41,86 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+/// When this process first asked, by both clocks.
+static BEGAN: LazyLock<(DateTime<Utc>, Duration)> = LazyLock::new(|| (SystemClock.now(), SystemClock.since_boot()));
+
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)]
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
+    }
+
+    fn steady(&self) -> DateTime<Utc> {
+        let (time, at) = *BEGAN;
+        time + TimeDelta::from_std(self.since_boot().saturating_sub(at)).unwrap_or_default()
+    }
+}
+
+/// The clock of a node. Nodes share a database, so they share its clock: one whose own clock is off by hours writes the same
+/// times as the others, and ends nobody's session. On SQLite there is one node, and its clock is its machine's.
+pub struct NodeClock {
+    own: Arc<dyn Clock>,
+    follows_database: AtomicBool,
+    /// What the own steady clock lacks, in milliseconds.
+    correction: AtomicI64,
+    is_off: AtomicBool,
+}
+
+impl NodeClock {
+    /// From here on a node's own clock is wrong: machines whose time is kept differ by milliseconds.
+    const OFF: TimeDelta = TimeDelta::minutes(5);
+
+    /// The clock of a node that knows of no other.
+    pub fn new(own: Arc<dyn Clock>) -> Self {
+        let (follows_database, is_off) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { own, follows_database, correction: AtomicI64::new(0), is_off }
+    }
+
+    /// Goes by the database's clock from now on; by how much the machine's own is ahead of it, if it is wrong.
+    pub fn follow(&self, told: DateTime<Utc>) -> Option<TimeDelta> {
+        let database = self.own.database_clock(told);
+        self.correction.store((database - self.own.steady()).num_milliseconds(), Ordering::Relaxed);
+        self.follows_database.store(true, Ordering::Relaxed);
+        let ahead = self.own.now() - database;
+        let is_off = ahead.abs() > Self::OFF;
+        self.is_off.store(is_off, Ordering::Relaxed);
+        is_off.then_some(ahead)
+    }
+
+    /// Whether the machine's clock and the database's are far from each other. One of them is wrong, so nothing is purged.
+    pub fn is_off(&self) -> bool {
+        self.is_off.load(Ordering::Relaxed)
+    }
+}
+
+// Also without the trait, for whoever has an `App`.
+impl NodeClock {
+    /// See [`Clock::now`].
+    pub fn now(&self) -> DateTime<Utc> {
+        if self.follows_database.load(Ordering::Relaxed) { self.steady() } else { self.own.now() }
+    }
+
+    /// See [`Clock::steady`].
+    pub fn steady(&self) -> DateTime<Utc> {
+        self.own.steady() + TimeDelta::milliseconds(self.correction.load(Ordering::Relaxed))
+    }
+
+    /// See [`Clock::since_boot`].
+    pub fn since_boot(&self) -> Duration {
+        self.own.since_boot()
+    }
+}
+
+impl Clock for NodeClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.now()
+    }
+
+    fn steady(&self) -> DateTime<Utc> {
+        self.steady()
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.since_boot()
     }
 }

@@ -21,7 +21,7 @@ mod worker_thread;
 use transport::{Order, Transport};
 
 use crate::{
-    actions::set_up::set_up_token,
+    actions::set_up::{FirstAccount, first_account},
     api,
     app::{App, AppState, StartError},
     clock::Clock,
@@ -65,6 +65,8 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     /// The link for the first admin, while no account exists.
     pub set_up_link: Option<String>,
+    /// Whether there was an account and none is left, so that only `keystead admin create` makes one.
+    pub needs_command: bool,
     transport: Transport,
     handle: Handle,
     orders: mpsc::UnboundedReceiver<Order>,
@@ -98,8 +100,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let metrics_address = for_metrics.as_ref().map(|(_, address)| *address);
     let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_loopback(address.port()));
     let app = AppState::open(config, public_url, clock).await?;
-    let link = |token| format!("{}/setup?token={token}", app.public_url.as_str());
-    let set_up_link = set_up_token(&app).await?.map(link);
+    let first_account = first_account(&app).await?;
+    let set_up_link = match &first_account {
+        FirstAccount::ByLink(token) => Some(format!("{}/setup?token={token}", app.public_url.as_str())),
+        FirstAccount::ByCommand | FirstAccount::Exists => None,
+    };
+    let needs_command = first_account == FirstAccount::ByCommand;
     let transport = Transport::start(&app, listener)?;
     let (orders, received) = mpsc::unbounded_channel();
     let metrics = for_metrics.map(|(listener, _)| serve_metrics(&app, listener)).transpose()?;
@@ -108,6 +114,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         address,
         metrics_address,
         set_up_link,
+        needs_command,
         transport,
         handle: Handle(orders),
         orders: received,

@@ -37,10 +37,10 @@ pub async fn open_session(
     signed_in: SignedIn,
     state: String,
 ) -> Result<(), StoreError> {
-    let now = app.clock.now();
+    let (now, began) = (app.clock.now(), app.clock.steady());
     app.db
         .write(move |conn| {
-            sessions::insert(conn, digest, &signed_in.session_id, &signed_in.user.0, &state, now)?;
+            sessions::insert(conn, digest, &signed_in.session_id, &signed_in.user.0, &state, began)?;
             let event = AuditEvent {
                 organization_id: Some(signed_in.organization_id),
                 actor: AuditActor::User(signed_in.user.0, signed_in.user.1),

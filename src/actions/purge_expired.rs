@@ -4,8 +4,8 @@
 use chrono::TimeDelta;
 
 use crate::{
-    app::App,
-    store::{StoreError, form_tokens, key_changes, key_usage, sessions, usage_flushes},
+    app::{App, follow_database_clock},
+    store::{StoreError, form_tokens, key_changes, key_usage, late_uses, sessions, usage_flushes},
 };
 
 /// A form older than this can no longer be sent: its session has ended long before.
@@ -15,7 +15,7 @@ const FORM_TOKENS_KEPT: TimeDelta = TimeDelta::days(7);
 const WRITERS_KEPT: TimeDelta = TimeDelta::days(90);
 
 /// What went.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Purged {
     /// Sessions that had ended.
     pub sessions: usize,
@@ -25,17 +25,37 @@ pub struct Purged {
     pub hours: usize,
 }
 
-/// Purges, and closes hours.
+/// Further in the future nobody's clock is by chance.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
+
+/// Mends last uses that lie in the future; how many. By a clock that is behind, all times of today do: so not before it had
+/// the time to be set after the machine's start, and never by one that is known to be wrong.
+///
+/// # Errors
+/// [`StoreError`]; the next run tries again.
+pub async fn mend_last_uses(app: &App) -> Result<usize, StoreError> {
+    if app.clock.is_off() {
+        return Ok(0);
+    }
+    let now = app.clock.now();
+    app.db.write(move |conn| late_uses::mend(conn, now + CLOCKS_DIFFER, now)).await
+}
+
+/// Purges, and closes hours; nothing while this machine's clock and the database's are far from each other.
 ///
 /// # Errors
 /// [`StoreError`]; the next run tries again.
 pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
-    let now = app.clock.now();
+    follow_database_clock(&app.db, &app.clock).await?;
+    if app.clock.is_off() {
+        return Ok(Purged::default());
+    }
+    let (now, steady) = (app.clock.now(), app.clock.steady());
     app.throttle.purge(now);
     let purge = app.db.write::<_, StoreError>(move |conn| {
         key_changes::purge(conn)?;
         usage_flushes::purge(conn, now - WRITERS_KEPT)?;
-        Ok((sessions::purge(conn, now)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))
+        Ok((sessions::purge(conn, steady)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))
     });
     let (sessions, form_tokens) = purge.await?;
     let mut hours = 0;

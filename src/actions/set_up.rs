@@ -16,7 +16,7 @@ use crate::{
         name::Name,
     },
     passwords::PasswordFault,
-    store::{StoreError, audit_events, installation, users},
+    store::{Conn, StoreError, audit_events, installation, users},
 };
 
 /// Why nothing was set up.
@@ -33,13 +33,39 @@ pub enum SetUpError {
     Store(#[from] StoreError),
 }
 
-/// The token of the set-up link; `None` once an account exists.
+/// How the first account is made.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FirstAccount {
+    /// By the link with this token.
+    ByLink(String),
+    /// On the command line: there was an account, and none is left. The link works once, so an old one opens nothing.
+    ByCommand,
+    /// It exists.
+    Exists,
+}
+
+/// How the first account is made.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read.
+pub async fn first_account(app: &App) -> Result<FirstAccount, StoreError> {
+    let read = |conn: &mut Conn| Ok((users::any(conn)?, installation::find(conn, installation::SET_UP)?.is_some()));
+    Ok(match app.db.read::<_, StoreError>(read).await? {
+        (true, _) => FirstAccount::Exists,
+        (false, true) => FirstAccount::ByCommand,
+        (false, false) => FirstAccount::ByLink(app.pepper.set_up_token(&app.installation_id)),
+    })
+}
+
+/// The token of the set-up link; `None` once an account was made.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
 pub async fn set_up_token(app: &App) -> Result<Option<String>, StoreError> {
-    let any = app.db.read(users::any).await?;
-    Ok((!any).then(|| app.pepper.set_up_token(&app.installation_id)))
+    Ok(match first_account(app).await? {
+        FirstAccount::ByLink(token) => Some(token),
+        FirstAccount::ByCommand | FirstAccount::Exists => None,
+    })
 }
 
 /// Whether this is the token of a link that still works.
@@ -90,5 +116,6 @@ pub async fn set_up(
             Ok::<_, SetUpError>((user, organization_id))
         })
         .await?;
+    app.remove_set_up_link();
     Ok(SignedIn { session_id: SessionId::generate(now), user, organization_id, client: client.clone() })
 }

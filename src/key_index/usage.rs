@@ -95,9 +95,15 @@ impl Recent {
 }
 
 impl Usage {
+    /// Milliseconds by which no thread is late.
+    const WAS_AHEAD: i64 = 60_000;
+
     /// Counts one verification.
     pub fn count(&self, verdict: usize, at: DateTime<Utc>, caller: Caller<'_>) {
-        self.last_at.fetch_max(at.timestamp_millis(), Ordering::Relaxed);
+        let at = at.timestamp_millis();
+        // Forward only: threads come a little late. But for a clock that was ahead and was set, whose times are no times.
+        let later = |last: i64| (at > last || last - at > Self::WAS_AHEAD).then_some(at);
+        let _ = self.last_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
         Recent::OF_THREAD.with_borrow_mut(|recent| {
             let (hash, caller) = recent.find(caller);
             // Of two callers at once one may stay with the hash of the other; the next flush ends that.

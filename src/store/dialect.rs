@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection},
     prelude::*,
@@ -73,6 +74,24 @@ pub fn has_stable_plans(conn: &mut Conn) -> QueryResult<Option<bool>> {
             diesel::select(used).get_result(c).map(Some)
         }
         Conn::Postgres(_) => Ok(None),
+    }
+}
+
+#[derive(QueryableByName)]
+struct Time {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    milliseconds: i64,
+}
+
+/// The time by the clock of the database's machine; `None` on SQLite, whose machine is ours.
+pub fn time(conn: &mut Conn) -> QueryResult<Option<DateTime<Utc>>> {
+    match conn {
+        Conn::Sqlite(_) => Ok(None),
+        Conn::Postgres(c) => {
+            let time = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS milliseconds";
+            let time: Time = diesel::sql_query(time).get_result(c)?;
+            Ok(DateTime::from_timestamp_millis(time.milliseconds))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The only rooms that know Diesel: connections, statements, and rows that become domain values or errors.
 
 #[macro_use]
-mod dialect;
+pub mod dialect;
 mod columns;
 mod error;
 mod pg;
@@ -24,6 +24,7 @@ pub mod key_changes;
 pub mod key_records;
 pub mod key_secrets;
 pub mod key_usage;
+pub mod late_uses;
 pub mod migrations;
 pub mod nodes;
 pub mod notifications;

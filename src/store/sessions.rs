@@ -17,6 +17,9 @@ pub const ABSOLUTE: TimeDelta = TimeDelta::hours(12);
 /// A request moves the end of its session only if it moves it by this much: not every page costs a write.
 const EXTEND_BY_AT_LEAST: TimeDelta = TimeDelta::minutes(1);
 
+/// Rows of ended sessions are kept for so long: a clock that is ahead until somebody sets it deletes nobody's session.
+const KEPT: TimeDelta = TimeDelta::days(2);
+
 /// SHA-256 of a session key.
 pub type SessionDigest = [u8; 32];
 
@@ -46,11 +49,12 @@ pub fn insert(
 pub struct LiveSession {
     /// What it remembers.
     pub state: String,
-    /// When it should end from now on, if that is worth a write.
-    pub extend_to: Option<DateTime<Utc>>,
+    /// When it began and should end from now on, if that is worth a write.
+    pub extend_to: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
-/// The session with this digest, unless it has ended.
+/// The session with this digest, unless it has ended. One that was written by a clock which was ahead began now, at the
+/// latest, and ends as it would have, had it begun now: no session outlives [`IDLE`] and [`ABSOLUTE`], whoever set a clock.
 pub fn find(conn: &mut Conn, digest: SessionDigest, now: DateTime<Utc>) -> Result<Option<LiveSession>, StoreError> {
     let row: Option<(String, Millis, Millis)> = sessions::table
         .find(Digest32(digest))
@@ -60,8 +64,10 @@ pub fn find(conn: &mut Conn, digest: SessionDigest, now: DateTime<Utc>) -> Resul
         .optional()?;
     let Some((state, created_at, expires_at)) = row else { return Ok(None) };
     let (created_at, expires_at) = (DateTime::try_from(created_at)?, DateTime::try_from(expires_at)?);
-    let end = (now + IDLE).min(created_at + ABSOLUTE);
-    Ok(Some(LiveSession { state, extend_to: (end - expires_at >= EXTEND_BY_AT_LEAST).then_some(end) }))
+    let began = created_at.min(now);
+    let end = (now + IDLE).min(began + ABSOLUTE);
+    let is_worth_a_write = (end - expires_at).abs() >= EXTEND_BY_AT_LEAST;
+    Ok(Some(LiveSession { state, extend_to: is_worth_a_write.then_some((began, end)) }))
 }
 
 /// Replaces the state of a session. A session that has vanished stays vanished: it is updated, never inserted.
@@ -70,10 +76,14 @@ pub fn update_state(conn: &mut Conn, digest: SessionDigest, state: &str) -> Resu
     Ok(())
 }
 
-/// Moves the end of a session.
-pub fn extend(conn: &mut Conn, digest: SessionDigest, end: DateTime<Utc>) -> Result<(), StoreError> {
+/// Moves the end of a session, and its beginning if that was in the future.
+pub fn extend(
+    conn: &mut Conn,
+    digest: SessionDigest,
+    (began, end): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<(), StoreError> {
     diesel::update(sessions::table.find(Digest32(digest)))
-        .set(sessions::expires_at.eq(Millis::from(end)))
+        .set((sessions::created_at.eq(Millis::from(began)), sessions::expires_at.eq(Millis::from(end))))
         .execute(conn)?;
     Ok(())
 }
@@ -90,7 +100,8 @@ pub fn delete_of_user(conn: &mut Conn, user_id: &UserId, id: &SessionId) -> Resu
     Ok(diesel::delete(session).execute(conn)? == 1)
 }
 
-/// Forgets sessions that have ended; how many.
+/// Forgets sessions that ended some days ago; how many.
 pub fn purge(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
-    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(Millis::from(now)))).execute(conn)?)
+    let before = Millis::from(now - KEPT);
+    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(before))).execute(conn)?)
 }

@@ -53,11 +53,11 @@ pub fn middleware(app: &App) -> SessionMiddleware<DbSessions> {
 impl SessionStore for DbSessions {
     /// Also moves the session's end, at most once a minute: a page costs one read and no write.
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
-        let (digest, now) = (digest_of(key), self.app.clock.now());
+        let (digest, now) = (digest_of(key), self.app.clock.steady());
         let found = self.app.db.read(move |conn| sessions::find(conn, digest, now)).await;
         let Some(session) = found.map_err(unread)? else { return Ok(None) };
-        if let Some(end) = session.extend_to {
-            let extended = self.app.db.write::<_, StoreError>(move |conn| sessions::extend(conn, digest, end)).await;
+        if let Some(times) = session.extend_to {
+            let extended = self.app.db.write::<_, StoreError>(move |conn| sessions::extend(conn, digest, times)).await;
             // That the session ends a minute earlier is no reason to refuse the page.
             if let Err(error) = extended {
                 tracing::warn!(%error, "a session could not be extended");

@@ -49,6 +49,32 @@ async fn no_secret_is_logged_at_any_level() {
 }
 
 #[tokio::test]
+async fn in_json_the_set_up_link_is_in_no_line_but_in_a_file_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let keystead = Binary::new().with("KEYSTEAD_LOG_FORMAT", "json").with("KEYSTEAD_LOG", "trace");
+    let server = keystead.serve();
+    let (file, token) = (server.set_up_link_file.clone(), server.set_up_token());
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let lines: Vec<serde_json::Value> =
+        server.greeting.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names_file =
+        |line: &serde_json::Value| line["set_up_link_file"].as_str().is_some_and(|path| path.ends_with("/set-up-link"));
+    assert!(lines.iter().any(names_file), "{lines:?}");
+    server.set_up().await;
+    assert!(!file.exists(), "the link has worked");
+    let exit = server.stop().succeeded();
+    for line in exit.stdout.lines().chain(exit.stderr.lines()) {
+        assert!(!line.contains(&token), "{line}");
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not JSON: {line}");
+    }
+    // A node that was down meanwhile takes its own away when it starts.
+    std::fs::write(&file, "an old link").unwrap();
+    let again = keystead.serve();
+    assert_eq!(again.greeting.len(), 1, "{:?}", again.greeting);
+    assert!(!file.exists());
+}
+
+#[tokio::test]
 async fn the_log_of_a_request_carries_the_id_that_its_answer_shows() {
     let keystead = Binary::new().with("KEYSTEAD_LOG_FORMAT", "json");
     let server = keystead.serve();

@@ -91,6 +91,11 @@ impl TestApp {
     }
 
     pub async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_at(TestClock::default(), database, change).await
+    }
+
+    /// At a time, such as a wrong one.
+    pub async fn start_at(clock: TestClock, database: TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
         // Whatever the developer's environment holds, it is not looked at.
         let mut settings = Settings::default();
         settings.listen = "127.0.0.1:0".to_owned();
@@ -98,7 +103,7 @@ impl TestApp {
         settings.data_dir = database.folder().to_str().expect("a path in UTF-8").to_owned();
         change(&mut settings);
         let config = settings.check().unwrap();
-        let clock = Arc::new(TestClock::default());
+        let clock = Arc::new(clock);
         let server_clock = Arc::clone(&clock);
         let (started, starting) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {

@@ -38,6 +38,8 @@ pub struct Server {
     /// Everything it printed on start.
     pub greeting: Vec<String>,
     pub started_in: Duration,
+    /// Where the set-up link is when it is not printed.
+    pub set_up_link_file: PathBuf,
     child: Child,
     stderr: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
@@ -171,7 +173,8 @@ impl Binary {
         }
         let base = format!("http://127.0.0.1:{port}");
         wait_until_ready(&port);
-        Server { base, greeting, started_in, child, stderr, readers: vec![log_reader, output_reader] }
+        let set_up_link_file = self.data_dir().join("set-up-link");
+        Server { base, greeting, started_in, set_up_link_file, child, stderr, readers: vec![log_reader, output_reader] }
     }
 }
 
@@ -198,9 +201,10 @@ impl Server {
 
     /// The path and token of the link it printed.
     pub fn set_up_path(&self) -> String {
-        let line = self.greeting.iter().find(|line| line.contains("/setup?token=")).expect("a set-up link");
-        let path = &line[line.find("/setup?token=").unwrap()..];
-        path.split([' ', '"']).next().unwrap_or_default().to_owned()
+        let printed = self.greeting.iter().find(|line| line.contains("/setup?token=")).cloned();
+        // With JSON it stands in a file.
+        let line = printed.or_else(|| std::fs::read_to_string(&self.set_up_link_file).ok()).expect("a set-up link");
+        line[line.find("/setup?token=").unwrap()..].trim().to_owned()
     }
 
     pub fn set_up_token(&self) -> String {

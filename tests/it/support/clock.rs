@@ -8,22 +8,42 @@ use keystead::clock::Clock;
 /// 2026-11-23 06:11:00 UTC.
 const START: i64 = 1_795_414_260_000;
 
-pub struct TestClock(AtomicI64);
+pub struct TestClock {
+    /// The time that passes.
+    steady: AtomicI64,
+    /// By how much the machine's clock is ahead of it.
+    ahead: AtomicI64,
+}
 
 impl Default for TestClock {
     fn default() -> Self {
-        Self(AtomicI64::new(START))
+        Self { steady: AtomicI64::new(START), ahead: AtomicI64::new(0) }
     }
 }
 
 impl TestClock {
+    /// Time passes.
     pub fn advance(&self, by: TimeDelta) {
-        self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+        self.steady.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+    }
+
+    /// Somebody sets the machine's clock; no time passes.
+    pub fn set_ahead(&self, by: TimeDelta) {
+        self.ahead.store(by.num_milliseconds(), Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0.load(Ordering::SeqCst)).expect("a test stays in this century")
+        self.steady() + TimeDelta::milliseconds(self.ahead.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.steady.load(Ordering::SeqCst)).expect("a test stays in this century")
+    }
+
+    /// The database's clock is right.
+    fn database_clock(&self, _told: DateTime<Utc>) -> DateTime<Utc> {
+        self.steady()
     }
 }

@@ -91,9 +91,49 @@ async fn ended_sessions_are_forgotten() {
     app.clock.advance(TimeDelta::minutes(29));
     let olga = app.admin_of_another_organization().await;
     app.clock.advance(TimeDelta::minutes(2));
+    assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 0, "a clock that is ahead must delete nobody's");
+    assert!(olga.is_signed_in().await);
+    app.clock.advance(TimeDelta::days(2));
+    app.anonymous().sign_in("olga@umbrella.example", PASSWORD).await;
+    assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 1);
+    app.clock.advance(TimeDelta::minutes(30));
     assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 1);
     assert_eq!(app.count("sessions").await, 1);
-    assert!(olga.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn setting_the_machines_clock_ends_no_session_and_lengthens_none() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    for hours in [13, -13, 0, 24 * 365] {
+        app.clock.set_ahead(TimeDelta::hours(hours));
+        assert!(maya.is_signed_in().await, "{hours}");
+        purge_expired(&app.app).await.unwrap();
+        assert!(maya.is_signed_in().await, "{hours}");
+    }
+    app.clock.advance(TimeDelta::minutes(30));
+    assert!(!maya.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn a_session_of_a_clock_that_was_ahead_lives_no_longer_than_others() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let eight_hours = 8 * 3_600_000;
+    let ahead =
+        format!("UPDATE sessions SET created_at = created_at + {eight_hours}, expires_at = expires_at + {eight_hours}");
+    app.execute(&ahead).await;
+    assert!(maya.is_signed_in().await);
+    app.clock.advance(TimeDelta::minutes(30));
+    assert!(!maya.is_signed_in().await, "idle");
+
+    maya.sign_in(&maya.email, PASSWORD).await;
+    app.execute(&ahead).await;
+    for _ in 0..12 * 4 {
+        assert!(maya.is_signed_in().await);
+        app.clock.advance(TimeDelta::minutes(15));
+    }
+    assert!(!maya.is_signed_in().await, "twelve hours");
 }
 
 #[tokio::test]

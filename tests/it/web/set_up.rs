@@ -1,6 +1,12 @@
 //! `/setup`: the first admin.
 
-use keystead::{actions::create_admin::Workplace, domain::name::Name};
+use keystead::{
+    actions::{
+        create_admin::Workplace,
+        set_up::{FirstAccount, first_account},
+    },
+    domain::name::Name,
+};
 
 use crate::support::{Answer, PASSWORD, Person, TestApp};
 
@@ -139,6 +145,22 @@ async fn an_admin_from_the_command_line_closes_the_link() {
     app.account(acme, "Maya Chen", "maya@acme.example").await;
     app.anonymous().get(&format!("/setup?token={token}")).await.expect(404);
     set_up(&app.anonymous(), &token, &[]).await.expect(404);
+}
+
+#[tokio::test]
+async fn the_link_works_once_also_when_all_accounts_were_removed() {
+    let app = TestApp::start().await;
+    let token = token(&app);
+    set_up(&app.anonymous(), &token, &[]).await.expect(303);
+    for table in ["sessions", "memberships", "users"] {
+        app.execute(&format!("DELETE FROM {table}")).await;
+    }
+    assert_eq!(first_account(&app.app).await.unwrap(), FirstAccount::ByCommand, "no link is offered that cannot work");
+    app.anonymous().get(&format!("/setup?token={token}")).await.expect(404);
+    set_up(&app.anonymous(), &token, &[]).await.expect(404);
+    // What it says instead works.
+    app.admin().await;
+    assert_eq!(first_account(&app.app).await.unwrap(), FirstAccount::Exists);
 }
 
 #[tokio::test]

@@ -1,0 +1,116 @@
+//! `keystead serve`: what is said at the start, and what ends it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::CliError;
+use crate::{
+    clock::SystemClock,
+    config::{Config, LogFormat},
+    server,
+    telemetry::say,
+};
+
+/// How long stopping may take after the time for draining: half a second for connections half open, six for requests in
+/// flight, and the rest for the database.
+const LONGEST_STOP: Duration = Duration::from_secs(9);
+
+/// Runs the server until it is told to stop.
+pub async fn serve(config: Config) -> Result<(), CliError> {
+    let format = config.log_format;
+    let running = server::start(config, Arc::new(SystemClock)).await?;
+    let signals = stop_on_signals(&running)?;
+    let (url, address) = (running.app.public_url.as_str(), running.address.to_string());
+    let brand = running.app.config.brand.as_str();
+    let line = format!("The keys of {brand} are served at {url} (listening on {address})");
+    say(format, &line, &[("url", url), ("address", &address)]);
+    if running.app.public_url.is_secure() && running.app.config.trusted_proxies.is_empty() {
+        // We speak plain http only, so somebody is in front.
+        let line = "KEYSTEAD_TRUSTED_PROXIES is empty: whoever comes through your proxy has its address, in the audit log and \
+            where wrong passwords are counted";
+        say(format, line, &[]);
+    }
+    if let Some(address) = running.metrics_address {
+        let url = format!("http://{address}/metrics");
+        say(format, &format!("Metrics are at {url}"), &[("url", &url)]);
+    }
+    tell_first_account(&running, format);
+    let ended = running.run().await;
+    signals.abort();
+    Ok(ended?)
+}
+
+/// How the first account is made. A log is kept, and read by many: of the link it only learns where it is.
+fn tell_first_account(running: &server::Running, format: LogFormat) {
+    const BY_COMMAND: &str = "make one with `keystead admin create`";
+    let Some(link) = &running.set_up_link else {
+        running.app.remove_set_up_link();
+        if running.needs_command {
+            say(format, &format!("No account is left; {BY_COMMAND}"), &[]);
+        }
+        return;
+    };
+    if format == LogFormat::Text {
+        return say(format, &format!("No account exists yet. Open this link once to set up: {link}"), &[]);
+    }
+    match running.app.write_set_up_link(link) {
+        Ok(path) => {
+            let path = path.display().to_string();
+            let line = format!("No account exists yet. Open the link that is in {path} once to set up");
+            say(format, &line, &[("set_up_link_file", &path)]);
+        }
+        Err(error) => {
+            let line = format!(
+                "No account exists yet, and the set-up link cannot be written to a file: {error}; {BY_COMMAND}"
+            );
+            say(format, &line, &[]);
+        }
+    }
+}
+
+/// SIGTERM, SIGQUIT and Ctrl+C stop the server gracefully, a second one at once. Other signals that would end a process
+/// by default (a closed terminal, `logrotate`, `systemctl reload`) end nothing: there is nothing to reload.
+fn stop_on_signals(running: &server::Running) -> Result<tokio::task::JoinHandle<()>, CliError> {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    let listen = |kind: SignalKind| signal(kind).map_err(CliError::Runtime);
+    let [mut terminate, mut quit, mut interrupt] =
+        [listen(SignalKind::terminate())?, listen(SignalKind::quit())?, listen(SignalKind::interrupt())?];
+    let kinds = [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()];
+    for (kind, name) in kinds.into_iter().zip(["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM"]) {
+        let mut ignored: Signal = listen(kind)?;
+        tokio::spawn(async move {
+            while ignored.recv().await.is_some() {
+                tracing::info!("{name} changes nothing; restart the server for other settings");
+            }
+        });
+    }
+    let (handle, limit) = (running.handle(), running.app.config.drain + LONGEST_STOP);
+    Ok(tokio::spawn(async move {
+        let mut asked = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = quit.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        asked().await;
+        tracing::info!("stopping: requests in flight, and those about to come, are answered first");
+        end_after(limit);
+        handle.stop();
+        asked().await;
+        handle.abort();
+    }))
+}
+
+/// Ends the process when stopping takes too long: whoever started it would kill it, and say nothing.
+fn end_after(limit: Duration) {
+    let watching = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+        std::thread::sleep(limit);
+        tracing::error!(
+            "stopping takes too long, mostly for a database that does not answer: the last usage may not be written"
+        );
+        std::process::exit(1);
+    });
+    if let Err(error) = watching {
+        tracing::warn!(%error, "nothing bounds how long stopping takes");
+    }
+}
