@@ -36,6 +36,8 @@ const POSTGRES_POLL: Duration = Duration::from_millis(250);
 const SQLITE_POLL: Duration = Duration::from_millis(50);
 /// When to try again after a fault.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long an answer may take while every key is read, when there is no lease to lose.
+const LOADING: Duration = Duration::from_secs(60);
 /// Rows of a scan between two looks at whether the server stops.
 const LOOK_UP_AFTER: u32 = 1_000;
 /// Epochs a step of catching up.
@@ -99,11 +101,15 @@ impl Thread {
 
     /// On one connection, until it breaks or somebody stops the server.
     fn follow(&mut self) -> Result<(), StoreError> {
-        let mut conn = self.db.connect_apart()?;
+        // A part of the lease, so that a wire that has gone silent is given up and another one renews it in time.
+        let patience = self.membership.patience();
+        let mut conn = self.db.connect_apart(patience)?;
         while !self.is_stopping() {
             self.supervision.step(Part::Follower);
             if self.must_load {
+                conn.set_limit(LOADING);
                 self.load(&mut conn)?;
+                conn.set_limit(patience);
                 continue;
             }
             let look = self.begun.fetch_add(1, Ordering::SeqCst) + 1;

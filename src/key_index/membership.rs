@@ -47,6 +47,11 @@ impl Membership {
         self.clock.since_boot()
     }
 
+    /// How long the database may take for one answer.
+    pub fn patience(&self) -> Duration {
+        self.length / 4
+    }
+
     /// What clocks may differ by over one lease: five percent, where machines differ by less than a hundredth of that.
     fn margin(&self) -> Duration {
         self.length / 20

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
+use diesel::r2d2::{Pool, PooledConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     database_file::{self, DatabaseFile},
     error::Fault,
     key_changes::{self, Recorded},
+    pool::{self, Apart, LogConnectionErrors, Manager, Seats},
     transaction::{self, Ended},
 };
 use crate::domain::position::Position;
@@ -26,32 +27,12 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOK_FOR: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-#[derive(Debug)]
-struct Manager(DatabaseUrl);
-
-impl ManageConnection for Manager {
-    type Connection = Conn;
-    type Error = StoreError;
-
-    fn connect(&self) -> Result<Conn, StoreError> {
-        self.0.connect()
-    }
-
-    /// Asks the connection, not the server: a ping would cost every request a round trip.
-    fn is_valid(&self, conn: &mut Conn) -> Result<(), StoreError> {
-        if conn.is_broken() { Err(StoreError::Fault(Fault::Unreachable, "connection closed".into())) } else { Ok(()) }
-    }
-
-    fn has_broken(&self, conn: &mut Conn) -> bool {
-        std::thread::panicking() || conn.is_broken()
-    }
-}
-
 /// The database, shared by every worker.
 #[derive(Clone)]
 pub struct Db {
     url: DatabaseUrl,
     pool: Pool<Manager>,
+    seats: Arc<Seats>,
     /// SQLite has one writer: waiting here is fair and wakes at once, waiting in `busy_timeout` is neither.
     writer: Option<Arc<Mutex<()>>>,
     file: Option<Arc<DatabaseFile>>,
@@ -63,26 +44,35 @@ impl Db {
     /// # Errors
     /// [`StoreError::Fault`] when the database cannot be reached.
     pub fn open(url: &DatabaseUrl, size: u32) -> Result<Self, StoreError> {
+        let seats = Seats::new(usize::try_from(size).unwrap_or(usize::MAX));
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
             .connection_timeout(POOL_TIMEOUT)
             .error_handler(Box::new(LogConnectionErrors))
-            .build_unchecked(Manager(url.clone()));
+            .build_unchecked(Manager { url: url.clone(), seats: Arc::clone(&seats) });
         let (writer, file) = match url {
             DatabaseUrl::Postgres(_) => (None, None),
             DatabaseUrl::Sqlite(path) => (Some(Arc::default()), Some(Arc::new(DatabaseFile::open(path)?))),
         };
-        Ok(Self { url: url.clone(), pool, writer, file })
+        Ok(Self { url: url.clone(), pool, seats, writer, file })
     }
 
-    /// A connection of one's own, for whoever works all the time.
+    /// The follower's connection, on which no wait is longer than `limit`. It is made before any of the pool: while it is lost,
+    /// the pool makes none, and when the server has no place for it, the pool gives one up.
     ///
     /// # Errors
     /// [`StoreError::Fault`] when the database cannot be reached.
-    pub fn connect_apart(&self) -> Result<Conn, StoreError> {
+    pub fn connect_apart(&self, limit: Duration) -> Result<Apart, StoreError> {
         self.check_file()?;
-        self.url.connect()
+        let conn = self.url.connect_within(limit).inspect_err(|error| {
+            if pool::is_full(error) {
+                self.seats.leave_room();
+                // One that nobody uses is dropped on its way out of the pool, or else the next one on its way back.
+                drop(self.pool.try_get());
+            }
+        })?;
+        Ok(Apart::new(conn, &self.seats))
     }
 
     /// Whether the file is still the one that was opened. SQLite itself would go on with a file that was removed.
@@ -254,14 +244,5 @@ where
         // Not even begun, as the server stops.
         Err(error) if error.is_cancelled() => Err(StoreError::Fault(Fault::Other, error.to_string()).into()),
         Err(error) => Err(StoreError::Unknown(format!("database work stopped: {error}")).into()),
-    }
-}
-
-#[derive(Debug)]
-struct LogConnectionErrors;
-
-impl diesel::r2d2::HandleError<StoreError> for LogConnectionErrors {
-    fn handle_error(&self, error: StoreError) {
-        tracing::warn!(%error, "no new database connection");
     }
 }

@@ -55,6 +55,14 @@ pub fn wait_for_other_migrations(conn: &mut Conn) -> QueryResult<()> {
     }
 }
 
+/// How a Postgres database stores text, if it is not UTF-8; SQLite's always is.
+pub fn foreign_encoding(conn: &mut Conn) -> QueryResult<Option<String>> {
+    let Conn::Postgres(c) = conn else { return Ok(None) };
+    let encoding = diesel::dsl::sql::<diesel::sql_types::Text>("current_setting('server_encoding')");
+    let encoding: String = diesel::select(encoding).get_result(c)?;
+    Ok((encoding != "UTF8").then_some(encoding))
+}
+
 /// The version of the SQLite library in use; `None` on Postgres.
 pub fn sqlite_version(conn: &mut Conn) -> QueryResult<Option<String>> {
     match conn {

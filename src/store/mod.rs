@@ -6,6 +6,7 @@ mod columns;
 mod error;
 mod pg;
 mod planned;
+mod pool;
 mod schema;
 mod transaction;
 mod usage_reads;

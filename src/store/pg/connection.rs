@@ -9,7 +9,7 @@
 use std::{
     any::Any,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -58,6 +58,7 @@ pub struct PgConnection {
     carrier: JoinHandle<()>,
     cancel: Cancel,
     limit: Duration,
+    heard: Instant,
     is_given_up: bool,
     transactions: AnsiTransactionManager,
     instrumentation: DynInstrumentation,
@@ -93,6 +94,7 @@ impl PgConnection {
             carrier,
             cancel,
             limit,
+            heard: Instant::now(),
             is_given_up: false,
             transactions: AnsiTransactionManager::default(),
             instrumentation: DynInstrumentation::default_instrumentation(),
@@ -102,6 +104,11 @@ impl PgConnection {
     /// From here on each answer may take so long.
     pub fn set_limit(&mut self, limit: Duration) {
         self.limit = limit;
+    }
+
+    /// When the server last answered.
+    pub fn heard(&self) -> Instant {
+        self.heard
     }
 
     /// How long an answer may take.
@@ -115,7 +122,10 @@ impl PgConnection {
         }
         let (client, limit) = (&self.client, self.limit);
         match runtime().block_on(async { tokio::time::timeout(limit, question(client)).await }) {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                self.heard = Instant::now();
+                Ok(answer)
+            }
             Ok(Err(error)) => Err(self.note(&error)),
             Err(_) => {
                 self.is_given_up = true;

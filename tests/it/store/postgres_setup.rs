@@ -1,0 +1,69 @@
+//! Databases that somebody else made: their encoding, their other programs, and the rights they give. These tests need
+//! `TEST_DATABASE_URL`.
+
+use diesel::{RunQueryDsl, sql_query};
+use keystead::store::{
+    connection::{Conn, DatabaseUrl},
+    migrations::{self, MigrationError},
+};
+
+use crate::support::{TestDatabase, on_own_thread};
+
+fn execute(conn: &mut Conn, statements: &[String]) {
+    for statement in statements {
+        sql_query(statement).execute(conn).unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+}
+
+#[test]
+fn a_database_that_is_not_utf8_is_refused_before_anything_is_made_in_it() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let url = database.url().unwrap();
+    let mut conn = database.connect();
+    let name = format!("keystead_latin_{}", std::process::id());
+    let other = DatabaseUrl::Postgres(url.replacen(url.rsplit('/').next().unwrap(), &name, 1));
+    let refused = on_own_thread(move || {
+        let made = format!("CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+        execute(&mut conn, &[made]);
+        let refused = migrations::run(&mut other.connect().unwrap());
+        execute(&mut conn, &[format!("DROP DATABASE {name} WITH (FORCE)")]);
+        refused
+    });
+    let words = refused.unwrap_err().to_string();
+    assert!(words.contains("LATIN1") && words.contains("UTF8"), "{words}");
+}
+
+#[test]
+fn another_programs_list_of_migrations_is_called_so() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let mut conn = database.connect();
+    let refused = on_own_thread(move || {
+        let table = "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY, run_on TIMESTAMP)";
+        let row = "INSERT INTO __diesel_schema_migrations VALUES ('20180114171611', now())";
+        execute(&mut conn, &[table.to_owned(), row.to_owned()]);
+        migrations::run(&mut conn)
+    });
+    assert!(matches!(&refused, Err(MigrationError::Foreign(version)) if version == "20180114171611"), "{refused:?}");
+}
+
+#[test]
+fn a_role_without_the_right_to_create_finds_a_schema_that_is_up_to_date() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let mut conn = database.connect();
+    on_own_thread(move || {
+        let role = format!("keystead_role_{}", std::process::id());
+        let (as_role, as_owner) = (format!("SET ROLE {role}"), "RESET ROLE".to_owned());
+        execute(&mut conn, &[format!("CREATE ROLE {role}"), "REVOKE CREATE ON SCHEMA public FROM PUBLIC".to_owned()]);
+        execute(&mut conn, std::slice::from_ref(&as_role));
+        let refused = migrations::run(&mut conn);
+        execute(&mut conn, std::slice::from_ref(&as_owner));
+        let made = migrations::run(&mut conn).unwrap();
+        let rights = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}");
+        execute(&mut conn, &[rights, as_role]);
+        let nothing = migrations::run(&mut conn);
+        execute(&mut conn, &[as_owner, format!("DROP OWNED BY {role}"), format!("DROP ROLE {role}")]);
+        assert!(matches!(refused, Err(MigrationError::Forbidden(_))), "{refused:?}");
+        assert!(made > 0);
+        assert_eq!(nothing.unwrap(), 0);
+    });
+}
