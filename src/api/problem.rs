@@ -43,7 +43,7 @@ fn detail(failure: &Failure) -> std::borrow::Cow<'_, str> {
     match (failure.status, &failure.allow) {
         (StatusCode::NOT_FOUND, _) => {
             "There is no such endpoint. There are POST /v1/keys/verify, /v1/forward-auth (any \
-            method), GET /livez and GET /readyz."
+            method), GET /livez, GET /readyz and GET /readyz/pages."
                 .into()
         }
         (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) => format!("This endpoint answers {allow} only.").into(),

@@ -399,7 +399,7 @@ async fn programs_that_ask_at_a_wrong_address_are_told_the_right_ones() {
     for path in ["/v1", "/v1/", "/v1/keys", "/v1/keys/verify/", "/v1/nothing"] {
         let refused = program.get(path).await.expect(404);
         let detail = refused.problem()["detail"].as_str().unwrap().to_owned();
-        for address in ["POST /v1/keys/verify", "/v1/forward-auth", "/livez", "/readyz"] {
+        for address in ["POST /v1/keys/verify", "/v1/forward-auth", "/livez", "/readyz", "/readyz/pages"] {
             assert!(detail.contains(address), "{path}: {detail}");
         }
         assert!(!detail.contains("address"), "{path}: {detail}");
