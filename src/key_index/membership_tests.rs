@@ -22,6 +22,10 @@ impl Clock for Hand {
         DateTime::UNIX_EPOCH
     }
 
+    fn steady(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
     fn since_boot(&self) -> Duration {
         *self.0.lock().unwrap()
     }
