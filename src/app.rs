@@ -37,7 +37,7 @@ use crate::{
         migrations::{self, MigrationError},
     },
     supervision::Supervision,
-    throttle::SignInThrottle,
+    throttle::Throttle,
 };
 
 use database_check::DatabaseCheck;
@@ -83,7 +83,7 @@ pub struct AppState {
     /// Hashes passwords.
     pub passwords: Passwords,
     /// Slows down guessing.
-    pub throttle: SignInThrottle,
+    pub throttle: Throttle,
     /// Bounds what strangers write into the log.
     pub notices: Notices,
     /// Random id of this installation.
@@ -174,7 +174,7 @@ impl AppState {
             follower,
             metrics,
             passwords: Passwords::default(),
-            throttle: SignInThrottle::default(),
+            throttle: Throttle::default(),
             notices: Notices::default(),
             installation_id,
             supervision,

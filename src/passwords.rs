@@ -1,26 +1,27 @@
-//! Password hashes: argon2id, two at a time, a short queue, and the same work for accounts that do not exist.
+//! Password hashes: argon2id, two at a time, short queues, and the same work for accounts that do not exist.
+
+mod hashers;
+mod memory;
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
-};
-use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
+use argon2::Params;
+use tokio::sync::oneshot;
 
-use crate::domain::password::NewPassword;
+pub use hashers::Turn;
+use hashers::{AT_ONCE, Hashers};
+use memory::Memory;
+
+use crate::domain::password::{NewPassword, TypedPassword};
 
 /// Memory of one hash, in KiB: 19 MiB, with two passes (OWASP Password Storage Cheat Sheet).
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Hashes computed at once; each takes 19 MiB and a core.
-const AT_ONCE: usize = 2;
 /// Requests that may wait for a turn; the next one is turned away.
 const QUEUE: usize = 16;
 
@@ -33,22 +34,18 @@ pub enum PasswordFault {
     /// Too many sign-ins wait already.
     #[error("too many sign-ins at once")]
     Busy,
-    /// The hash could not be computed or read.
+    /// The hash could not be computed or read: no memory, no thread, a damaged row.
     #[error("password hashing failed: {0}")]
     Failed(String),
 }
 
 /// Computes and checks password hashes.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Passwords {
-    turns: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
-}
-
-impl Default for Passwords {
-    fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: Arc::default() }
-    }
+    hashers: Arc<Hashers>,
+    /// Jobs that wait or run, by [`Turn`].
+    first: Arc<AtomicUsize>,
+    later: Arc<AtomicUsize>,
 }
 
 impl Passwords {
@@ -57,40 +54,51 @@ impl Passwords {
     /// # Errors
     /// See [`PasswordFault`].
     pub async fn hash(&self, password: NewPassword) -> Result<String, PasswordFault> {
-        self.in_turn(move |argon2| {
-            argon2.hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|e| e.to_string())
-        })
-        .await
+        self.in_turn(Turn::First, move |memory| memory.hash(password.as_bytes(), &params()?)).await
     }
 
     /// Whether the password belongs to the stored hash; `None` (no such account) takes as long and is never right.
     ///
     /// # Errors
-    /// See [`PasswordFault`].
-    pub async fn verify(&self, password: Zeroizing<String>, stored: Option<String>) -> Result<bool, PasswordFault> {
-        self.in_turn(move |argon2| {
-            let known = stored.is_some();
-            let stored = stored.unwrap_or_else(|| NOBODY.to_owned());
-            let hash = PasswordHash::new(&stored).map_err(|error| error.to_string())?;
-            Ok(argon2.verify_password(password.as_bytes(), &hash).is_ok() && known)
-        })
-        .await
+    /// See [`PasswordFault`]. A hash that could not be computed says nothing about the password.
+    pub async fn verify(
+        &self,
+        password: TypedPassword,
+        stored: Option<String>,
+        turn: Turn,
+    ) -> Result<bool, PasswordFault> {
+        let known = stored.is_some();
+        let stored = stored.unwrap_or_else(|| NOBODY.to_owned());
+        self.in_turn(turn, move |memory| Ok(memory.verify(password.spellings(), &stored)? && known)).await
     }
 
     async fn in_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Argon2<'static>) -> Result<T, String> + Send + 'static,
+        turn: Turn,
+        work: impl FnOnce(&mut Memory) -> Result<T, String> + Send + 'static,
     ) -> Result<T, PasswordFault> {
-        let place = Place::take(&self.waiting).ok_or(PasswordFault::Busy)?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|e| PasswordFault::Failed(e.to_string()))?;
-        let done = tokio::task::spawn_blocking(move || {
-            // Held by the thread, not by the request: who hangs up does not make room for a third hash.
-            let _held = (place, turn);
-            let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| error.to_string())?;
-            work(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-        });
-        done.await.map_err(|error| PasswordFault::Failed(error.to_string()))?.map_err(PasswordFault::Failed)
+        let waiting = match turn {
+            Turn::First => &self.first,
+            Turn::Later => &self.later,
+        };
+        let place = Place::take(waiting).ok_or(PasswordFault::Busy)?;
+        let (answer, answered) = oneshot::channel();
+        let job = move |memory: &mut Memory| {
+            // Held by the job, not by the request: who hangs up while it runs does not make room for a third hash.
+            let _held = place;
+            // Who hung up before needs no answer any more.
+            if !answer.is_closed() {
+                let _ = answer.send(work(memory));
+            }
+        };
+        self.hashers.submit(Box::new(job), turn).map_err(|error| PasswordFault::Failed(error.to_string()))?;
+        let stopped = |_| PasswordFault::Failed("the hash was not finished".to_owned());
+        answered.await.map_err(stopped)?.map_err(PasswordFault::Failed)
     }
+}
+
+fn params() -> Result<Params, String> {
+    Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| error.to_string())
 }
 
 /// A place in the queue, given up on drop.
@@ -117,12 +125,16 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn typed(text: &str) -> TypedPassword {
+        TypedPassword::new(text.to_owned().into())
+    }
+
     #[tokio::test]
     async fn a_hash_knows_its_password_and_no_other() {
         let passwords = Passwords::default();
         let hash = passwords.hash(NewPassword::parse("correct horse battery".into(), &[]).unwrap()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        let verify = |text: &str| passwords.verify(Zeroizing::new(text.to_owned()), Some(hash.clone()));
+        let verify = |text: &str| passwords.verify(typed(text), Some(hash.clone()), Turn::Later);
         assert!(verify("correct horse battery").await.unwrap());
         assert!(!verify("correct horse batterz").await.unwrap());
     }
@@ -130,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn an_account_that_does_not_exist_is_never_right() {
         // A fault here would mean that NOBODY is no hash, and that unknown accounts answer faster.
-        assert!(!Passwords::default().verify(Zeroizing::new(String::new()), None).await.unwrap());
+        assert!(!Passwords::default().verify(typed(""), None, Turn::Later).await.unwrap());
     }
 
     #[test]
@@ -139,11 +151,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_queue_is_short() {
+    async fn a_hash_that_cannot_be_read_is_a_fault_and_not_a_wrong_password() {
         let passwords = Passwords::default();
-        let tries = (0..60).map(|_| passwords.verify(Zeroizing::new("x".to_owned()), None));
-        let answers = futures_util::future::join_all(tries).await;
-        let busy = answers.iter().filter(|answer| matches!(answer, Err(PasswordFault::Busy))).count();
-        assert_eq!(busy, 60 - AT_ONCE - QUEUE);
+        let asked = passwords.verify(typed("x"), Some("$argon2id$damaged".to_owned()), Turn::Later).await;
+        assert!(matches!(asked, Err(PasswordFault::Failed(_))), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_short_and_that_of_known_devices_apart() {
+        let passwords = Passwords::default();
+        let tries = |turn| (0..60).map(move |_| turn);
+        let all = tries(Turn::Later).chain(tries(Turn::First));
+        let answers = all.map(|turn| passwords.verify(typed("x"), None, turn));
+        let answers = futures_util::future::join_all(answers).await;
+        let busy = |answers: &[Result<bool, PasswordFault>]| {
+            answers.iter().filter(|answer| matches!(answer, Err(PasswordFault::Busy))).count()
+        };
+        assert_eq!(busy(&answers[..60]), 60 - AT_ONCE - QUEUE);
+        assert_eq!(busy(&answers[60..]), 60 - AT_ONCE - QUEUE);
     }
 }

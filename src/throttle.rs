@@ -1,81 +1,147 @@
-//! Slows down guessing: a bucket of tries for each account and each address, given back when the try was right.
+//! Slows down guessing: buckets of tries, given back when the try was right; and whoever makes very many changes.
 //!
 //! Rate-limit libraries count every try; here a right password must cost nothing, or an office behind one address would
-//! lock itself out (`docs/decisions/0007-sign-in-throttle.md`).
+//! lock itself out. Who is kept out by whom is in `docs/decisions/0007-sign-in-throttle.md`.
+
+mod buckets;
 
 use std::{
-    collections::HashMap,
-    hash::Hash,
+    hash::{BuildHasher, Hash, RandomState},
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use buckets::{Buckets, Quota};
 
-/// Wrong tries an account has before it must wait, and how fast they come back.
-const ACCOUNT: Quota = Quota { tries: 10, one_every: TimeDelta::seconds(30) };
-/// Wrong tries an address has. More than an account's, because offices share an address.
-const ADDRESS: Quota = Quota { tries: 50, one_every: TimeDelta::seconds(6) };
+use crate::domain::{device::DeviceId, ids::UserId};
 
-#[derive(Clone, Copy)]
-struct Quota {
-    tries: i32,
-    one_every: TimeDelta,
-}
+/// Wrong tries at one account from one address.
+const PLACE: Quota = Quota { tries: 10, one_every: Duration::from_secs(30) };
+/// Wrong tries at one account from everywhere, known devices aside: whoever has many addresses.
+const ACCOUNT: Quota = Quota { tries: 50, one_every: Duration::from_secs(10) };
+/// Wrong tries from one address at all accounts. Many, because an office shares an address, and behind a proxy whose
+/// headers are not believed everybody does.
+const ADDRESS: Quota = Quota { tries: 1000, one_every: Duration::from_secs(2) };
+/// Wrong tries of a device that signed in to the account before.
+const DEVICE: Quota = Quota { tries: 10, one_every: Duration::from_secs(30) };
+/// Changes one person makes to keys. Nobody clicks that fast; a script that runs wild does.
+const CHANGES: Quota = Quota { tries: 1000, one_every: Duration::from_secs(1) };
 
-impl Quota {
-    /// When a bucket that is full at `full_at` has a try left; a bucket is only the time at which it will be full again.
-    fn has_try_at(self, full_at: DateTime<Utc>) -> DateTime<Utc> {
-        full_at - self.one_every * (self.tries - 1)
-    }
-}
-
-/// Wrong sign-ins, by account and by address.
+/// Wrong sign-ins by account, address and device, and changes by person. Times are since boot: a clock that is set back
+/// must keep nobody waiting for hours.
 #[derive(Default)]
-pub struct SignInThrottle {
-    accounts: Buckets<String>,
-    addresses: Buckets<IpAddr>,
+pub struct Throttle {
+    places: Buckets,
+    accounts: Buckets,
+    addresses: Buckets,
+    devices: Buckets,
+    changes: Buckets,
+    /// What is typed is as long as its author likes; a bucket is known by 64 bits that nobody outside can compute.
+    hasher: RandomState,
+}
+
+/// Who tries to sign in.
+#[derive(Clone, Copy, Default)]
+pub struct Caller<'a> {
+    /// The folded email address, if it can be one.
+    pub account: Option<&'a str>,
+    /// Where from.
+    pub address: Option<IpAddr>,
+    /// The device, if it signed in to this account before.
+    pub device: Option<&'a DeviceId>,
 }
 
 /// A try was taken; give it back when the password was right, or could not be checked.
 #[must_use]
-pub struct Try {
-    account: Option<String>,
-    address: Option<IpAddr>,
+pub struct Try(Vec<(Kind, u64)>);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Place,
+    Account,
+    Address,
+    Device,
 }
 
-impl SignInThrottle {
-    /// Takes a try for this account (folded email address, if it can be one) from this network address.
+impl Throttle {
+    /// Takes a try. A known device has tries of its own, so that nobody else can use them up; without one left it has
+    /// those of anybody.
     ///
     /// # Errors
     /// The seconds to wait, at least 1, when there is none left.
-    pub fn take(&self, account: Option<String>, address: Option<IpAddr>, now: DateTime<Utc>) -> Result<Try, i64> {
-        let address = address.map(network_of);
+    pub fn take(&self, caller: Caller<'_>, now: Duration) -> Result<Try, i64> {
+        if let (Some(account), Some(device)) = (caller.account, caller.device) {
+            let taken = self.take_all(&[(Kind::Device, self.key((account, device.as_str())))], now);
+            if taken.is_ok() {
+                return taken;
+            }
+        }
+        let address = caller.address.map(network_of);
+        let mut wanted = Vec::with_capacity(3);
+        if let Some(account) = caller.account {
+            wanted.push((Kind::Place, self.key((account, address))));
+            wanted.push((Kind::Account, self.key(account)));
+        }
         if let Some(address) = address {
-            self.addresses.take(address, ADDRESS, now)?;
+            wanted.push((Kind::Address, self.key(address)));
         }
-        let taken = account.clone().map_or(Ok(()), |account| self.accounts.take(account, ACCOUNT, now));
-        if let (Err(_), Some(address)) = (&taken, &address) {
-            self.addresses.give_back(address, ADDRESS);
-        }
-        taken.map(|()| Try { account, address })
+        self.take_all(&wanted, now)
     }
 
-    /// The password was right: the try does not count.
-    pub fn give_back(&self, taken: &Try) {
-        if let Some(account) = &taken.account {
-            self.accounts.give_back(account, ACCOUNT);
+    /// From each bucket or from none: a throttled account must not also cost its address, nor the other way round.
+    fn take_all(&self, wanted: &[(Kind, u64)], now: Duration) -> Result<Try, i64> {
+        let mut taken = Try(Vec::with_capacity(wanted.len()));
+        for &(kind, key) in wanted {
+            let (buckets, quota) = self.of(kind);
+            if let Err(wait) = buckets.take(key, quota, now) {
+                self.give_back(&taken, now);
+                return Err(in_seconds(wait));
+            }
+            taken.0.push((kind, key));
         }
-        if let Some(address) = &taken.address {
-            self.addresses.give_back(address, ADDRESS);
+        Ok(taken)
+    }
+
+    /// The password was right, or could not be checked: the try does not count.
+    pub fn give_back(&self, taken: &Try, now: Duration) {
+        for &(kind, key) in &taken.0 {
+            let (buckets, quota) = self.of(kind);
+            buckets.give_back(key, quota, now);
         }
+    }
+
+    /// Counts a change that this person makes.
+    ///
+    /// # Errors
+    /// The seconds to wait, at least 1, when they made very many.
+    pub fn take_change(&self, user: &UserId, now: Duration) -> Result<(), i64> {
+        self.changes.take(self.key(user.as_str()), CHANGES, now).map_err(in_seconds)
     }
 
     /// Forgets buckets that are full again.
-    pub fn purge(&self, now: DateTime<Utc>) {
-        self.accounts.purge(now);
-        self.addresses.purge(now);
+    pub fn purge(&self, now: Duration) {
+        for buckets in [&self.places, &self.accounts, &self.addresses, &self.devices, &self.changes] {
+            buckets.purge(now);
+        }
     }
+
+    const fn of(&self, kind: Kind) -> (&Buckets, Quota) {
+        match kind {
+            Kind::Place => (&self.places, PLACE),
+            Kind::Account => (&self.accounts, ACCOUNT),
+            Kind::Address => (&self.addresses, ADDRESS),
+            Kind::Device => (&self.devices, DEVICE),
+        }
+    }
+
+    fn key(&self, of: impl Hash) -> u64 {
+        self.hasher.hash_one(of)
+    }
+}
+
+/// Rounded up, as `Retry-After` wants them.
+fn in_seconds(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }
 
 /// Whoever has one IPv6 address has its whole /64.
@@ -86,85 +152,6 @@ fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// For each key the time at which its bucket is full again; a full bucket needs no entry.
-struct Buckets<K>(Mutex<HashMap<K, DateTime<Utc>>>);
-
-impl<K> Default for Buckets<K> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Eq + Hash> Buckets<K> {
-    fn take(&self, key: K, quota: Quota, now: DateTime<Utc>) -> Result<(), i64> {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = buckets.entry(key).or_insert(now);
-        let wait = quota.has_try_at(*full_at) - now;
-        if wait > TimeDelta::zero() {
-            return Err((wait.num_milliseconds() + 999) / 1000);
-        }
-        *full_at = (*full_at).max(now) + quota.one_every;
-        Ok(())
-    }
-
-    fn give_back(&self, key: &K, quota: Quota) {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(full_at) = buckets.get_mut(key) {
-            *full_at -= quota.one_every;
-        }
-    }
-
-    fn purge(&self, now: DateTime<Utc>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, full_at| *full_at > now);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-
-    fn wrong(throttle: &SignInThrottle, account: &str, now: DateTime<Utc>) -> Result<(), i64> {
-        throttle.take(Some(account.to_owned()), HERE, now).map(drop)
-    }
-
-    #[test]
-    fn ten_wrong_tries_then_one_every_thirty_seconds() {
-        let (throttle, start) = (SignInThrottle::default(), DateTime::UNIX_EPOCH);
-        for _ in 0..10 {
-            assert_eq!(wrong(&throttle, "maya", start), Ok(()));
-        }
-        assert_eq!(wrong(&throttle, "maya", start), Err(30));
-        assert_eq!(wrong(&throttle, "maya", start + TimeDelta::seconds(29)), Err(1));
-        assert_eq!(wrong(&throttle, "maya", start + TimeDelta::seconds(30)), Ok(()));
-        assert_eq!(wrong(&throttle, "jonas", start), Ok(()));
-    }
-
-    #[test]
-    fn right_tries_cost_nothing() {
-        let (throttle, now) = (SignInThrottle::default(), DateTime::UNIX_EPOCH);
-        for _ in 0..1000 {
-            let taken = throttle.take(Some("maya".to_owned()), HERE, now).unwrap();
-            throttle.give_back(&taken);
-        }
-    }
-
-    #[test]
-    fn an_address_runs_out_over_many_accounts() {
-        let (throttle, now) = (SignInThrottle::default(), DateTime::UNIX_EPOCH);
-        for n in 0..50 {
-            assert_eq!(wrong(&throttle, &n.to_string(), now), Ok(()));
-        }
-        assert!(wrong(&throttle, "another", now).is_err());
-    }
-
-    #[test]
-    fn what_is_full_again_is_forgotten() {
-        let (throttle, now) = (SignInThrottle::default(), DateTime::UNIX_EPOCH);
-        let _ = wrong(&throttle, "maya", now);
-        throttle.purge(now + TimeDelta::seconds(31));
-        assert!(throttle.accounts.0.lock().unwrap().is_empty());
-        assert!(throttle.addresses.0.lock().unwrap().is_empty());
-    }
-}
+#[path = "throttle/throttle_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 //!
 //! A form is carried out once: sent again (refresh, double click, a retry after a lost answer) it makes no second key.
 
+use super::limits::{self, Change, LimitReached, Limits};
 use crate::{
     app::App,
     domain::{
@@ -43,6 +44,9 @@ pub struct NewKey {
 /// Why no key was made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateKeyError {
+    /// The organization has or did as much as it may, or this person goes on too fast.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
     /// A living key has this name, perhaps in another case.
     #[error("a key with this name already exists")]
     NameTaken,
@@ -67,12 +71,23 @@ impl From<StoreError> for CreateKeyError {
     }
 }
 
+impl From<limits::Refused> for CreateKeyError {
+    fn from(refused: limits::Refused) -> Self {
+        match refused {
+            limits::Refused::Limit(limit) => Self::Limit(limit),
+            limits::Refused::Store(error) => error.into(),
+        }
+    }
+}
+
 /// Creates a key.
 ///
 /// # Errors
 /// See [`CreateKeyError`].
 pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<NewKey, CreateKeyError> {
+    limits::check_speed(app, admin)?;
     let now = app.clock.now();
+    let limits = Limits::of(app);
     let secret = Secret::generate(&app.config.key_prefix)?;
     let digest = app.pepper.digest(secret.as_presented());
     let key = ApiKey {
@@ -94,6 +109,7 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
             if !form_tokens::claim(conn, &organization_id, input.form_token.as_str(), now)? {
                 return Err(CreateKeyError::Repeated);
             }
+            limits::count(conn, limits, &organization_id, Change::Create, now)?;
             if api_keys::name_is_taken(conn, &organization_id, &key.name)? {
                 return Err(CreateKeyError::NameTaken);
             }

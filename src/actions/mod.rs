@@ -8,6 +8,7 @@ pub mod create_key;
 pub mod find_key;
 pub mod flush_usage;
 pub mod follow_change;
+pub mod limits;
 pub mod list_keys;
 pub mod open_session;
 pub mod purge_expired;

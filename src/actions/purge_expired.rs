@@ -51,7 +51,7 @@ pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
         return Ok(Purged::default());
     }
     let (now, steady) = (app.clock.now(), app.clock.steady());
-    app.throttle.purge(now);
+    app.throttle.purge(app.clock.since_boot());
     let purge = app.db.write::<_, StoreError>(move |conn| {
         key_changes::purge(conn)?;
         usage_flushes::purge(conn, now - WRITERS_KEPT)?;

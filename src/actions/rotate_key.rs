@@ -3,7 +3,10 @@
 //!
 //! Whoever rotates must have seen the newest version: of many who rotate one version at once, one succeeds.
 
-use super::create_key::NewKey;
+use super::{
+    create_key::NewKey,
+    limits::{self, Change, LimitReached, Limits},
+};
 use crate::{
     app::App,
     domain::{
@@ -31,6 +34,9 @@ pub struct RotateKey {
 /// Why the key was not rotated.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateKeyError {
+    /// The organization has or did as much as it may, or this person goes on too fast.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
     /// The organization has no such living key.
     #[error("no such key")]
     NotFound,
@@ -48,12 +54,23 @@ pub enum RotateKeyError {
     Store(#[from] StoreError),
 }
 
+impl From<limits::Refused> for RotateKeyError {
+    fn from(refused: limits::Refused) -> Self {
+        match refused {
+            limits::Refused::Limit(limit) => Self::Limit(limit),
+            limits::Refused::Store(error) => error.into(),
+        }
+    }
+}
+
 /// Rotates a key.
 ///
 /// # Errors
 /// See [`RotateKeyError`].
 pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<NewKey, RotateKeyError> {
+    limits::check_speed(app, admin)?;
     let now = app.clock.now();
+    let limits = Limits::of(app);
     let prefix = app.config.key_prefix.clone();
     let secret = Secret::generate(&prefix)?;
     let (digest, hint) = (app.pepper.digest(secret.as_presented()), secret.hint());
@@ -71,6 +88,7 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
                 Err(MoveRefused::Revoked) => return Err(RotateKeyError::NotFound),
                 Err(_) => return Err(RotateKeyError::Changed(Box::new(key))),
             }
+            limits::count(conn, limits, organization_id, Change::Rotate, now)?;
             if !api_keys::rotate(conn, organization_id, &key.id, input.version, &prefix, &hint)? {
                 // Another transaction was faster than our reading.
                 return match api_keys::find(conn, organization_id, &key.id)? {

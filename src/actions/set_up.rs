@@ -6,12 +6,14 @@ use subtle::ConstantTimeEq;
 use super::{
     create_admin::{NewAdmin, Workplace, insert_admin},
     open_session::SignedIn,
+    sign_in::Arrival,
 };
 use crate::{
     app::App,
     domain::{
         actor::Client,
         audit_event::{AuditAction, AuditActor, AuditEvent},
+        device::DeviceCookie,
         ids::SessionId,
         name::Name,
     },
@@ -87,13 +89,14 @@ pub async fn set_up(
     token: &str,
     organization: Name,
     admin: NewAdmin,
-) -> Result<SignedIn, SetUpError> {
+    devices: DeviceCookie,
+) -> Result<Arrival, SetUpError> {
     if !is_open(app, token).await? {
         return Err(SetUpError::BadLink);
     }
     let hash = app.passwords.hash(admin.password).await?;
     let now = app.clock.now();
-    let from = client.clone();
+    let (from, email) = (client.clone(), admin.email.clone());
     let (user, organization_id) = app
         .db
         .write(move |conn| {
@@ -117,5 +120,6 @@ pub async fn set_up(
         })
         .await?;
     app.remove_set_up_link();
-    Ok(SignedIn { session_id: SessionId::generate(now), user, organization_id, client: client.clone() })
+    let signed_in = SignedIn { session_id: SessionId::generate(now), user, organization_id, client: client.clone() };
+    Ok(Arrival::new(app, signed_in, &email, 0, devices))
 }

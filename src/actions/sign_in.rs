@@ -1,7 +1,7 @@
 //! Sign in: the right password for an address begins a session.
 //!
-//! An unknown address and a wrong password get the same answer after the same work. Wrong tries run out, for each
-//! account and each network address; right ones cost nothing.
+//! An unknown address and a wrong password get the same answer after the same work. Wrong tries run out; right ones cost
+//! nothing, and from a device that signed in before nobody else's tries count (`docs/decisions/0007-sign-in-throttle.md`).
 
 use zeroize::Zeroizing;
 
@@ -11,14 +11,17 @@ use crate::{
     domain::{
         actor::Client,
         audit_event::{AuditAction, AuditActor, AuditEvent},
+        device::DeviceCookie,
         email::Email,
         ids::SessionId,
+        password::TypedPassword,
     },
-    passwords::PasswordFault,
+    passwords::{PasswordFault, Turn},
     store::{
         StoreError, audit_events,
-        users::{self, Member},
+        users::{self, Account},
     },
+    throttle::Caller,
 };
 
 /// Why nobody was signed in.
@@ -38,7 +41,28 @@ pub enum SignInError {
     Store(#[from] StoreError),
 }
 
-/// Checks a password. What it returns becomes a session by [`super::open_session`].
+/// Somebody who proved who they are.
+pub struct Arrival {
+    /// What becomes a session by [`super::open_session`].
+    pub signed_in: SignedIn,
+    /// What their device keeps, to be known when it comes again.
+    pub devices: DeviceCookie,
+}
+
+impl Arrival {
+    /// Somebody who signs in with this address at this moment.
+    pub(super) fn new(app: &App, signed_in: SignedIn, email: &Email, epoch: i64, devices: DeviceCookie) -> Self {
+        let remembered = devices.remember(&app.pepper, email, epoch, app.clock.now());
+        let devices = remembered.unwrap_or_else(|error| {
+            // They are who they are; their device is merely unknown the next time.
+            tracing::error!(%error, "a device could not be remembered");
+            devices
+        });
+        Self { signed_in, devices }
+    }
+}
+
+/// Checks a password.
 ///
 /// # Errors
 /// See [`SignInError`].
@@ -47,26 +71,43 @@ pub async fn sign_in(
     client: &Client,
     email: &str,
     password: Zeroizing<String>,
-) -> Result<SignedIn, SignInError> {
+    devices: DeviceCookie,
+) -> Result<Arrival, SignInError> {
     let email = Email::parse(email).ok();
-    let account = email.as_ref().map(Email::folded);
-    let taken = app.throttle.take(account, client.address, app.clock.now()).map_err(SignInError::Throttled)?;
+    let claim = email.as_ref().and_then(|email| devices.claim(&app.pepper, email, app.clock.now()));
+    let (device, found) = match (&email, claim) {
+        // Only for somebody with our signature is the account looked at before the throttle.
+        (Some(email), Some(claim)) => {
+            let account = find(app, email).await?;
+            let is_known = account.as_ref().is_some_and(|account| account.device_epoch == claim.epoch);
+            (is_known.then_some(claim.id), Some(account))
+        }
+        _ => (None, None),
+    };
+    let folded = email.as_ref().map(Email::folded);
+    let caller = Caller { account: folded.as_deref(), address: client.address, device: device.as_ref() };
+    let taken = app.throttle.take(caller, app.clock.since_boot()).map_err(SignInError::Throttled)?;
 
-    let checked = check(app, email.clone(), password).await;
+    let turn = if device.is_some() { Turn::First } else { Turn::Later };
+    let checked = check(app, email.as_ref(), found, TypedPassword::new(password), turn).await;
     if !matches!(checked, Ok((_, false))) {
         // Right, or never found out.
-        app.throttle.give_back(&taken);
+        app.throttle.give_back(&taken, app.clock.since_boot());
     }
-    match checked? {
-        (Some(member), true) => Ok(SignedIn {
-            session_id: SessionId::generate(app.clock.now()),
-            user: member.user,
-            organization_id: member.organization.0,
-            client: client.clone(),
-        }),
-        (known, _) => {
+    match (checked?, email) {
+        ((Some(account), true), Some(email)) => {
+            let now = app.clock.now();
+            let signed_in = SignedIn {
+                session_id: SessionId::generate(now),
+                user: account.member.user,
+                organization_id: account.member.organization.0,
+                client: client.clone(),
+            };
+            Ok(Arrival::new(app, signed_in, &email, account.device_epoch, devices))
+        }
+        ((known, _), email) => {
             let event = AuditEvent {
-                organization_id: known.map(|member| member.organization.0),
+                organization_id: known.map(|account| account.member.organization.0),
                 actor: AuditActor::Anonymous(email.map(|email| email.as_str().to_owned())),
                 action: AuditAction::SignInFailed,
                 user: None,
@@ -80,17 +121,25 @@ pub async fn sign_in(
     }
 }
 
-/// The member the address belongs to, and whether this is their password.
+async fn find(app: &App, email: &Email) -> Result<Option<Account>, StoreError> {
+    let email = email.clone();
+    app.db.read(move |conn| users::find_by_email(conn, &email)).await
+}
+
+/// The account the address belongs to, and whether this is its password.
 async fn check(
     app: &App,
-    email: Option<Email>,
-    password: Zeroizing<String>,
-) -> Result<(Option<Member>, bool), SignInError> {
-    let found = match email {
-        Some(email) => app.db.read(move |conn| users::find_by_email(conn, &email)).await?,
-        None => None,
+    email: Option<&Email>,
+    found: Option<Option<Account>>,
+    password: TypedPassword,
+    turn: Turn,
+) -> Result<(Option<Account>, bool), SignInError> {
+    let account = match (found, email) {
+        (Some(account), _) => account,
+        (None, Some(email)) => find(app, email).await?,
+        (None, None) => None,
     };
-    let (member, hash) = found.unzip();
-    let right = app.passwords.verify(password, hash).await?;
-    Ok((member, right))
+    let hash = account.as_ref().map(|account| account.password_hash.clone());
+    let right = app.passwords.verify(password, hash, turn).await?;
+    Ok((account, right))
 }

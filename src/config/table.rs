@@ -102,6 +102,14 @@ settings! {
     key_prefix: KeyPrefix =
         "KEYSTEAD_KEY_PREFIX", "PREFIX", DefaultValue::Text("talvin_live"), parse::domain(KeyPrefix::parse);
 
+    /// The most living keys of one organization; the next one is refused
+    max_keys: u64 =
+        "KEYSTEAD_MAX_KEYS", "NUMBER", DefaultValue::Text("10000"), parse::number(1..=10_000_000);
+
+    /// The most rotations of one organization on one day (UTC)
+    max_rotations_per_day: u64 =
+        "KEYSTEAD_MAX_ROTATIONS_PER_DAY", "NUMBER", DefaultValue::Text("100"), parse::number(1..=10_000_000);
+
     /// Proxies whose X-Forwarded-For is believed, as addresses or networks separated by commas
     trusted_proxies: Vec<IpNet> =
         "KEYSTEAD_TRUSTED_PROXIES", "CIDRS", DefaultValue::None, parse::networks;

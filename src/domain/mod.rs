@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod api_key;
 pub mod audit_event;
+pub mod device;
 pub mod email;
 pub mod ended_secret;
 pub mod form_token;
@@ -14,6 +15,7 @@ pub mod password;
 pub mod pepper;
 pub mod position;
 pub mod secret;
+pub mod text;
 pub mod usage;
 pub mod user;
 pub mod verdict;

@@ -4,15 +4,18 @@ use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::text::{belongs_there, is_ignorable, is_invisible};
+
 /// The longest name, in characters (Unicode scalar values) after trimming.
 pub const MAX_CHARS: usize = 64;
 
-/// A name that can be shown anywhere: trimmed, 1 to 64 characters, none of them invisible.
+/// A name that can be shown anywhere: trimmed, 1 to 64 characters, none of them invisible but for the joiners and selectors
+/// that belong to how a language or an emoji is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
 
 /// Why a text is no [`Name`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing is left after trimming.
     #[error("the name is empty")]
@@ -20,9 +23,48 @@ pub enum NameError {
     /// More than [`MAX_CHARS`] characters are left after trimming.
     #[error("the name is longer than {MAX_CHARS} characters")]
     TooLong,
-    /// It holds a control, bidirectional or zero-width character, or bytes that were not UTF-8.
-    #[error("the name holds invisible or unreadable characters")]
-    Invisible,
+    /// It holds a control, bidirectional or zero-width character where none belongs, or bytes that were not UTF-8.
+    #[error("the name cannot be shown as it is: {0}")]
+    Invisible(Invisible),
+}
+
+/// A character that cannot be seen, and the visible ones before it; shown as what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invisible {
+    found: char,
+    after: String,
+}
+
+/// So much of the name says where in it something is.
+const SHOWN_BEFORE: usize = 12;
+
+impl Invisible {
+    fn at(name: &[char], at: usize) -> Self {
+        let visible: Vec<char> = name[..at].iter().copied().filter(|&c| !is_invisible(c)).collect();
+        let after = visible[visible.len().saturating_sub(SHOWN_BEFORE)..].iter().collect();
+        Self { found: name[at], after }
+    }
+}
+
+impl fmt::Display for Invisible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self.after.trim() {
+            "" => "at the beginning".to_owned(),
+            after => format!("after “{after}”"),
+        };
+        match self.found {
+            '\u{FFFD}' => write!(f, "A character {place} can't be read. Type the name again."),
+            '\n' | '\r' | '\u{0B}' | '\u{0C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
+                write!(f, "Remove the line break {place}: a name is one line.")
+            }
+            '\t' => write!(f, "Replace the tab {place} with a space."),
+            found => write!(
+                f,
+                "Something that can't be seen (U+{:04X}) stands {place}. Delete it, or type the name again.",
+                u32::from(found)
+            ),
+        }
+    }
 }
 
 impl Name {
@@ -35,17 +77,17 @@ impl Name {
         if name.is_empty() {
             return Err(NameError::Empty);
         }
-        if name.chars().count() > MAX_CHARS {
+        let characters: Vec<char> = name.chars().take(MAX_CHARS + 1).collect();
+        if characters.len() > MAX_CHARS {
             return Err(NameError::TooLong);
         }
-        let mut before = ' ';
-        for c in name.chars() {
-            // An emoji such as ⚠️ ends in the variation selector U+FE0F; after a letter it would be a disguise.
-            let selects_emoji = c == '\u{FE0F}' && !before.is_alphanumeric() && !before.is_whitespace();
-            if is_invisible(c) && !selects_emoji {
-                return Err(NameError::Invisible);
-            }
-            before = c;
+        if let Some(at) =
+            (0..characters.len()).find(|&at| is_invisible(characters[at]) && !belongs_there(&characters, at))
+        {
+            return Err(NameError::Invisible(Invisible::at(&characters, at)));
+        }
+        if characters.iter().all(|&c| is_invisible(c)) {
+            return Err(NameError::Invisible(Invisible::at(&characters, 0)));
         }
         Ok(Self(name.to_owned()))
     }
@@ -55,12 +97,25 @@ impl Name {
         &self.0
     }
 
-    /// What two names are compared by: compatibility-normalized (NFKC, UAX #15) and without case, so that `Production`,
-    /// `PRODUCTION` and full-width `Ｐroduction` are one name. Upper case first: only there `ß` meets `SS`, and the two
-    /// lower-case sigmas each other.
+    /// What two names are compared by: compatibility-normalized (NFKC, UAX #15), without case, joiners and selectors, and
+    /// with single blanks, so that `Production`, `PRODUCTION` and full-width `Ｐroduction` are one name. Upper case first:
+    /// only there `ß` meets `SS`, and the two lower-case sigmas each other.
     pub fn folded(&self) -> String {
-        self.0.nfkc().collect::<String>().to_uppercase().to_lowercase().nfkc().collect()
+        // Tags stay: they alone tell the flag of Scotland from that of Wales.
+        let is_left_out = |c: &char| is_ignorable(*c) && !matches!(c, '\u{E0020}'..='\u{E007F}');
+        let seen: String = self.0.chars().filter(|c| !is_left_out(c)).collect();
+        fold(&seen).split_whitespace().collect::<Vec<_>>().join(" ")
     }
+
+    /// What a name like this may be stored under: [`Self::folded`], and what that was before blanks and selectors were
+    /// left out.
+    pub fn spellings(&self) -> [String; 2] {
+        [self.folded(), fold(&self.0)]
+    }
+}
+
+fn fold(text: &str) -> String {
+    text.nfkc().collect::<String>().to_uppercase().to_lowercase().nfkc().collect()
 }
 
 impl fmt::Display for Name {
@@ -69,31 +124,82 @@ impl fmt::Display for Name {
     }
 }
 
-/// Characters that take no room or change how their neighbours are drawn: control characters, the bidirectional
-/// controls and the rest of `Default_Ignorable_Code_Point` (Unicode 16, DerivedCoreProperties.txt), line and
-/// paragraph separators, the interlinear annotation marks, the blank Braille cell, private use and noncharacters.
-/// U+FFFD is here because form decoding turns bytes that are not UTF-8 (a lone surrogate, say) into it.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
-            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-            | '\u{2800}' | '\u{3164}' | '\u{E000}'..='\u{F8FF}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
-            | '\u{FFF0}'..='\u{FFFB}' | '\u{FFFD}' | '\u{FDD0}'..='\u{FDEF}' | '\u{1BCA0}'..='\u{1BCA3}'
-            | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{10FFFF}')
-        || (c as u32) & 0xFFFE == 0xFFFE
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn visible_names_of_every_script_are_kept_byte_for_byte() {
-        for text in
-            ["Production API Key", "<img src=x onerror=alert(1)>", "Ключ", "本番", "مفتاح", "Prod ⚠️", "a\"b'c&d", "é"]
-        {
+        for text in [
+            "Production API Key",
+            "<img src=x onerror=alert(1)>",
+            "Ключ",
+            "本番",
+            "مفتاح",
+            "Prod ⚠️",
+            "a\"b'c&d",
+            "é",
+            "O’Brien",
+            "D'Arcy",
+            "Jean‐Luc · №1",
+        ] {
             assert_eq!(Name::parse(text).map(|n| n.0), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn joiners_and_selectors_are_welcome_where_a_script_or_an_emoji_has_them() {
+        for text in [
+            "داده\u{200C}پردازان",
+            "خودرو\u{200C}ها",
+            "ه\u{200D}",
+            "क्\u{200D}ष",
+            "क्\u{200C}ष",
+            "র\u{200D}্যাম",
+            "ന്\u{200D}",
+            "ශ්\u{200D}රී",
+            "👩\u{200D}💻 Laptop",
+            "👨\u{200D}👩\u{200D}👧\u{200D}👦",
+            "👩🏽\u{200D}🔬",
+            "🏳\u{FE0F}\u{200D}🌈",
+            "❤\u{FE0F}\u{200D}🔥",
+            "1\u{FE0F}\u{20E3} first",
+            "#\u{FE0F}\u{20E3}",
+            "ℹ\u{FE0F}",
+            "☎\u{FE0E}",
+            "🇩🇪",
+            "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+            "葛\u{E0100}城",
+            "ᠮᠣᠩᠭᠣᠯ\u{180B}",
+        ] {
+            assert_eq!(Name::parse(text).map(|n| n.0), Ok(text.to_owned()), "{}", text.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn and_nowhere_else() {
+        for text in [
+            "Pro\u{200C}d",
+            "Pro\u{200D}d",
+            "Prod\u{200D}",
+            "\u{200D}Prod",
+            "Про\u{200C}д",
+            "本\u{200D}番",
+            "👩\u{200D}x",
+            "x\u{200D}👩",
+            "👩\u{200D}",
+            "👩\u{200C}💻",
+            "1\u{FE0F}",
+            "a\u{FE0F}\u{20E3}",
+            "a\u{FE0E}",
+            "a\u{E0100}",
+            "a\u{180B}",
+            "🏴\u{E0067}\u{E0062}",
+            "a\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+            "🏴\u{E007F}",
+            "داده \u{200C}پردازان",
+        ] {
+            assert!(matches!(Name::parse(text), Err(NameError::Invisible(_))), "{}", text.escape_unicode());
         }
     }
 
@@ -109,23 +215,50 @@ mod tests {
         assert_eq!(Name::parse(" \n "), Err(NameError::Empty));
     }
 
+    /// First and last of every range of `text::is_invisible`.
+    const INVISIBLE: &str = "\0\u{1b}\u{1f}\u{7f}\u{80}\u{9f}\n\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{180b}\u{180f}\
+        \u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202d}\u{202e}\u{2060}\u{2066}\u{2069}\u{206f}\u{2800}\u{3164}\
+        \u{e000}\u{f8ff}\u{fdd0}\u{fdef}\u{fe00}\u{fe0e}\u{fe0f}\u{feff}\u{ffa0}\u{fff0}\u{fff8}\u{fff9}\u{fffb}\u{fffd}\u{fffe}\u{ffff}\
+        \u{1bca0}\u{1bca3}\u{1d173}\u{1d17a}\u{1fffe}\u{1ffff}\u{e0000}\u{e0001}\u{e0041}\u{e0100}\u{e01ef}\u{e0fff}\u{e1000}\u{f0000}\u{10ffff}";
+
     #[test]
     fn what_cannot_be_seen_is_refused() {
+        for c in INVISIBLE.chars() {
+            for text in [format!("a{c}b"), format!("{c}b"), format!("a{c}")] {
+                let trimmed = text.trim().chars().count() < text.chars().count();
+                let refused = matches!(Name::parse(&text), Err(NameError::Invisible(_)));
+                assert!(refused || trimmed, "{:04X} in {}", c as u32, text.escape_unicode());
+            }
+        }
         for c in [
-            '\0',
-            '\u{1b}',
-            '\n',
-            '\u{202E}',
-            '\u{2066}',
-            '\u{200B}',
-            '\u{200D}',
-            '\u{FEFF}',
-            '\u{FFFD}',
-            '\u{E0041}',
-            '\u{FE0F}',
-            '\u{FFFF}',
+            '\u{a1}', '\u{34e}', '\u{350}', '\u{61b}', '\u{115e}', '\u{1161}', '\u{2010}', '\u{2030}', '\u{2070}',
+            '\u{2801}', '\u{fe10}', '\u{fffc}',
         ] {
-            assert_eq!(Name::parse(&format!("a{c}b")), Err(NameError::Invisible), "{:04X}", c as u32);
+            assert!(Name::parse(&format!("a{c}b")).is_ok(), "{:04X} can be seen", c as u32);
+        }
+    }
+
+    #[test]
+    fn the_sentence_says_what_to_do_and_where() {
+        for (text, sentence) in [
+            (
+                "Prod\u{200B}uction",
+                "Something that can't be seen (U+200B) stands after “Prod”. Delete it, or type the name again.",
+            ),
+            (
+                "\u{202E}Prod",
+                "Something that can't be seen (U+202E) stands at the beginning. Delete it, or type the name again.",
+            ),
+            (
+                "The production\u{2060} key",
+                "Something that can't be seen (U+2060) stands after “e production”. Delete it, or type the name again.",
+            ),
+            ("one\ntwo", "Remove the line break after “one”: a name is one line."),
+            ("one\ttwo", "Replace the tab after “one” with a space."),
+            ("a\u{FFFD}", "A character after “a” can't be read. Type the name again."),
+        ] {
+            let Err(NameError::Invisible(what)) = Name::parse(text) else { panic!("{}", text.escape_unicode()) };
+            assert_eq!(what.to_string(), sentence);
         }
     }
 
@@ -136,6 +269,23 @@ mod tests {
         assert_eq!(folded("Ｐrod"), folded("prod"));
         assert_eq!(folded("Straße"), folded("STRASSE"));
         assert_eq!(folded("ΟΔΟΣ"), folded("οδοσ"));
+        assert_eq!(folded("Jose\u{301}"), folded("José"));
+        assert_eq!(folded("Prod\u{a0} 2"), folded("Prod 2"));
+        assert_eq!(folded("Prod ⚠\u{FE0F}"), folded("Prod ⚠"));
+        assert_eq!(folded("داده\u{200C}پردازان"), folded("دادهپردازان"));
         assert_ne!(folded("prod"), folded("prod 2"));
+        let (england, scotland) = (
+            "\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+            "\u{E0067}\u{E0062}\u{E0073}\u{E0063}\u{E0074}\u{E007F}",
+        );
+        assert_ne!(folded(&format!("🏴{england}")), folded(&format!("🏴{scotland}")));
+    }
+
+    #[test]
+    fn a_name_stored_before_is_among_the_spellings() {
+        for text in ["Prod  2", "Prod ⚠\u{FE0F}"] {
+            let before = fold(text);
+            assert!(Name::parse(text).unwrap().spellings().contains(&before), "{text}");
+        }
     }
 }

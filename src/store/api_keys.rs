@@ -34,11 +34,11 @@ pub fn insert(conn: &mut Conn, key: &ApiKey, created_by: &UserId) -> Result<(), 
     Ok(())
 }
 
-/// Whether a living key of the organization has this name, without regard to case.
+/// Whether a living key of the organization has this name, in whatever spelling.
 pub fn name_is_taken(conn: &mut Conn, organization_id: &OrgId, name: &Name) -> Result<bool, StoreError> {
     let taken = api_keys::table
         .filter(api_keys::organization_id.eq(organization_id.as_str()))
-        .filter(api_keys::name_folded.eq(name.folded()))
+        .filter(api_keys::name_folded.eq_any(name.spellings()))
         .filter(api_keys::revoked_at.is_null());
     Ok(diesel::select(diesel::dsl::exists(taken)).get_result(conn)?)
 }

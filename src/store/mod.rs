@@ -29,6 +29,7 @@ pub mod late_uses;
 pub mod migrations;
 pub mod nodes;
 pub mod notifications;
+pub mod organization_today;
 pub mod organizations;
 pub mod sessions;
 pub mod usage_flushes;

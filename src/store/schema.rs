@@ -22,6 +22,7 @@ diesel::table! {
         email_folded -> Text,
         name -> Text,
         password_hash -> Text,
+        device_epoch -> BigInt,
         created_at -> BigInt,
     }
 }
@@ -97,6 +98,15 @@ diesel::table! {
         address -> Nullable<Text>,
         user_agent -> Nullable<Text>,
         request_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    organization_today (organization_id) {
+        organization_id -> Text,
+        day -> BigInt,
+        keys_created -> BigInt,
+        rotations -> BigInt,
     }
 }
 

@@ -25,8 +25,22 @@ pub struct Member {
     pub role: Role,
 }
 
-/// Adds a user; [`StoreError::Unique`] when the address has an account.
+/// What signing in asks of an account.
+pub struct Account {
+    /// The user, in the organization they work in.
+    pub member: Member,
+    /// In PHC string format.
+    pub password_hash: String,
+    /// Which devices are known: those that signed in since it last grew.
+    pub device_epoch: i64,
+}
+
+/// Adds a user; [`StoreError::Unique`] when the address has an account, in whatever spelling.
 pub fn insert(conn: &mut Conn, user: &User, password_hash: &str) -> Result<(), StoreError> {
+    let taken = users::table.filter(users::email_folded.eq_any(user.email.spellings()));
+    if diesel::select(diesel::dsl::exists(taken)).get_result(conn)? {
+        return Err(StoreError::Unique);
+    }
     diesel::insert_into(users::table)
         .values((
             users::id.eq(user.id.as_str()),
@@ -64,16 +78,25 @@ pub fn any(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(diesel::select(diesel::dsl::exists(users::table.select(users::id))).get_result(conn)?)
 }
 
-/// The account of an address: its user, the organization they work in, and the password's hash.
-pub fn find_by_email(conn: &mut Conn, email: &Email) -> Result<Option<(Member, String)>, StoreError> {
-    let row: Option<(MemberRow, String)> = users::table
-        .inner_join(memberships::table.inner_join(organizations::table))
-        .filter(users::email_folded.eq(email.folded()))
-        .order(memberships::created_at)
-        .select((MEMBER_COLUMNS, users::password_hash))
-        .first(conn)
-        .optional()?;
-    row.map(|(member, hash)| Ok((member_from(member)?, hash))).transpose()
+/// The account of an address. Where two spellings of one address became two accounts before, each has its own.
+pub fn find_by_email(conn: &mut Conn, email: &Email) -> Result<Option<Account>, StoreError> {
+    let mut found = None;
+    // Every spelling is asked for, also after one was found: the time tells nothing.
+    for spelling in email.spellings() {
+        let row: Option<(MemberRow, String, i64)> = users::table
+            .inner_join(memberships::table.inner_join(organizations::table))
+            .filter(users::email_folded.eq(spelling))
+            .order(memberships::created_at)
+            .select((MEMBER_COLUMNS, users::password_hash, users::device_epoch))
+            .first(conn)
+            .optional()?;
+        found = found.or(row);
+    }
+    found
+        .map(|(member, password_hash, device_epoch)| {
+            Ok(Account { member: member_from(member)?, password_hash, device_epoch })
+        })
+        .transpose()
 }
 
 /// The user, if they are still a member of the organization.

@@ -13,7 +13,7 @@ use actix_web::{
     web,
 };
 
-use super::{session, theme};
+use super::{device_cookie, session, theme};
 use crate::app::App;
 
 /// The middleware.
@@ -22,8 +22,8 @@ pub async fn keep_own_cookies<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let session = session::cookie_name(&app);
-    let names = [session.as_str(), theme::COOKIE];
+    let (session, device) = (session::cookie_name(&app), device_cookie::name(&app));
+    let names = [session.as_str(), device.as_str(), theme::COOKIE];
     let kept = own_cookies(request.headers(), &names);
     let headers = request.headers_mut();
     headers.remove(header::COOKIE);
@@ -59,7 +59,8 @@ mod tests {
         for value in values {
             headers.append(header::COOKIE, HeaderValue::from_str(value).unwrap());
         }
-        own_cookies(&headers, &["__Host-keystead", "theme"]).map(|value| value.to_str().unwrap().to_owned())
+        own_cookies(&headers, &["__Host-keystead", "__Host-keystead-device", "theme"])
+            .map(|value| value.to_str().unwrap().to_owned())
     }
 
     #[test]
@@ -80,6 +81,16 @@ mod tests {
             let both = format!("{planted}; __Host-keystead=x");
             assert_eq!(kept(&[&both]).as_deref(), Some("__Host-keystead=x"), "{planted}");
         }
+    }
+
+    #[test]
+    fn a_name_that_begins_like_another_is_another() {
+        let both = "__Host-keystead-device=d; __Host-keystead=x";
+        assert_eq!(kept(&[both]).as_deref(), Some("__Host-keystead=x; __Host-keystead-device=d"));
+        for planted in ["__Host-keystead-devic%65=d", "__Host-keystead-device =d", "__Host-keystead-devices=d"] {
+            assert_eq!(kept(&[planted]), None, "{planted}");
+        }
+        assert_eq!(kept(&["__Host-keystead-device=d; __Host-keystead-device=e"]), None);
     }
 
     #[test]

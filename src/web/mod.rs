@@ -1,11 +1,14 @@
 //! HTML for people: pages, the session and its guard, and where a post may come from.
 
+pub mod arrival;
 pub mod assets;
 pub mod cookie_filter;
 pub mod csrf;
+pub mod device_cookie;
 pub mod error_page;
 pub mod htmx;
 pub mod integrations;
+pub mod name_error;
 pub mod page;
 pub mod relative_time;
 pub mod return_path;

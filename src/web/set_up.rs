@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{htmx, page::Page, return_path, see_other, session};
+use super::{arrival, device_cookie, htmx, name_error::name_error, page::Page, return_path};
 use crate::{
     actions::{
         create_admin::NewAdmin,
@@ -15,7 +15,7 @@ use crate::{
     app::App,
     domain::{
         email::Email,
-        name::{Name, NameError},
+        name::Name,
         password::{NewPassword, PasswordError},
     },
     middleware::{client::client_of, failure::Failure},
@@ -54,8 +54,8 @@ struct SetUpForm {
 /// What is wrong, field by field.
 #[derive(Default)]
 struct Errors {
-    organization: Option<&'static str>,
-    name: Option<&'static str>,
+    organization: Option<String>,
+    name: Option<String>,
     email: Option<&'static str>,
     password: Option<&'static str>,
 }
@@ -64,8 +64,8 @@ impl SetUpForm {
     /// Every field is checked, so that every error is shown at once.
     fn check(&self) -> Result<(Name, NewAdmin), Errors> {
         let organization =
-            Name::parse(&self.organization).map_err(|e| name_error(e, "Enter your organization's name."));
-        let name = Name::parse(&self.name).map_err(|e| name_error(e, "Enter your name."));
+            Name::parse(&self.organization).map_err(|e| name_error(&e, "Enter your organization's name."));
+        let name = Name::parse(&self.name).map_err(|e| name_error(&e, "Enter your name."));
         let email = Email::parse(&self.email).map_err(|_| "Enter an email address, such as maya@example.com.");
         let context = [&*self.organization, &*self.name, &*self.email];
         let password = NewPassword::parse(self.password.to_string(), &context).map_err(password_error);
@@ -82,7 +82,7 @@ impl SetUpForm {
         }
     }
 
-    fn page(self, app: &App, request: &HttpRequest, errors: &Errors, alert: Option<String>) -> SetUpPage {
+    fn page(self, app: &App, request: &HttpRequest, errors: Errors, alert: Option<String>) -> SetUpPage {
         let text = |error: Option<&'static str>| error.map(str::to_owned);
         let mut page = Page::plain(app, request, "Set up");
         page.return_to = format!("/setup?token={}", self.token);
@@ -92,20 +92,12 @@ impl SetUpForm {
             organization: self.organization,
             name: self.name,
             email: self.email,
-            organization_error: text(errors.organization),
-            name_error: text(errors.name),
+            organization_error: errors.organization,
+            name_error: errors.name,
             email_error: text(errors.email),
             password_error: text(errors.password),
             alert,
         }
-    }
-}
-
-fn name_error(error: NameError, when_empty: &'static str) -> &'static str {
-    match error {
-        NameError::Empty => when_empty,
-        NameError::TooLong => "Use 64 characters or fewer.",
-        NameError::Invisible => "Remove characters that can't be seen, such as line breaks.",
     }
 }
 
@@ -128,7 +120,7 @@ async fn show(app: web::Data<App>, request: HttpRequest, link: web::Query<Link>)
         return Err(bad_link());
     }
     let form = SetUpForm { token: link.into_inner().token, ..SetUpForm::default() };
-    htmx::page(StatusCode::OK, &form.page(&app, &request, &Errors::default(), None))
+    htmx::page(StatusCode::OK, &form.page(&app, &request, Errors::default(), None))
 }
 
 async fn submit(
@@ -145,22 +137,20 @@ async fn submit(
     let (organization, admin) = match form.check() {
         Ok(input) => input,
         Err(errors) => {
-            return htmx::page(StatusCode::UNPROCESSABLE_ENTITY, &form.page(&app, &request, &errors, None));
+            return htmx::page(StatusCode::UNPROCESSABLE_ENTITY, &form.page(&app, &request, errors, None));
         }
     };
     let client = client_of(&request, &app.config.trusted_proxies);
-    let result = set_up(&app, &client, &form.token, organization, admin).await;
+    let result =
+        set_up(&app, &client, &form.token, organization, admin, device_cookie::of_request(&app, &request)).await;
     let again = |failure: Failure| {
         let alert = Some(failure.message_with_id(&request));
-        let mut answer = htmx::page(failure.status, &form.page(&app, &request, &Errors::default(), alert))?;
+        let mut answer = htmx::page(failure.status, &form.page(&app, &request, Errors::default(), alert))?;
         htmx::copy_failure(&mut answer, &failure);
         Ok(answer)
     };
     match result {
-        Ok(signed_in) => {
-            session::begin(&session, signed_in)?;
-            Ok(see_other(return_path::HOME))
-        }
+        Ok(arrived) => arrival::begin(&app, &session, &request, arrived, return_path::HOME),
         Err(SetUpError::BadLink) => Err(bad_link()),
         Err(SetUpError::Password(fault)) => again(Failure::of_password(&fault)),
         Err(SetUpError::Store(error)) => again(Failure::of_store(&error)),

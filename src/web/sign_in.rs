@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{htmx, page::Page, return_path::return_path, see_other, session, session_guard::admin_of};
+use super::{arrival, device_cookie, htmx, page::Page, return_path::return_path, see_other, session_guard::admin_of};
 use crate::{
     actions::{
         set_up::set_up_token,
@@ -37,6 +37,8 @@ struct Arrival {
     return_to: String,
     /// Present when a session ended.
     ended: Option<String>,
+    /// Present right after signing in, for a browser that may keep no cookies.
+    signed_in: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,14 +61,17 @@ async fn show(
     if admin_of(&app, &session, &request).await?.is_some() {
         return Ok(see_other(&return_to));
     }
-    let notice = if set_up_token(&app).await?.is_some() {
+    let alert = arrival.signed_in.is_some().then(|| NO_COOKIES.to_owned());
+    let notice = if alert.is_some() {
+        None
+    } else if set_up_token(&app).await?.is_some() {
         Some("There is no account yet. Open the set-up link that the server printed when it started.")
     } else {
         arrival.ended.is_some().then_some("Your session ended. Sign in to continue.")
     };
     let page = Page::plain(&app, &request, "Sign in");
     let notice = notice.map(str::to_owned);
-    htmx::page(StatusCode::OK, &SignInPage { page, return_to, email: String::new(), alert: None, notice })
+    htmx::page(StatusCode::OK, &SignInPage { page, return_to, email: String::new(), alert, notice })
 }
 
 async fn submit(
@@ -78,11 +83,9 @@ async fn submit(
     let SignInForm { email, password, return_to } = form.into_inner();
     let return_to = return_path(&return_to).to_owned();
     let client = client_of(&request, &app.config.trusted_proxies);
-    let failure = match sign_in(&app, &client, &email, password).await {
-        Ok(signed_in) => {
-            session::begin(&session, signed_in)?;
-            return Ok(see_other(&return_to));
-        }
+    let devices = device_cookie::of_request(&app, &request);
+    let failure = match sign_in(&app, &client, &email, password, devices).await {
+        Ok(arrived) => return arrival::begin(&app, &session, &request, arrived, &return_to),
         Err(SignInError::Wrong) => wrong(),
         Err(SignInError::Throttled(seconds)) => Failure::too_many_attempts(seconds),
         Err(SignInError::Password(fault)) => Failure::of_password(&fault),
@@ -94,6 +97,10 @@ async fn submit(
     htmx::copy_failure(&mut answer, &failure);
     Ok(answer)
 }
+
+/// What a browser is told that came back from signing in without its cookie.
+const NO_COOKIES: &str = "Your browser did not keep the cookie that signing in needs, so you are not signed in. \
+    Allow cookies for this site, then sign in again.";
 
 /// One sentence for an unknown address and for a wrong password.
 fn wrong() -> Failure {

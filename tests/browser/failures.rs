@@ -112,7 +112,10 @@ fn a_name_that_cannot_be_used_is_explained_under_the_field() {
         ("", "Enter a name for this key."),
         ("   ", "Enter a name for this key."),
         (&long[..], "Use 64 characters or fewer."),
-        ("zero\u{200B}width", "Remove characters that can't be seen, such as line breaks."),
+        (
+            "zero\u{200B}width",
+            "Something that can't be seen (U+200B) stands after “zero”. Delete it, or type the name again.",
+        ),
     ];
     for (name, sentence) in names {
         maya.see_dialog("Create New API Key");

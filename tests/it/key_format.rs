@@ -2,7 +2,7 @@
 
 use keystead::domain::{
     pepper::Pepper,
-    secret::{BODY_CHARS, KeyPrefix, MalformedKey, Secret},
+    secret::{BODY_CHARS, KeyPrefix, MalformedKey, PresentedKey, Secret},
 };
 use proptest::prelude::*;
 use rand::{TryRng, rngs::SysRng};
@@ -158,4 +158,12 @@ proptest! {
             prop_assert!(Secret::parse(&key_of(&text)).is_ok());
         }
     }
+}
+
+#[test]
+fn a_key_is_not_printed_by_accident() {
+    let Valid { key, body, .. } = vectors().valid.remove(0);
+    let presented = PresentedKey::parse(&key).unwrap();
+    let shown = format!("{presented:?} {:?}", Secret::parse(&key).unwrap());
+    assert!(!shown.contains(&body) && !shown.contains(&body[..8]), "{shown}");
 }

@@ -3,8 +3,9 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 
-use super::key_list;
+use super::{key_list, usage::number};
 use crate::{
+    actions::limits::LimitReached,
     app::App,
     domain::{actor::Admin, form_token::FormToken, ids::KeyId, secret::EntropyError},
     key_index::Receipt,
@@ -45,6 +46,61 @@ pub fn already_done(
         list_page,
     };
     htmx::dialog_answer(request, StatusCode::CONFLICT, &notice)
+}
+
+/// The answer when an organization has or did as much as it may: what the limit is, and what to do.
+pub fn limit_reached(
+    app: &App,
+    request: &HttpRequest,
+    admin: &Admin,
+    limit: &LimitReached,
+    list_page: i64,
+) -> Result<HttpResponse, Failure> {
+    let of_day = |seconds: i64| {
+        let hours = (seconds + 3599) / 3600;
+        if hours == 1 { "within an hour".to_owned() } else { format!("in {hours} hours") }
+    };
+    let (status, heading, message, wait) = match *limit {
+        LimitReached::Keys(most) => {
+            let message = format!(
+                "Your organization has {} API keys, which is as many as it may have. Revoke one that is no longer used, or \
+                 ask whoever runs this site for more. Nothing was changed.",
+                number(most.unsigned_abs())
+            );
+            (StatusCode::CONFLICT, "No more keys", message, None)
+        }
+        LimitReached::KeysToday(most, wait) => {
+            let message = format!(
+                "Your organization created {} API keys today, which is as many as it may create in a day. The next day begins \
+                 at midnight UTC, {}. Nothing was changed.",
+                number(most.unsigned_abs()),
+                of_day(wait)
+            );
+            (StatusCode::TOO_MANY_REQUESTS, "No more keys today", message, Some(wait))
+        }
+        LimitReached::RotationsToday(most, wait) => {
+            let message = format!(
+                "Your organization rotated API keys {} times today, which is as often as it may in a day. The next day begins \
+                 at midnight UTC, {}. To stop a key from working now, revoke it. Nothing was changed.",
+                number(most.unsigned_abs()),
+                of_day(wait)
+            );
+            (StatusCode::TOO_MANY_REQUESTS, "No more rotations today", message, Some(wait))
+        }
+        LimitReached::TooFast(wait) => {
+            let unit = if wait == 1 { "second" } else { "seconds" };
+            let message = format!(
+                "You made very many changes in a short time. Wait {wait} {unit} and try again. Nothing was changed."
+            );
+            (StatusCode::TOO_MANY_REQUESTS, "Too many changes", message, Some(wait))
+        }
+    };
+    let failure = Failure { retry_after: wait, ..Failure::new(status, "limit_reached", heading, message.clone()) };
+    let page = Page::of_settings(app, request, admin, TITLE);
+    let notice = Notice { page, heading: heading.to_owned(), message, list_page };
+    let mut answer = htmx::dialog_answer(request, status, &notice)?;
+    htmx::copy_failure(&mut answer, &failure);
+    Ok(answer)
 }
 
 /// The answer for a key that is unknown, revoked or another organization's: the three cannot be told apart.

@@ -1,25 +1,24 @@
 //! The pop-up Create New API Key.
 
+use std::borrow::Cow;
+
 use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, already_done, new_form_token, no_entropy},
+    answers::{INCOMPLETE, TITLE, already_done, limit_reached, new_form_token, no_entropy},
     key_list::add_list,
     reveal_key::reveal,
 };
 use crate::{
     actions::create_key::{CreateKey, CreateKeyError, create_key},
     app::App,
-    domain::{
-        actor::Admin,
-        form_token::FormToken,
-        name::{Name, NameError},
-    },
+    domain::{actor::Admin, form_token::FormToken, name::Name},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
+        name_error::{TOO_LONG, name_error},
         page::Page,
     },
 };
@@ -45,7 +44,7 @@ pub struct CreateKeyForm {
 
 /// What to say in the dialog that comes back.
 pub enum Complaint {
-    Name(&'static str),
+    Name(Cow<'static, str>),
     Form(String),
 }
 
@@ -54,18 +53,12 @@ impl TryFrom<&CreateKeyForm> for CreateKey {
 
     fn try_from(form: &CreateKeyForm) -> Result<Self, Complaint> {
         let form_token = FormToken::parse(&form.idem).ok_or_else(|| Complaint::Form(INCOMPLETE.to_owned()))?;
-        let name = Name::parse(&form.name).map_err(|error| {
-            Complaint::Name(match error {
-                NameError::Empty => "Enter a name for this key.",
-                NameError::TooLong => TOO_LONG,
-                NameError::Invisible => "Remove characters that can't be seen, such as line breaks.",
-            })
-        })?;
+        let name = Name::parse(&form.name)
+            .map_err(|error| Complaint::Name(name_error(&error, "Enter a name for this key.").into()))?;
         Ok(Self { name, form_token })
     }
 }
 
-const TOO_LONG: &str = "Use 64 characters or fewer.";
 const TAKEN: &str = "A key with this name already exists. Choose a different name.";
 
 /// `GET /settings/integrations/keys/new`
@@ -92,7 +85,7 @@ pub async fn submit(
         // A name of a megabyte: the dialog stays, with the sentence under the field.
         Err(error) if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE => {
             let (status, form) = (StatusCode::PAYLOAD_TOO_LARGE, CreateKeyForm::default());
-            again(&app, &request, &admin, status, form, Complaint::Name(TOO_LONG))?
+            again(&app, &request, &admin, status, form, Complaint::Name(TOO_LONG.into()))?
         }
         Err(error) => return Err(error),
     };
@@ -116,8 +109,11 @@ async fn create(app: &App, request: &HttpRequest, admin: &Admin, form: CreateKey
             let answer = add_list(app, admin, 1, Some(&new.key.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
-        Err(CreateKeyError::NameTaken) => again(app, request, admin, unprocessable, form, Complaint::Name(TAKEN)),
+        Err(CreateKeyError::NameTaken) => {
+            again(app, request, admin, unprocessable, form, Complaint::Name(TAKEN.into()))
+        }
         Err(CreateKeyError::Repeated) => already_done(app, request, admin, "created", 1),
+        Err(CreateKeyError::Limit(limit)) => limit_reached(app, request, admin, &limit, 1),
         Err(CreateKeyError::Entropy(error)) => Err(no_entropy(error)),
         Err(CreateKeyError::Store(error)) => {
             let failure = Failure::of_store(&error);
@@ -139,7 +135,7 @@ fn again(
     complaint: Complaint,
 ) -> Result<HttpResponse, Failure> {
     let (name_error, alert) = match complaint {
-        Complaint::Name(error) => (Some(error.to_owned()), None),
+        Complaint::Name(error) => (Some(error.into_owned()), None),
         Complaint::Form(alert) => (None, Some(alert)),
     };
     let idem = match FormToken::parse(&form.idem) {

@@ -5,7 +5,9 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, already_done, key_gone, key_id, list_page_of, new_form_token, no_entropy},
+    answers::{
+        INCOMPLETE, TITLE, already_done, key_gone, key_id, limit_reached, list_page_of, new_form_token, no_entropy,
+    },
     key_list::{KeyRow, add_list},
     reveal_key::reveal,
 };
@@ -98,6 +100,7 @@ pub async fn submit(
             };
             ask(&app, &request, &admin, StatusCode::CONFLICT, &key, list_page, Some(CHANGED.to_owned()))
         }
+        Err(RotateKeyError::Limit(limit)) => limit_reached(&app, &request, &admin, &limit, list_page),
         Err(RotateKeyError::Entropy(error)) => Err(no_entropy(error)),
         Err(RotateKeyError::Store(error)) => Err(Failure::of_store(&error)),
     }

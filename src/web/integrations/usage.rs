@@ -139,7 +139,7 @@ impl LastUsedView {
 }
 
 /// `41207` → `41,207`.
-fn number(n: u64) -> String {
+pub(super) fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {

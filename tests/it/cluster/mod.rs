@@ -82,6 +82,8 @@ impl Cluster {
             .with("DATABASE_URL", &wire.url(&self.url))
             .with("KEYSTEAD_PEPPER_FILE", self.pepper.to_str().unwrap())
             .with("KEYSTEAD_LEASE_SECS", &self.lease.as_secs().to_string())
+            // More than a person needs, and fewer than the tests make.
+            .with("KEYSTEAD_MAX_ROTATIONS_PER_DAY", "1000000")
             .with("KEYSTEAD_LOG", "warn");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
         Node { binary, wire, server: None, address: Arc::new(RwLock::new(nowhere)) }

@@ -1,7 +1,11 @@
 //! The audit log: every deed writes its event, in the transaction of the change.
 
 use chrono::TimeDelta;
-use keystead::clock::Clock;
+use keystead::{
+    actions::create_admin::{CreateAdminError, NewAdmin, Workplace, create_admin},
+    clock::Clock,
+    domain::{email::Email, ids::OrgId, name::Name, password::NewPassword},
+};
 
 use crate::support::{AuditRow, PASSWORD, Person, TestApp};
 
@@ -157,6 +161,34 @@ async fn a_change_whose_event_cannot_be_written_is_undone() {
     maya.create_key("Staging").await;
     maya.revoke(&key).await;
     maya.sign_out().await;
+}
+
+async fn make_jonas(app: &TestApp) -> Result<OrgId, CreateAdminError> {
+    let admin = NewAdmin {
+        name: Name::parse("Jonas Weber").unwrap(),
+        email: Email::parse("jonas@acme.example").unwrap(),
+        password: NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap(),
+    };
+    let workplace = Workplace::New(Name::parse("Acme Robotics").unwrap());
+    create_admin(&app.app.db, &*app.clock, &app.app.passwords, workplace, admin).await
+}
+
+#[tokio::test]
+async fn an_admin_from_the_command_line_is_written_too_or_not_made() {
+    let app = TestApp::start().await;
+    app.execute("ALTER TABLE audit_events RENAME TO hidden").await;
+    assert!(matches!(make_jonas(&app).await, Err(CreateAdminError::Store(_))));
+    assert_eq!(state(&app).await, [0; 8]);
+    app.execute("ALTER TABLE hidden RENAME TO audit_events").await;
+
+    let organization_id = make_jonas(&app).await.unwrap().to_string();
+    let log = app.audit().await;
+    assert_eq!(log.len(), 1);
+    assert_eq!(told(&log[0]), ("admin.created", "command_line", None, None, None, None));
+    assert_eq!(log[0].organization_id, Some(organization_id));
+    let users =
+        "audit_events JOIN users ON users.id = user_id AND users.name = user_name WHERE user_name = 'Jonas Weber'";
+    assert_eq!(app.count(users).await, 1);
 }
 
 #[tokio::test]

@@ -34,6 +34,14 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// The `Set-Cookie` of the session, or of the device.
+    #[track_caller]
+    pub fn set_cookie(&self, of_device: bool) -> String {
+        let cookies = self.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+        let mut ours = cookies.filter(|cookie| cookie.contains("-device=") == of_device);
+        ours.next().expect("a cookie is set").to_owned()
+    }
+
     /// All headers in one text, to look for what must not be in any of them.
     pub fn all_headers(&self) -> String {
         format!("{:?}", self.headers)

@@ -1,23 +1,34 @@
 //! A clock that stands still until a test moves it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use keystead::clock::Clock;
+use keystead::clock::{Clock, SystemClock};
 
 /// 2026-11-23 06:11:00 UTC.
 const START: i64 = 1_795_414_260_000;
 
+/// The time of day stands still. The time since boot goes on, for leases are renewed by real threads, until it is stopped.
 pub struct TestClock {
     /// The time that passes.
     steady: AtomicI64,
     /// By how much the machine's clock is ahead of it.
     ahead: AtomicI64,
+    /// The time since boot, once it is stopped, and what tests added to it.
+    stopped: OnceLock<Duration>,
+    added: AtomicI64,
 }
 
 impl Default for TestClock {
     fn default() -> Self {
-        Self { steady: AtomicI64::new(START), ahead: AtomicI64::new(0) }
+        let (ahead, stopped, added) = Default::default();
+        Self { steady: AtomicI64::new(START), ahead, stopped, added }
     }
 }
 
@@ -30,6 +41,17 @@ impl TestClock {
     /// Somebody sets the machine's clock; no time passes.
     pub fn set_ahead(&self, by: TimeDelta) {
         self.ahead.store(by.num_milliseconds(), Ordering::SeqCst);
+    }
+
+    /// Stops the time since boot too, for tests of what is counted by it.
+    pub fn stop(&self) {
+        let _ = self.stopped.set(SystemClock.since_boot());
+    }
+
+    /// Time passes, also since boot. A longer time than a lease ends it: `app.ready()` waits for the next one.
+    pub fn pass(&self, by: TimeDelta) {
+        self.advance(by);
+        self.added.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
 }
 
@@ -45,5 +67,10 @@ impl Clock for TestClock {
     /// The database's clock is right.
     fn database_clock(&self, _told: DateTime<Utc>) -> DateTime<Utc> {
         self.steady()
+    }
+
+    fn since_boot(&self) -> Duration {
+        let since_boot = self.stopped.get().copied().unwrap_or_else(|| SystemClock.since_boot());
+        since_boot + Duration::from_millis(self.added.load(Ordering::SeqCst).unsigned_abs())
     }
 }

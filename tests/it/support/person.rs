@@ -101,10 +101,20 @@ impl Person {
         Answer::read(request.send().await.expect("the server answers")).await
     }
 
-    /// What the browser would send as `Cookie`, such as `keystead=…`.
+    /// What the browser would send as `Cookie`, such as `keystead=…`, without that of its device.
     pub fn cookies(&self) -> String {
+        self.cookies_where(|cookie| !cookie.contains("-device="))
+    }
+
+    /// By which the server knows this browser again.
+    pub fn device_cookie(&self) -> String {
+        self.cookies_where(|cookie| cookie.contains("-device="))
+    }
+
+    fn cookies_where(&self, kept: impl Fn(&str) -> bool) -> String {
         let cookies = self.jar.cookies(&self.base.parse().unwrap());
-        cookies.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+        let cookies = cookies.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        cookies.split("; ").filter(|cookie| kept(cookie)).collect::<Vec<_>>().join("; ")
     }
 
     pub fn set_cookie(&self, cookie: &str) {
@@ -124,6 +134,16 @@ impl Person {
 
     pub async fn sign_in(&self, email: &str, password: &str) {
         self.try_sign_in(email, password).await.expect(303);
+    }
+
+    /// Where signing in, or setting up, leads this browser in the end.
+    pub async fn led_to(&self, answer: Answer) -> String {
+        let location = answer.expect(303).header("location").to_owned();
+        if !location.starts_with("/sign-in?") {
+            return location;
+        }
+        // A browser of which it is not known whether it keeps cookies.
+        self.get(&location).await.expect(303).header("location").to_owned()
     }
 
     pub async fn sign_out(&self) {

@@ -37,8 +37,8 @@ async fn the_link_leads_to_an_organization_and_its_first_admin() {
     let form = maya.get(&format!("/setup?token={}", token(&app))).await.expect(200);
     assert_eq!(form.one("h1"), "Set up Talvin AI");
 
-    let answer = set_up(&maya, &form.field("token"), &[]).await.expect(303);
-    assert_eq!(answer.header("location"), "/settings/integrations");
+    let answer = set_up(&maya, &form.field("token"), &[]).await;
+    assert_eq!(maya.led_to(answer).await, "/settings/integrations");
     let page = maya.get("/settings/integrations").await.expect(200);
     assert_eq!(page.one(".who-text strong"), "Maya Chen");
     assert!(page.one(".who-text small").starts_with("Acme Robotics"));

@@ -2,6 +2,7 @@
 
 mod change;
 mod create_key;
+mod limits;
 mod page;
 mod revoke_key;
 mod rotate_key;

@@ -25,6 +25,18 @@ async fn an_empty_list_invites_to_make_the_first_key() {
 }
 
 #[tokio::test]
+async fn another_organizations_keys_are_not_counted() {
+    let app = TestApp::start().await;
+    let (maya, olga) = (app.admin().await, app.admin_of_another_organization().await);
+    keys(&olga, 2).await;
+    keys(&maya, 1).await;
+    for (person, foot) in [(maya, "1 key"), (olga, "2 keys")] {
+        let shown = person.get(PAGE).await.expect(200).one(".list-foot p");
+        assert_eq!(shown.split(" · ").next(), Some(foot));
+    }
+}
+
+#[tokio::test]
 async fn the_organization_id_stands_on_top_with_an_icon_that_copies_it() {
     let app = TestApp::start().await;
     let page = app.admin().await.get(PAGE).await;

@@ -1,0 +1,2 @@
+DROP TABLE organization_today;
+ALTER TABLE users DROP COLUMN device_epoch;
