@@ -33,7 +33,9 @@ use crate::{
         connection::DatabaseUrl,
         database_file::write_log_again,
         database_lock::{DatabaseLock, LockError},
-        dialect, installation,
+        dialect,
+        file_mark::{self, wal_length},
+        installation,
         migrations::{self, MigrationError},
     },
     supervision::Supervision,
@@ -133,11 +135,13 @@ impl AppState {
     /// See [`StartError`].
     pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<App, StartError> {
         let lock = lock_database(&config)?;
+        set_aside(&config)?;
         let db = open_database(&config).await?;
         let clock = Arc::new(NodeClock::new(clock));
         follow_database_clock(&db, &clock)
             .await
             .map_err(|error| StartError::Database(config.database.clone(), error))?;
+        db.mark_file().map_err(|error| StartError::Database(config.database.clone(), error))?;
         let pepper = open_pepper(&config, &db).await?;
         let now = clock.now();
         let installation_id = db
@@ -277,6 +281,7 @@ pub async fn follow_database_clock(db: &Db, clock: &NodeClock) -> Result<(), Sto
 /// [`StartError`] when it cannot be opened or migrated.
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     make_data_dir(&config.data_dir)?;
+    set_foreign_wal_aside(config)?;
     if let DatabaseUrl::Sqlite(path) = &config.database {
         make_database_file(path)?;
     }
@@ -318,7 +323,50 @@ fn make_database_file(path: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-fn lock_database(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
+/// Puts the `-wal` aside that a killed server left, if the file beside it is not the one that it belongs to. While a server
+/// runs, that is for the server to see.
+///
+/// # Errors
+/// [`StartError`] when the files cannot be read or renamed.
+pub fn set_foreign_wal_aside(config: &Config) -> Result<(), StartError> {
+    match &config.database {
+        DatabaseUrl::Sqlite(path) if wal_length(path) > 0 => {}
+        _ => return Ok(()),
+    }
+    match lock_database(config) {
+        Err(StartError::Lock(LockError::Taken(_))) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_lock) => set_aside(config),
+    }
+}
+
+/// To be called with the lock.
+fn set_aside(config: &Config) -> Result<(), StartError> {
+    let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(()) };
+    let aside =
+        file_mark::set_foreign_wal_aside(path).map_err(|error| StartError::DatabaseFile(path.clone(), error))?;
+    if let Some(aside) = aside {
+        tracing::warn!(
+            "{}-wal belonged to another file than {} (a backup was copied over it?); it was set aside as {}, and the database is \
+             what the file holds; the next time stop the server and use keystead restore",
+            path.display(),
+            path.display(),
+            aside.display()
+        );
+    }
+    Ok(())
+}
+
+/// As the database keeps what is compared with it.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes the lock of a server on the SQLite file, which is made if there is none.
+///
+/// # Errors
+/// [`StartError::Lock`] while another one has it.
+pub fn lock_database(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
     let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(None) };
     make_data_dir(&config.data_dir)?;
     make_database_file(path)?;
@@ -335,7 +383,7 @@ async fn open_pepper(config: &Config, db: &Db) -> Result<Pepper, StartError> {
         (None, None) => pepper_file::create(path)?,
         (None, Some(_)) => return Err(StartError::PepperMissing(path.clone())),
     };
-    let own: String = pepper.check_value().iter().map(|byte| format!("{byte:02x}")).collect();
+    let own = hex(&pepper.check_value());
     let check = match check {
         Some(check) => check,
         // Two nodes may start at once: whoever wrote first decides.

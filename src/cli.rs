@@ -1,5 +1,6 @@
 //! The command line: what was asked, carried out by one call, and one clear line when it could not be.
 
+mod backup;
 mod check;
 mod serve;
 
@@ -12,7 +13,11 @@ use clap::{Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use crate::{
-    actions::create_admin::{CreateAdminError, NewAdmin, Workplace, create_admin},
+    actions::{
+        back_up::BackUpError,
+        create_admin::{CreateAdminError, NewAdmin, Workplace, create_admin},
+        restore_backup::RestoreError,
+    },
     app::{StartError, open_database},
     clock::SystemClock,
     config::{ConfigError, Environment, LogFormat, Settings},
@@ -45,6 +50,10 @@ enum Command {
     /// Manage admins without a browser
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Copy the SQLite database into one file, also while a server uses it
+    Backup(backup::BackupArguments),
+    /// Put a backup in the place of the database, and say which revocations hold for it
+    Restore(backup::RestoreArguments),
     /// Bring the database's schema up to date and exit
     Migrate,
     /// Print every setting, where it comes from, and what is wrong with it; exits with 1 if anything is
@@ -86,6 +95,10 @@ enum CliError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    BackUp(#[from] BackUpError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     #[error(transparent)]
     CreateAdmin(#[from] CreateAdminError),
     #[error("{0}")]
@@ -164,6 +177,8 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
                 say(format, "The schema is up to date.", &[]);
                 Ok(())
             }
+            Command::Backup(arguments) => backup::backup(&config, &arguments),
+            Command::Restore(arguments) => backup::restore(&config, &arguments).await,
             Command::Admin(AdminCommand::Create(input)) => {
                 let (workplace, admin) = input.check()?;
                 let db = open_database(&config).await?;

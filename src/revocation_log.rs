@@ -39,7 +39,7 @@ pub enum RevocationLogError {
     /// A line that is not the last one is damaged: which key it was about is not known.
     #[error(
         "{0} is damaged at line {1}: what was revoked there would not be known after a restore; put a good copy in its \
-         place, or remove the line"
+         place, or run keystead restore --accept to go on without the damaged lines"
     )]
     Damaged(PathBuf, usize),
 }
@@ -84,6 +84,18 @@ impl RevocationLog {
         let log = Self { path: path.to_owned(), state: Mutex::new(state) };
         log.entries()?;
         Ok(log)
+    }
+
+    /// Whether no program has the log at this path open.
+    ///
+    /// # Errors
+    /// See [`RevocationLogError`].
+    pub fn is_free(path: &Path) -> Result<bool, RevocationLogError> {
+        match File::open(path) {
+            Ok(file) => Ok(file.try_lock().is_ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(RevocationLogError::Io(path.to_owned(), error)),
+        }
     }
 
     /// Where it is.
@@ -175,6 +187,42 @@ impl State {
             self.known.remove(&oldest);
         }
     }
+}
+
+/// Makes a damaged log whole again by leaving out the lines that cannot be read; how many.
+///
+/// # Errors
+/// See [`RevocationLogError`].
+pub fn mend(path: &Path) -> Result<usize, RevocationLogError> {
+    if !path.exists() {
+        return Ok(0);
+    }
+    let (entries, damaged) = read(path)?;
+    if damaged.is_none() {
+        return Ok(0);
+    }
+    let failed = |error| RevocationLogError::Io(path.to_owned(), error);
+    let before = fs::read(path).map_err(failed)?;
+    let lines = before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count();
+    replace(path, &entries.iter().map(line_of).collect::<String>()).map_err(failed)?;
+    Ok(lines.saturating_sub(entries.len()))
+}
+
+/// Puts the log aside under a name with this suffix, so that nothing in it is ended again; where it is then. `None` when
+/// there was no log.
+///
+/// # Errors
+/// See [`RevocationLogError`].
+pub fn set_aside(path: &Path, suffix: &str) -> Result<Option<PathBuf>, RevocationLogError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    let aside = PathBuf::from(name);
+    let moved = match fs::rename(path, &aside) {
+        Ok(()) => sync_folder(path).map(|()| Some(aside)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    moved.map_err(|error| RevocationLogError::Io(path.to_owned(), error))
 }
 
 fn open_file(path: &Path) -> io::Result<File> {

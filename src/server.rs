@@ -167,7 +167,11 @@ impl Running {
             tracing::error!("the last usage could not be written");
         }
         // Nobody is answered any more: the lease goes back, so that no revocation elsewhere waits for this node.
-        let _ = tokio::task::spawn_blocking(move || app.follower.stop()).await;
+        let stopping = move || {
+            app.follower.stop();
+            app.db.close();
+        };
+        let _ = tokio::task::spawn_blocking(stopping).await;
         // Last: nothing else may wait for somebody who reads slowly.
         if let Some((handle, ended)) = metrics {
             handle.stop(true).await;

@@ -2,6 +2,7 @@
 //!
 //! Each file is in this order: the rule in words, input, error, the verb, helpers.
 
+pub mod back_up;
 pub mod check_ready;
 pub mod create_admin;
 pub mod create_key;
@@ -13,6 +14,7 @@ pub mod list_keys;
 pub mod open_session;
 pub mod purge_expired;
 pub mod read_metrics;
+pub mod restore_backup;
 pub mod resume_session;
 pub mod revoke_key;
 pub mod rotate_key;

@@ -29,6 +29,8 @@ pub enum AuditAction {
     KeyRevoked,
     /// A secret of a living key was ended once more, after the database had gone back to a time before its end.
     KeySecretEnded,
+    /// Somebody said that what the log of revocations remembers need not hold any more.
+    RevocationsGivenUp,
 }
 
 impl AuditAction {
@@ -44,6 +46,7 @@ impl AuditAction {
             Self::KeyRotated => "key.rotated",
             Self::KeyRevoked => "key.revoked",
             Self::KeySecretEnded => "key.secret_ended",
+            Self::RevocationsGivenUp => "revocations.given_up",
         }
     }
 }

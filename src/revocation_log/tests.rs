@@ -65,8 +65,12 @@ fn a_damaged_line_in_the_middle_is_told() {
         bad[at] ^= 1;
         fs::write(&path, &bad).unwrap();
         let told = RevocationLog::open(&path).unwrap_err().to_string();
-        assert!(told.contains("damaged at line 3") && told.contains("put a good copy"), "{told}");
+        assert!(told.contains("damaged at line 3") && told.contains("keystead restore --accept"), "{told}");
     }
+    assert_eq!(mend(&path).unwrap(), 1);
+    let left = RevocationLog::open(&path).unwrap().entries().unwrap();
+    assert_eq!(left.iter().map(|entry| entry.digest.0[0]).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(mend(&path).unwrap(), 0);
 }
 
 #[test]
@@ -100,4 +104,18 @@ fn what_a_full_disk_refuses_is_written_later() {
     log.state().file = good;
     log.append(&[ended(2)]).unwrap();
     assert_eq!(log.entries().unwrap().iter().map(|e| e.digest.0[0]).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_log_that_was_set_aside_is_no_log() {
+    let (_folder, path) = place();
+    assert_eq!(set_aside(&path, ".old").unwrap(), None);
+    let log = RevocationLog::open(&path).unwrap();
+    log.append(&[ended(1)]).unwrap();
+    assert!(!RevocationLog::is_free(&path).unwrap());
+    drop(log);
+    assert!(RevocationLog::is_free(&path).unwrap());
+    let aside = set_aside(&path, ".old").unwrap().unwrap();
+    assert!(aside.exists());
+    assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap(), []);
 }

@@ -1,6 +1,7 @@
 //! A connection to either database, and its settings.
 
 use std::{
+    path::Path,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -15,12 +16,13 @@ use super::{
     pg::{self, PgConnection},
 };
 
-/// Settings of a SQLite connection. `busy_timeout` stands first, so that the others wait for a lock too.
+/// Settings of a SQLite connection. Checkpoints are made in `file_mark.rs`, and when the last connection closes. `busy_timeout` stands first, so that the others wait for a lock too.
 /// `synchronous = FULL`: with NORMAL a power cut may take back a commit, and a lost revoke is a key come back to life.
 const SQLITE_SETTINGS: &str = "
     PRAGMA busy_timeout = 4000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
+    PRAGMA wal_autocheckpoint = 0;
     PRAGMA foreign_keys = ON;
     PRAGMA cache_size = -1024;
 ";
@@ -52,17 +54,21 @@ impl DatabaseUrl {
     /// As [`DatabaseUrl::connect`].
     pub fn connect_within(&self, limit: Duration) -> Result<Conn, StoreError> {
         match self {
-            Self::Sqlite(path) => {
-                let path = path
-                    .to_str()
-                    .ok_or_else(|| StoreError::Fault(Fault::Unreachable, "the path is not UTF-8".into()))?;
-                let mut conn = SqliteConnection::establish(path)?;
-                make_settings(&mut conn)?;
-                Ok(Conn::Sqlite(conn))
-            }
+            Self::Sqlite(path) => Ok(Conn::Sqlite(establish_sqlite(path)?)),
             Self::Postgres(url) => Ok(Conn::Postgres(PgConnection::dial(&pg::target(url)?, limit)?)),
         }
     }
+}
+
+/// A new connection to a SQLite file, with its settings made.
+///
+/// # Errors
+/// SQLite's own words when it cannot be opened.
+pub fn establish_sqlite(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let path = path.to_str().ok_or_else(|| StoreError::Fault(Fault::Unreachable, "the path is not UTF-8".into()))?;
+    let mut conn = SqliteConnection::establish(path)?;
+    make_settings(&mut conn)?;
+    Ok(conn)
 }
 
 /// Two processes that make one file into a WAL at once both hold what the other waits for. SQLite then asks no

@@ -1,12 +1,13 @@
-//! Notices when the SQLite file is gone.
+//! Notices when the SQLite file is gone or overwritten.
 
 use std::{
     fs::OpenOptions,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
-use super::{Conn, StoreError, error::Fault, transaction::in_transaction};
+use super::{Conn, StoreError, error::Fault, file_mark::FileMark, transaction::in_transaction};
 
 /// `sysexits.h`: an error occurred while doing I/O on some file.
 const EX_IOERR: i32 = 74;
@@ -18,6 +19,8 @@ const EX_IOERR: i32 = 74;
 pub struct DatabaseFile {
     path: PathBuf,
     device_and_inode: (u64, u64),
+    /// Of a server's file; a command that is done in a moment has none.
+    mark: OnceLock<FileMark>,
 }
 
 impl DatabaseFile {
@@ -27,17 +30,57 @@ impl DatabaseFile {
     /// When there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let found = identity(path).map_err(|error| StoreError::Fault(Fault::Unreachable, error.to_string()))?;
-        Ok(Self { path: path.to_owned(), device_and_inode: found })
+        Ok(Self { path: path.to_owned(), device_and_inode: found, mark: OnceLock::new() })
     }
 
-    /// Whether the path still names it.
+    /// Marks the file from now on, as the only server that writes to it (`file_mark.rs`).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read or written.
+    pub fn begin_marks(&self) -> Result<(), StoreError> {
+        let mark = FileMark::begin(&self.path)?;
+        let _ = self.mark.set(mark);
+        Ok(())
+    }
+
+    /// Brings what was written into the file, if it is much. To be called after a commit.
+    pub fn checkpoint_if_due(&self) {
+        self.tell(FileMark::checkpoint_if_due);
+    }
+
+    /// Goes on with what a reader has held up.
+    pub fn finish_checkpoint(&self) {
+        self.tell(FileMark::finish);
+    }
+
+    /// Brings everything into the file, when nobody writes any more.
+    pub fn close(&self) {
+        if let Some(mark) = self.mark.get() {
+            mark.close();
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce(&FileMark) -> Result<(), StoreError>) {
+        match self.mark.get().map_or(Ok(()), what) {
+            Ok(()) => {}
+            // The kernel may have dropped what it could not write; a second try would find nothing wrong.
+            Err(StoreError::Fault(Fault::Unreachable, words)) if words.contains("disk I/O error") => {
+                end_process(&words)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log could not be brought into the database; it grows")
+            }
+        }
+    }
+
+    /// Whether the path still names it, and nobody has written over it.
     ///
     /// # Errors
     /// A fault when it does not.
     pub fn check(&self) -> Result<(), StoreError> {
         let fault = |words: String| Err(StoreError::Fault(Fault::Unreachable, words));
         match identity(&self.path) {
-            Ok(found) if found == self.device_and_inode => Ok(()),
+            Ok(found) if found == self.device_and_inode => self.mark.get().map_or(Ok(()), FileMark::check),
             Ok(_) => fault(format!("{} was replaced while the server ran; restart it", self.path.display())),
             Err(error) => fault(format!("{}: {error}", self.path.display())),
         }

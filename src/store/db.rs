@@ -80,7 +80,26 @@ impl Db {
     /// # Errors
     /// [`StoreError::Fault`] when it is gone or another.
     pub fn check_file(&self) -> Result<(), StoreError> {
-        self.file.as_ref().map_or(Ok(()), |file| file.check())
+        let Some(file) = &self.file else { return Ok(()) };
+        file.check()?;
+        file.finish_checkpoint();
+        Ok(())
+    }
+
+    /// For the one server on a SQLite file: makes sure that nobody writes over the file unnoticed, and that its `-wal` is
+    /// never taken for another file's.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read or written.
+    pub fn mark_file(&self) -> Result<(), StoreError> {
+        self.file.as_ref().map_or(Ok(()), |file| file.begin_marks())
+    }
+
+    /// To be called when nobody writes any more and before the process ends: of a SQLite database the file alone is then all.
+    pub fn close(&self) {
+        if let Some(file) = &self.file {
+            file.close();
+        }
     }
 
     /// Where the database is.
@@ -94,7 +113,7 @@ impl Db {
     }
 
     fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
-        self.check_file()?;
+        self.file.as_ref().map_or(Ok(()), |file| file.check())?;
         Ok(self.pool.get()?)
     }
 
@@ -200,7 +219,12 @@ impl Db {
             let ended = transaction::run(&mut conn, work);
             drop(conn);
             match ended {
-                Ended::Done(value) => Ok(value),
+                Ended::Done(value) => {
+                    if let Some(file) = &db.file {
+                        file.checkpoint_if_due();
+                    }
+                    Ok(value)
+                }
                 Ended::NotDone(error) => Err(error),
                 Ended::Unknown(_, words) if db.file.is_some() => database_file::end_process(&words),
                 Ended::Unknown(value, words) => {

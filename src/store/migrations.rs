@@ -96,6 +96,12 @@ fn run_all(conn: &mut Conn, migrations: EmbeddedMigrations) -> Result<usize, Mig
     Ok(conn.run_pending_migrations(migrations).map_err(failed)?.len())
 }
 
+/// The first of these migrations that this program does not know.
+pub fn unknown_of<'a>(mut applied: impl Iterator<Item = &'a str>) -> Option<String> {
+    let known = diesel::migration::MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE).unwrap_or_default();
+    applied.find(|version| !known.iter().any(|own| own.name().version().to_string() == **version)).map(str::to_owned)
+}
+
 /// A locked or full database is a fault like any other, not a broken migration.
 fn sort(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<StoreError> {
     let words = error.to_string();

@@ -14,11 +14,13 @@ mod usage_rows;
 
 pub mod api_keys;
 pub mod audit_events;
+pub mod backup;
 pub mod connection;
 pub mod database_file;
 pub mod database_lock;
 pub mod db;
 pub mod ended_again;
+pub mod file_mark;
 pub mod form_tokens;
 pub mod installation;
 pub mod key_changes;

@@ -1,6 +1,7 @@
 //! What is in the database, and what happens when it cannot do its work.
 
 mod audit;
+mod backups;
 mod clocks;
 mod failed_sync;
 mod key_usage;

@@ -143,5 +143,7 @@ fn a_damaged_log_is_no_empty_log() {
     let mut text = std::fs::read_to_string(&path).unwrap();
     text.push_str("1795414260000 revoked key_ something\n");
     std::fs::write(&path, text).unwrap();
-    keystead.run(&["serve"]).refused_with(&["revocations.log is damaged at line 2", "put a good copy"]);
+    keystead.run(&["serve"]).refused_with(&["revocations.log is damaged at line 2", "keystead restore --accept"]);
+    keystead.run(&["restore", "--accept"]);
+    keystead.serve().stop().succeeded();
 }

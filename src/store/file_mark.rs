@@ -1,0 +1,335 @@
+//! Tells a `-wal` file that belongs to its database from one that lies beside another, and a database file that we wrote
+//! from one that was overwritten.
+//!
+//! SQLite cannot: it plays back whatever `-wal` lies beside a file. A backup that was copied over `keystead.db` after a
+//! crash becomes a mixture of both databases, or malformed. So the database carries a mark, `PRAGMA user_version`, which
+//! stands at a fixed place of the file's first page. Just before a checkpoint a new one is written, which the checkpoint
+//! brings into the file, and just after it another one. `keystead.db.mark` says which marks the file may have for its `-wal` to
+//! belong to it. A backup of whatever time has another one.
+//!
+//! That is why every checkpoint of a server is made here: `wal_autocheckpoint` is off (`docs/decisions/0026-backups.md`).
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    connection::SimpleConnection,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Integer},
+};
+use rand::{TryRng, rngs::SysRng};
+
+use super::{StoreError, connection::establish_sqlite, error::Fault};
+
+/// Pages in the `-wal` file that are not in the database yet, before they are brought there: as many as SQLite waits for.
+const PAGES: i64 = 1000;
+/// How often the first checkpoint is tried, and how long it waits for readers in between.
+const AT_FIRST: usize = 100;
+const AGAIN: Duration = Duration::from_millis(5);
+/// Where SQLite keeps `user_version` in a file.
+const OFFSET: u64 = 60;
+
+/// The mark of a database file while a server writes to it.
+pub struct FileMark {
+    path: PathBuf,
+    /// The marks that the file may have: thrice the same, but while a checkpoint is not done.
+    allowed: [AtomicU32; 3],
+    is_overwritten: AtomicBool,
+    /// Whether a checkpoint was begun that a reader has held up.
+    is_unfinished: AtomicBool,
+    state: Mutex<State>,
+    /// Trap: to close any descriptor of the file ends the locks of every SQLite connection of this process. So it stays open
+    /// until the last of them is closed, and is the last field.
+    file: File,
+}
+
+struct State {
+    /// Makes the checkpoints. As long as it is open, no other connection of this process is the last one, which would bring the
+    /// `-wal` into whatever file lies there now.
+    conn: Option<SqliteConnection>,
+    /// The mark of the file after the last checkpoint.
+    base: u32,
+    /// The mark that was written after it.
+    newest: u32,
+    /// The mark that was written for the next one.
+    next: Option<u32>,
+}
+
+#[derive(QueryableByName)]
+struct Checkpointed {
+    #[diesel(sql_type = BigInt)]
+    log: i64,
+    #[diesel(sql_type = BigInt)]
+    checkpointed: i64,
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Integer)]
+    user_version: i32,
+}
+
+impl FileMark {
+    /// Begins to mark a file on which this process has the only server. What lies in its `-wal` is brought into it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database or the file beside it cannot be read or written.
+    pub fn begin(path: &Path) -> Result<Self, StoreError> {
+        let file = File::open(path).map_err(fault)?;
+        let mut conn = establish_sqlite(path)?;
+        let newest: Version = sql_query("PRAGMA user_version").get_result(&mut conn)?;
+        let newest = newest.user_version.cast_unsigned();
+        let base = mark_of(&file).map_err(fault)?;
+        let mark = Self {
+            path: path.to_owned(),
+            allowed: [base, newest, newest].map(AtomicU32::new),
+            is_overwritten: AtomicBool::new(false),
+            is_unfinished: AtomicBool::new(false),
+            state: Mutex::new(State { conn: Some(conn), base, newest, next: None }),
+            file,
+        };
+        // At once: a backup made before this start has the mark that the file has now. Readers are the other connections, which
+        // make their settings.
+        for _ in 0..AT_FIRST {
+            mark.advance(&mut mark.state())?;
+            if !mark.is_unfinished.load(Ordering::Relaxed) {
+                break;
+            }
+            std::thread::sleep(AGAIN);
+        }
+        Ok(mark)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the file is still the one that this process writes.
+    ///
+    /// # Errors
+    /// A fault from the moment it was overwritten.
+    pub fn check(&self) -> Result<(), StoreError> {
+        if !self.is_overwritten.load(Ordering::Relaxed) && self.is_ours()? {
+            return Ok(());
+        }
+        // A checkpoint may have come in between; while this is held there is none.
+        let _state = self.state();
+        if !self.is_overwritten.load(Ordering::Relaxed) && self.is_ours()? {
+            return Ok(());
+        }
+        self.is_overwritten.store(true, Ordering::Relaxed);
+        let words = format!(
+            "{} was overwritten while the server ran (a backup was copied into it?); stop the server, and the next time use \
+             keystead restore",
+            self.path.display()
+        );
+        Err(StoreError::Fault(Fault::Unreachable, words))
+    }
+
+    /// Whether its path still names this file.
+    fn has_its_name(&self) -> bool {
+        let (named, own) = (fs::metadata(&self.path), self.file.metadata());
+        named.is_ok_and(|named| own.is_ok_and(|own| (named.dev(), named.ino()) == (own.dev(), own.ino())))
+    }
+
+    fn is_ours(&self) -> Result<bool, StoreError> {
+        let found = mark_of(&self.file).map_err(fault)?;
+        Ok(self.allowed.iter().any(|mark| mark.load(Ordering::SeqCst) == found))
+    }
+
+    /// Brings the `-wal` into the file if there is much in it. To be called by whoever has just written.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was written is safe in the `-wal`, and the next call tries again.
+    pub fn checkpoint_if_due(&self) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let Some(conn) = &mut state.conn else { return Ok(()) };
+        let waiting: Checkpointed = sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(conn)?;
+        if waiting.log - waiting.checkpointed < PAGES {
+            return Ok(());
+        }
+        self.advance(&mut state)
+    }
+
+    /// Goes on with a checkpoint that a reader has held up, if there is one.
+    ///
+    /// # Errors
+    /// As [`FileMark::checkpoint_if_due`].
+    pub fn finish(&self) -> Result<(), StoreError> {
+        if self.is_unfinished.load(Ordering::Relaxed) { self.advance(&mut self.state()) } else { Ok(()) }
+    }
+
+    /// A new mark, a checkpoint that brings it into the file, and another mark for what follows. Whenever the process ends,
+    /// the file beside the database names the marks that it may have then.
+    fn advance(&self, state: &mut State) -> Result<(), StoreError> {
+        if self.is_overwritten.load(Ordering::Relaxed) || !self.is_ours()? {
+            return Ok(());
+        }
+        let Some(conn) = &mut state.conn else { return Ok(()) };
+        let next = match state.next {
+            Some(next) => next,
+            None => {
+                let next = random_mark()?;
+                self.allow([state.base, state.newest, next])?;
+                write_mark(conn, next)?;
+                state.next = Some(next);
+                next
+            }
+        };
+        let _: Checkpointed = sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(conn)?;
+        // A reader of an older moment holds it up: all of them stay possible.
+        let is_unfinished = mark_of(&self.file).map_err(fault)? != next;
+        self.is_unfinished.store(is_unfinished, Ordering::Relaxed);
+        if is_unfinished {
+            return Ok(());
+        }
+        self.allow([next; 3])?;
+        (state.base, state.newest, state.next) = (next, next, None);
+        let after = random_mark()?;
+        write_mark(conn, after)?;
+        state.newest = after;
+        Ok(())
+    }
+
+    /// Brings everything into the file, and leaves nothing beside it that matters: whoever copies the file of a server that
+    /// was stopped has the whole database. To be called last; of a file that is another's nothing is touched.
+    pub fn close(&self) {
+        let mut state = self.state();
+        let Some(mut conn) = state.conn.take() else { return };
+        let is_ours =
+            !self.is_overwritten.load(Ordering::Relaxed) && self.is_ours().unwrap_or(false) && self.has_its_name();
+        if !is_ours || self.allow([state.base, state.newest, state.next.unwrap_or(state.newest)]).is_err() {
+            // Closing the last connection would bring our -wal into it.
+            std::mem::forget(conn);
+            return;
+        }
+        if let Err(error) = conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(%error, "the write-ahead log stays beside the database until the next start");
+        }
+        drop(conn);
+        if wal_length(&self.path) == 0 {
+            let _ = fs::remove_file(beside(&self.path, ".mark"));
+        }
+    }
+
+    fn allow(&self, marks: [u32; 3]) -> Result<(), StoreError> {
+        write_beside(&self.path, marks).map_err(fault)?;
+        for (allowed, mark) in self.allowed.iter().zip(marks) {
+            allowed.store(mark, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FileMark {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Puts a `-wal` aside that does not belong to the database beside it, so that SQLite does not play it back; where it is
+/// then. To be called while nobody has the database open.
+///
+/// # Errors
+/// When the files cannot be read or renamed.
+pub fn set_foreign_wal_aside(path: &Path) -> io::Result<Option<PathBuf>> {
+    if wal_length(path) == 0 {
+        return Ok(None);
+    }
+    let Some(allowed) = read_beside(path) else { return Ok(None) };
+    let found = mark_of(&File::open(path)?)?;
+    if allowed.contains(&found) {
+        return Ok(None);
+    }
+    let wal = beside(path, "-wal");
+    // Named by when it was written last.
+    let written = DateTime::<Utc>::from(fs::metadata(&wal)?.modified()?);
+    let aside = beside(path, &format!("-wal.set-aside-{}", written.format("%Y%m%dT%H%M%S%3fZ")));
+    fs::rename(wal, &aside)?;
+    let _ = fs::remove_file(beside(path, "-shm"));
+    sync_folder(path)?;
+    Ok(Some(aside))
+}
+
+/// The file with this ending beside a database.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Bytes in the `-wal` of a database; 0 when there is none.
+pub fn wal_length(path: &Path) -> u64 {
+    fs::metadata(beside(path, "-wal")).map_or(0, |file| file.len())
+}
+
+/// A name that was made or changed must survive a power cut as the content does.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// In place, so that a full disk does not matter: 36 bytes of one sector are written whole or not at all.
+fn write_beside(path: &Path, marks: [u32; 3]) -> io::Result<()> {
+    let words = marks.map(|mark| format!("{mark:08x}")).join(" ");
+    let line = format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()));
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, ".mark"))?;
+    file.write_all_at(line.as_bytes(), 0)?;
+    file.sync_all()
+}
+
+/// `None` when nothing is known.
+fn read_beside(path: &Path) -> Option<[u32; 3]> {
+    let line = fs::read_to_string(beside(path, ".mark")).ok()?;
+    let (words, checksum) = line.trim_end().rsplit_once(' ')?;
+    let hex = |text| u32::from_str_radix(text, 16).ok();
+    if hex(checksum)? != crc32fast::hash(words.as_bytes()) {
+        return None;
+    }
+    words.split(' ').map(hex).collect::<Option<Vec<u32>>>()?.try_into().ok()
+}
+
+fn random_mark() -> Result<u32, StoreError> {
+    // SQLite takes it for a number with a sign.
+    SysRng.try_next_u32().map(|random| random >> 1).map_err(|error| fault(io::Error::other(error)))
+}
+
+fn write_mark(conn: &mut SqliteConnection, mark: u32) -> Result<(), StoreError> {
+    Ok(conn.batch_execute(&format!("PRAGMA user_version = {mark}"))?)
+}
+
+/// Marks a file that nobody has open as one of its own.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be written.
+pub fn mark_anew(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    write_mark(conn, random_mark()?)
+}
+
+/// 0 for a file that has no first page yet.
+fn mark_of(file: &File) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    match file.read_exact_at(&mut bytes, OFFSET) {
+        Ok(()) => Ok(u32::from_be_bytes(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+fn fault(error: io::Error) -> StoreError {
+    StoreError::Fault(Fault::Unreachable, error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

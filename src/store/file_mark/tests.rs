@@ -1,0 +1,118 @@
+use super::*;
+
+type Moment = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+fn files(path: &Path) -> [PathBuf; 3] {
+    [path.to_owned(), beside(path, "-wal"), beside(path, ".mark")]
+}
+
+/// What a power cut at this moment leaves.
+fn moment(path: &Path) -> Moment {
+    let [file, wal, mark] = files(path).map(|path| fs::read(path).unwrap_or_default());
+    (file, wal, mark)
+}
+
+fn lay_out(path: &Path, moment: &Moment) {
+    for (path, bytes) in files(path).iter().zip([&moment.0, &moment.1, &moment.2]) {
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+fn write(conn: &mut SqliteConnection, rows: usize) {
+    for _ in 0..rows {
+        conn.batch_execute("INSERT INTO things VALUES (randomblob(3000))").unwrap();
+    }
+}
+
+#[test]
+fn a_wal_belongs_to_the_file_of_its_own_moment_and_to_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    let (mut moments, mut backups) = (Vec::new(), Vec::new());
+    for n in 0..12 {
+        write(&mut conn, 3 + n);
+        moments.push(moment(&path));
+        let backup = folder.path().join(format!("backup-{n}"));
+        sql_query(format!("VACUUM INTO '{}'", backup.display())).execute(&mut conn).unwrap();
+        backups.push(fs::read(backup).unwrap());
+        if n % 2 == 1 {
+            let before = read_beside(&path);
+            file_mark.advance(&mut file_mark.state()).unwrap();
+            assert_ne!(read_beside(&path), before, "a checkpoint gives another mark");
+            moments.push(moment(&path));
+        }
+        file_mark.check().unwrap();
+    }
+    let other = folder.path().join("other.db");
+    for (n, own) in moments.iter().enumerate() {
+        assert!(!own.1.is_empty());
+        lay_out(&other, own);
+        assert_eq!(set_foreign_wal_aside(&other).unwrap(), None, "moment {n}");
+        let files = moments.iter().map(|moment| &moment.0).chain(&backups);
+        for file in files.filter(|file| **file != own.0) {
+            lay_out(&other, &(file.clone(), own.1.clone(), own.2.clone()));
+            let aside = set_foreign_wal_aside(&other).unwrap().expect("another file");
+            assert_eq!(fs::read(aside).unwrap(), own.1, "nothing is lost");
+            assert_eq!((wal_length(&other), fs::read(&other).unwrap()), (0, file.clone()));
+        }
+    }
+}
+
+#[test]
+fn while_a_checkpoint_is_held_up_the_file_before_and_after_are_both_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    write(&mut conn, 20);
+    // A reader of an older moment holds the checkpoint up.
+    let mut reader = establish_sqlite(&path).unwrap();
+    reader.batch_execute("BEGIN; SELECT count(*) FROM things").unwrap();
+    write(&mut conn, 20);
+    let before = moment(&path);
+    file_mark.advance(&mut file_mark.state()).unwrap();
+    let after = moment(&path);
+    let other = folder.path().join("other.db");
+    for file in [&before.0, &after.0] {
+        lay_out(&other, &(file.clone(), after.1.clone(), after.2.clone()));
+        assert_eq!(set_foreign_wal_aside(&other).unwrap(), None);
+    }
+    file_mark.check().unwrap();
+    reader.batch_execute("ROLLBACK").unwrap();
+    file_mark.finish().unwrap();
+    let [one, two, three] = read_beside(&path).unwrap();
+    assert!(one == two && two == three, "it is done");
+}
+
+#[test]
+fn when_the_last_connection_is_closed_nothing_is_left_beside_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    write(&mut conn, 5);
+    drop(conn);
+    drop(file_mark);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_known_of_the_file_is_never_half_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    assert_eq!(read_beside(&path), None);
+    write_beside(&path, [7, 8, u32::MAX]).unwrap();
+    assert_eq!(read_beside(&path), Some([7, 8, u32::MAX]));
+    let line = fs::read(beside(&path, ".mark")).unwrap();
+    for at in 0..line.len() - 1 {
+        let mut bad = line.clone();
+        bad[at] ^= 1;
+        fs::write(beside(&path, ".mark"), &bad).unwrap();
+        assert_eq!(read_beside(&path), None, "byte {at}");
+    }
+}

@@ -1,0 +1,300 @@
+//! Backups of SQLite: made while others write, put in the place of a database, and never mixed with what lay beside it.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types::BigInt};
+use keystead::store::backup::{self, BackupError};
+
+use crate::support::{Binary, Key, PASSWORD, Person, Server, TestApp};
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+fn count(file: &Path, from: &str) -> i64 {
+    let mut conn = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+    sql_query(format!("SELECT count(*) AS n FROM {from}")).get_result::<Number>(&mut conn).unwrap().n
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+async fn code(server: &Server, key: &Key) -> String {
+    let answer = server.anonymous().post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await;
+    answer.expect(200).json()["code"].as_str().unwrap().to_owned()
+}
+
+async fn sign_in(server: &Server) -> Person {
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    maya
+}
+
+fn database(keystead: &Binary) -> PathBuf {
+    keystead.data_dir().join("keystead.db")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_backup_is_one_moment_of_a_database_that_is_written_to() {
+    let app = TestApp::start_on_sqlite().await;
+    let maya = app.admin().await;
+    let writers = (0..3).map(|n| {
+        let maya = maya.clone();
+        tokio::spawn(async move {
+            let mut made = 0;
+            loop {
+                maya.try_create_key(&format!("Writer {n} key {made}")).await;
+                made += 1;
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let out = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for n in 0..8 {
+        // Something happened in between.
+        while app.app.follower.progress().applied.epoch.0 < last + 5 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let (file, to) = (app.database.sqlite_file(), out.path().join(format!("backup-{n}")));
+        let made = to.clone();
+        let keys = tokio::task::spawn_blocking(move || backup::make(&file, &made).unwrap().keys).await.unwrap();
+        assert!(keys >= last + 5, "what was answered before is in it");
+        last = keys;
+        for of_a_key in ["api_keys", "key_secrets", "key_changes", "audit_events WHERE action = 'key.created'"] {
+            assert_eq!(count(&to, of_a_key), keys, "{of_a_key}");
+        }
+        assert_eq!(count(&to, &format!("key_epoch WHERE value = {keys}")), 1);
+        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    writers.iter().for_each(tokio::task::JoinHandle::abort);
+    let (file, to) = (app.database.sqlite_file(), out.path().join("backup-0"));
+    let before = fs::read(&to).unwrap();
+    assert!(matches!(backup::make(&file, &to), Err(BackupError::Exists(_))));
+    assert_eq!(fs::read(&to).unwrap(), before);
+    assert_eq!(names_in(out.path()).len(), 8, "nothing else is left: {:?}", names_in(out.path()));
+}
+
+#[tokio::test]
+async fn a_backup_comes_back_and_what_was_revoked_since_does_not() {
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let (kept, revoked) = (maya.create_key("Kept").await, maya.create_key("Revoked").await);
+    let made = keystead.run(&["backup", "monday"]).succeeded();
+    assert!(made.stdout.contains("with 2 keys, is in monday"), "{made:?}");
+    keystead.run(&["backup", "monday"]).refused_with(&["monday exists", "never overwrites"]);
+    keystead.run(&["restore", "monday"]).refused_with(&["another keystead server is running", "stop it first"]);
+    let later = maya.create_key("Later").await;
+    maya.revoke(&revoked).await;
+    server.stop().succeeded();
+
+    let done = keystead.run(&["restore", "monday"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for words in
+        ["is now what monday holds, with 2 keys", "The one before is kept as", "ended again were 1 keys and 0 secrets"]
+    {
+        assert!(done.stdout.contains(words), "{words}: {done:?}");
+    }
+    let server = keystead.serve();
+    for (key, expected) in [(&kept, "VALID"), (&revoked, "REVOKED"), (&later, "NOT_FOUND")] {
+        assert_eq!(code(&server, key).await, expected, "{}", key.name);
+    }
+    server.stop().succeeded();
+    let aside = names_in(&keystead.data_dir()).into_iter().find(|name| name.contains(".before-restore-")).unwrap();
+    assert_eq!(count(&keystead.data_dir().join(aside), "api_keys"), 3);
+
+    let done = keystead.run(&["restore", "monday", "--accept", "none"]);
+    assert!(done.code == Some(0) && done.stdout.contains("given up"), "{done:?}");
+    assert_eq!(count(&database(&keystead), "audit_events WHERE action = 'revocations.given_up'"), 1);
+    let server = keystead.serve();
+    assert_eq!(code(&server, &revoked).await, "VALID", "somebody wanted it so");
+    server.stop().succeeded();
+}
+
+#[tokio::test]
+async fn what_is_no_good_backup_is_refused_and_the_database_stays() {
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    let key = server.set_up().await.create_key("Production").await;
+    keystead.run(&["backup", "good"]).succeeded();
+    server.stop().succeeded();
+    let folder = keystead.folder().to_owned();
+    let good = fs::read(folder.join("good")).unwrap();
+    let make = |name: &str, change: &dyn Fn(&mut SqliteConnection)| {
+        fs::write(folder.join(name), &good).unwrap();
+        change(&mut SqliteConnection::establish(folder.join(name).to_str().unwrap()).unwrap());
+    };
+    make("newer", &|conn| {
+        let insert = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')";
+        sql_query(insert).execute(conn).unwrap();
+    });
+    make("of-another-pepper", &|conn| {
+        sql_query("UPDATE installation SET value = 'x' WHERE name = 'pepper_check'").execute(conn).unwrap();
+    });
+    make("of-another-program", &|conn| {
+        sql_query("DROP TABLE __diesel_schema_migrations").execute(conn).unwrap();
+    });
+    make("orphaned", &|conn| {
+        sql_query("PRAGMA foreign_keys = OFF").execute(conn).unwrap();
+        sql_query("DELETE FROM api_keys").execute(conn).unwrap();
+    });
+    fs::write(folder.join("short"), &good[..good.len() / 2]).unwrap();
+    fs::write(folder.join("text"), "no database at all, however long this line may be").unwrap();
+    fs::write(folder.join("empty"), "").unwrap();
+    let before = names_in(&keystead.data_dir());
+    for (name, words) in [
+        ("newer", "newer version"),
+        ("of-another-pepper", "another pepper"),
+        ("of-another-program", "not a whole database of keystead"),
+        ("orphaned", "not a whole database of keystead"),
+        ("short", "not a whole database of keystead"),
+        ("text", "not a whole database of keystead"),
+        ("empty", "there is no database at empty"),
+        ("missing", "there is no database at missing"),
+    ] {
+        keystead.run(&["restore", name]).refused_with(&[words]);
+        assert_eq!(names_in(&keystead.data_dir()), before, "{name}");
+    }
+    let server = keystead.serve();
+    assert_eq!(code(&server, &key).await, "VALID");
+    server.stop().succeeded();
+}
+
+/// How a backup was made that is copied over the file of a server that was killed.
+#[derive(Clone, Copy, Debug)]
+enum Made {
+    /// By `cp`, before the server was started.
+    Before,
+    /// By the command, since the last checkpoint.
+    Just,
+    /// By the command, some checkpoints ago.
+    LongAgo,
+}
+
+#[tokio::test]
+async fn a_wal_beside_a_restored_file_is_set_aside_and_never_mixed_in() {
+    for made in [Made::Before, Made::Just, Made::LongAgo] {
+        let keystead = Binary::on_sqlite();
+        let server = keystead.serve();
+        let kept = server.set_up().await.create_key("Kept").await;
+        server.stop().succeeded();
+        let wal = fs::metadata(keystead.data_dir().join("keystead.db-wal"));
+        assert_eq!(wal.map_or(0, |wal| wal.len()), 0, "the file alone is all");
+        let copy = keystead.folder().join("copy");
+        if matches!(made, Made::Before) {
+            fs::copy(database(&keystead), &copy).unwrap();
+        }
+        let server = keystead.serve();
+        let maya = sign_in(&server).await;
+        if !matches!(made, Made::Before) {
+            keystead.run(&["backup", "copy"]).succeeded();
+        }
+        let mut later = maya.create_key("Later").await;
+        if matches!(made, Made::LongAgo) {
+            let mark = || fs::read(keystead.data_dir().join("keystead.db.mark")).unwrap();
+            let (begun, mut changes) = (mark(), 0);
+            while mark() == begun {
+                maya.create_key(&format!("Later {changes}")).await;
+                changes += 1;
+                assert!(changes < 2_000, "no checkpoint");
+            }
+            later = maya.create_key("Last").await;
+        }
+        drop(server);
+        let backup = fs::read(&copy).unwrap();
+        fs::copy(&copy, database(&keystead)).unwrap();
+
+        let server = keystead.serve();
+        assert_eq!(code(&server, &kept).await, "VALID", "{made:?}");
+        assert_eq!(code(&server, &later).await, "NOT_FOUND", "{made:?}");
+        let log = server.stop().succeeded().stderr;
+        assert!(log.contains("set aside") && log.contains("keystead restore"), "{made:?}: {log}");
+        assert!(names_in(&keystead.data_dir()).iter().any(|name| name.contains("-wal.set-aside-")), "{made:?}");
+        assert!(backup.len() <= fs::metadata(database(&keystead)).unwrap().len() as usize);
+        // Nothing is beside it any more, and nothing is complained of.
+        let log = keystead.serve().stop().succeeded().stderr;
+        assert!(!log.contains("set aside"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_server_left_in_its_own_wal_is_never_taken_for_anothers() {
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    let mut maya = server.set_up().await;
+    let mut server = Some(server);
+    let mut keys = Vec::new();
+    // Around each checkpoint once: so many changes that the file is brought up to date again and again.
+    for round in 0..12 {
+        for n in 0..5 + 9 * round {
+            keys.push(maya.create_key(&format!("Key {round} {n}")).await);
+        }
+        drop(server.take());
+        // Also when another command is the first to open it.
+        if round % 3 == 0 {
+            keystead.run(&["migrate"]).succeeded();
+        }
+        let again = keystead.serve();
+        assert!(!again.log().contains("set aside"), "{}", again.log());
+        for key in keys.iter().rev().take(20) {
+            assert_eq!(code(&again, key).await, "VALID", "round {round}");
+        }
+        maya = sign_in(&again).await;
+        server = Some(again);
+    }
+    server.take().unwrap().stop().succeeded();
+    assert_eq!(count(&database(&keystead), "api_keys"), i64::try_from(keys.len()).unwrap());
+}
+
+#[tokio::test]
+async fn a_file_that_is_overwritten_under_a_running_server_is_noticed_and_left_alone() {
+    for by_rename in [false, true] {
+        let keystead = Binary::on_sqlite();
+        let server = keystead.serve();
+        let maya = server.set_up().await;
+        let kept = maya.create_key("Kept").await;
+        keystead.run(&["backup", "copy"]).succeeded();
+        let later = maya.create_key("Later").await;
+        let (copy, file) = (keystead.folder().join("copy"), database(&keystead));
+        let backup = fs::read(&copy).unwrap();
+        if by_rename {
+            fs::rename(&copy, &file).unwrap();
+        } else {
+            fs::copy(&copy, &file).unwrap();
+        }
+        assert_eq!(maya.try_create_key("Into nothing").await.status, 503);
+        server.anonymous().get("/readyz").await.expect(503);
+        let log = server.stop().stderr;
+        assert!(log.contains(if by_rename { "replaced while" } else { "overwritten while" }), "{log}");
+        assert_eq!(fs::read(&file).unwrap(), backup, "not a byte of it was touched");
+
+        let server = keystead.serve();
+        assert_eq!(code(&server, &kept).await, "VALID");
+        assert_eq!(code(&server, &later).await, "NOT_FOUND");
+        server.stop().succeeded();
+    }
+}
+
+#[test]
+fn postgres_backs_itself_up() {
+    let keystead = Binary::new();
+    if keystead.database().is_postgres() {
+        keystead.run(&["backup", "monday"]).refused_with(&["pg_dump"]);
+        keystead.run(&["restore", "monday"]).refused_with(&["pg_restore"]);
+        let done = keystead.run(&["restore", "--accept"]).succeeded();
+        assert!(done.stdout.contains("ended again were 0 keys"), "{done:?}");
+    }
+    keystead.run(&["restore"]).refused_with(&["--accept"]);
+    keystead.run(&["restore", "--accept", "some"]).refused_with(&["all or none"]);
+}
