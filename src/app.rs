@@ -1,10 +1,10 @@
 //! What every request may use, and how it is brought up.
 
 mod database_check;
+mod files;
 
 use std::{
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,16 +26,14 @@ use crate::{
     notices::Notices,
     passwords::Passwords,
     pepper_file::{self, PepperError},
-    private_file::{self, LooseFile},
+    private_file::LooseFile,
     revocation_log::{self, RevocationLog, RevocationLogError},
     store::{
         Db, StoreError,
         connection::DatabaseUrl,
         database_file::write_log_again,
         database_lock::{DatabaseLock, LockError},
-        dialect,
-        file_mark::{self, wal_length},
-        installation,
+        dialect, installation,
         migrations::{self, MigrationError},
     },
     supervision::Supervision,
@@ -44,6 +42,8 @@ use crate::{
 
 use database_check::DatabaseCheck;
 pub use database_check::database_answers;
+pub use files::{lock_database, set_foreign_wal_aside};
+use files::{make_data_dir, make_database_file, set_aside};
 
 /// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
 const SQLITE_CONNECTIONS: u32 = 4;
@@ -307,72 +307,6 @@ pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     }
 }
 
-fn make_data_dir(path: &Path) -> Result<(), StartError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| StartError::DataDir(path.to_owned(), error))
-}
-
-/// Made here and not by SQLite, so that only its owner can read it; SQLite gives its other files the same mode.
-fn make_database_file(path: &Path) -> Result<(), StartError> {
-    private_file::make(path).map_err(|error| StartError::DatabaseFile(path.to_owned(), error))?;
-    for end in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        private_file::mend_mode(Path::new(&name))?;
-    }
-    Ok(())
-}
-
-/// Puts the `-wal` aside that a killed server left, if the file beside it is not the one that it belongs to. While a server
-/// runs, that is for the server to see.
-///
-/// # Errors
-/// [`StartError`] when the files cannot be read or renamed.
-pub fn set_foreign_wal_aside(config: &Config) -> Result<(), StartError> {
-    match &config.database {
-        DatabaseUrl::Sqlite(path) if wal_length(path) > 0 => {}
-        _ => return Ok(()),
-    }
-    match lock_database(config) {
-        Err(StartError::Lock(LockError::Taken(_))) => Ok(()),
-        Err(error) => Err(error),
-        Ok(_lock) => set_aside(config),
-    }
-}
-
-/// To be called with the lock.
-fn set_aside(config: &Config) -> Result<(), StartError> {
-    let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(()) };
-    let aside =
-        file_mark::set_foreign_wal_aside(path).map_err(|error| StartError::DatabaseFile(path.clone(), error))?;
-    if let Some(aside) = aside {
-        tracing::warn!(
-            "{}-wal belonged to another file than {} (a backup was copied over it?); it was set aside as {}, and the database is \
-             what the file holds; the next time stop the server and use keystead restore",
-            path.display(),
-            path.display(),
-            aside.display()
-        );
-    }
-    Ok(())
-}
-
-/// As the database keeps what is compared with it.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Takes the lock of a server on the SQLite file, which is made if there is none.
-///
-/// # Errors
-/// [`StartError::Lock`] while another one has it.
-pub fn lock_database(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
-    let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(None) };
-    make_data_dir(&config.data_dir)?;
-    make_database_file(path)?;
-    Ok(Some(DatabaseLock::take(path)?))
-}
-
 /// Reads the pepper, or makes one for a database that has never had one, and holds it against the database.
 async fn open_pepper(config: &Config, db: &Db) -> Result<Pepper, StartError> {
     let store = |error| StartError::Database(config.database.clone(), error);
@@ -399,4 +333,9 @@ async fn open_pepper(config: &Config, db: &Db) -> Result<Pepper, StartError> {
             .map_err(store)?,
     };
     if check == own { Ok(pepper) } else { Err(StartError::WrongPepper(path.clone())) }
+}
+
+/// As the database keeps what is compared with it.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
