@@ -26,7 +26,7 @@ use crate::{
     notices::Notices,
     passwords::Passwords,
     pepper_file::{self, PepperError},
-    private_file::LooseFile,
+    private_file::{self, LooseFile},
     revocation_log::{self, RevocationLog, RevocationLogError},
     store::{
         Db, StoreError,
