@@ -71,8 +71,9 @@ impl Load {
         };
         for node in &cluster.nodes {
             for _ in 0..3 {
-                let cookie = node.admin().await.cookies();
-                let admin = Admin { shared: load.shared(), address: Arc::clone(&node.address), cookie };
+                let cookies = node.admin().await.cookies();
+                let session = cookies.split_once('=').expect("a session").1.to_owned();
+                let admin = Admin { shared: load.shared(), address: Arc::clone(&node.address), session };
                 let revoked = Arc::clone(&load.revoked);
                 load.threads.push(std::thread::spawn(move || admin.run(&revoked)));
             }
@@ -141,7 +142,7 @@ impl Shared {
 struct Admin {
     shared: Shared,
     address: Arc<RwLock<SocketAddr>>,
-    cookie: String,
+    session: String,
 }
 
 impl Admin {
@@ -175,7 +176,7 @@ impl Admin {
         };
         let headers = format!(
             "Cookie: {}\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n",
-            self.cookie
+            self.cookie()
         );
         talk.ask(&format!("/settings/integrations/keys/{}/{deed}", key.id), &headers, &body)?;
         let reply = talk.reply()?;
@@ -192,6 +193,12 @@ impl Admin {
 }
 
 impl Admin {
+    /// Named by the port, which is another one after a node was started again.
+    fn cookie(&self) -> String {
+        let port = self.address.read().unwrap().port();
+        format!("keystead-{port}={}", self.session)
+    }
+
     /// A rotation shows its key at once, and says later that the old one is refused everywhere: whether it did.
     fn follow(&self, talk: &mut Talk, mut reply: Reply) -> Result<bool> {
         const CHANGES: &str = "/settings/integrations/changes/";
@@ -205,7 +212,7 @@ impl Admin {
                 return Ok(false);
             };
             let next = next.split('"').next().unwrap_or_default();
-            talk.get(&format!("{CHANGES}{next}"), &format!("Cookie: {}\r\nHX-Request: true\r\n", self.cookie))?;
+            talk.get(&format!("{CHANGES}{next}"), &format!("Cookie: {}\r\nHX-Request: true\r\n", self.cookie()))?;
             reply = talk.reply()?;
         }
     }
