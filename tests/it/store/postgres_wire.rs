@@ -1,12 +1,17 @@
 //! Connections to Postgres that break in the middle of a result, and what a session leaves behind. These tests need
 //! `TEST_DATABASE_URL`.
 
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::Text};
 use keystead::store::{
     StoreError,
     connection::{Conn, DatabaseUrl},
     in_transaction,
 };
+
+use rand::{RngExt, SeedableRng};
 
 use super::wire_proxy::{Failure, Plan, WireProxy};
 use crate::support::{TestDatabase, on_own_thread};
@@ -47,6 +52,65 @@ fn a_connection_that_breaks_after_any_message_of_a_result_ends_that_query_once()
         }
     }
     assert!(broken > 30, "it broke after each message of signing on and of the result: {broken}");
+}
+
+type Question = fn(&mut Conn, &str) -> Result<Vec<String>, StoreError>;
+
+/// One connection's life over a wire that fails somewhere: how many of its three questions were answered, each right.
+fn live(url: &DatabaseUrl, limit: Duration) -> usize {
+    let right: Vec<String> = (1..=3).map(|n: i32| n.to_string()).collect();
+    let query = "SELECT n::text AS word FROM generate_series(1, 3) n";
+    let Ok(mut conn) = url.connect_within(limit) else { return 0 };
+    let questions: [Question; 3] = [words, |conn, query| in_transaction(conn, |conn| words(conn, query)), words];
+    let mut answered = 0;
+    for question in questions {
+        match question(&mut conn, query) {
+            Ok(rows) => {
+                assert_eq!(rows, right, "an answer is whole and its own question's");
+                assert_eq!(answered % 4, answered, "nothing is answered after a failure");
+                answered += 1;
+            }
+            Err(StoreError::Fault(..) | StoreError::Unknown(_)) => answered |= 4,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    answered & 3
+}
+
+#[allow(clippy::disallowed_methods)] // how often to try is said by whoever runs this
+fn runs() -> u32 {
+    std::env::var("WIRE_FUZZ_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
+}
+
+/// Any failure after any message, from a seed: 400 lives of a connection, or `WIRE_FUZZ_RUNS`.
+#[test]
+fn whatever_a_wire_does_a_thread_keeps_to_its_budget() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let proxy = WireProxy::start(&database.url().unwrap());
+    let url = DatabaseUrl::Postgres(proxy.url());
+    let mut random = rand::rngs::StdRng::seed_from_u64(9);
+    let (mut whole, mut partly, mut most) = (0, 0, Duration::ZERO);
+    for run in 0..runs() {
+        let failure = match random.random_range(0..4) {
+            0 => Failure::Cut,
+            1 => Failure::Truncated(random.random_range(1..40)),
+            2 => Failure::Stalled,
+            _ => Failure::Dripped,
+        };
+        let plan = Plan { messages: random.random_range(0..60), failure };
+        proxy.set(Some(plan));
+        let begun = ThreadTime::now();
+        match live(&url, Duration::from_millis(100)) {
+            3 => whole += 1,
+            1 | 2 => partly += 1,
+            _ => {}
+        }
+        let spent = begun.elapsed();
+        most = most.max(spent);
+        assert!(spent < Duration::from_millis(500), "run {run}, {plan:?}: {spent:?} of CPU time");
+    }
+    println!("{} runs: {whole} whole, {partly} broke on the way, at most {most:?} of CPU time", runs());
+    assert!(whole > 0 && partly > 0, "{whole} {partly}");
 }
 
 #[test]

@@ -16,6 +16,10 @@ pub enum Failure {
     Cut,
     /// The beginning of the next message arrives, so many bytes of it, then the connection is closed.
     Truncated(usize),
+    /// Nothing arrives any more, and nobody is told.
+    Stalled,
+    /// Everything arrives, a byte at a time.
+    Dripped,
 }
 
 /// When a connection fails, and how.
@@ -93,10 +97,32 @@ fn copy_messages(mut server: &TcpStream, mut client: &TcpStream, plan: Option<Pl
                 return match failure {
                     Failure::Cut => Ok(()),
                     Failure::Truncated(bytes) => client.write_all(&message[..bytes.min(message.len() - 1)]),
+                    // Until the client hangs up, which ends the server's connection too.
+                    Failure::Stalled => {
+                        while server.read(&mut message)? > 0 {}
+                        Ok(())
+                    }
+                    Failure::Dripped => drip(server, client, &message),
                 };
             }
             _ => client.write_all(&message)?,
         }
         arrived += 1;
+    }
+}
+
+fn drip(mut server: &TcpStream, mut client: &TcpStream, begun: &[u8]) -> std::io::Result<()> {
+    for byte in begun {
+        client.write_all(&[*byte])?;
+    }
+    let mut buffer = [0; 512];
+    loop {
+        let read = server.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        for byte in &buffer[..read] {
+            client.write_all(&[*byte])?;
+        }
     }
 }
