@@ -16,6 +16,7 @@ use crate::{
     actions::{
         back_up::BackUpError,
         create_admin::{CreateAdminError, NewAdmin, Workplace, create_admin},
+        reset_password::{ResetPasswordError, reset_password},
         restore_backup::RestoreError,
     },
     app::{StartError, open_database},
@@ -64,6 +65,18 @@ enum Command {
 enum AdminCommand {
     /// Create an admin of a new organization, or of one that exists; prints the organization's id
     Create(CreateAdminArguments),
+    /// Give an account a new password and end all its sessions
+    ResetPassword(ResetPasswordArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct ResetPasswordArguments {
+    /// E-mail address of the account
+    #[arg(long)]
+    email: String,
+    /// Read the password from standard input instead of asking for it
+    #[arg(long)]
+    password_stdin: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,6 +114,8 @@ enum CliError {
     Restore(#[from] RestoreError),
     #[error(transparent)]
     CreateAdmin(#[from] CreateAdminError),
+    #[error(transparent)]
+    ResetPassword(#[from] ResetPasswordError),
     #[error("{0}")]
     Argument(String),
     #[error("cannot read the password: {0}")]
@@ -186,10 +201,28 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
                 say(format, id.as_str(), &[("organization_id", id.as_str())]);
                 Ok(())
             }
+            Command::Admin(AdminCommand::ResetPassword(input)) => {
+                let (email, password) = input.check()?;
+                let db = open_database(&config).await?;
+                reset_password(&db, &SystemClock, &Passwords::default(), email, password).await?;
+                say(format, "The password is set, and every session of this account has ended.", &[]);
+                Ok(())
+            }
             Command::Check => Ok(()),
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl ResetPasswordArguments {
+    fn check(&self) -> Result<(Email, NewPassword), CliError> {
+        let refused = |error| CliError::Argument(format!("--email: {error}"));
+        let email = Email::parse(&self.email).map_err(|error| refused(error.to_string()))?;
+        let password = read_password(self.password_stdin)?;
+        let password = NewPassword::parse(password.to_string(), &[email.as_str()])
+            .map_err(|error| CliError::Argument(format!("password: {error}")))?;
+        Ok((email, password))
+    }
 }
 
 impl CreateAdminArguments {

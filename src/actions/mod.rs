@@ -14,6 +14,7 @@ pub mod list_keys;
 pub mod open_session;
 pub mod purge_expired;
 pub mod read_metrics;
+pub mod reset_password;
 pub mod restore_backup;
 pub mod resume_session;
 pub mod revoke_key;

@@ -15,6 +15,8 @@ pub enum AuditAction {
     SetUp,
     /// An admin was added from the command line.
     AdminCreated,
+    /// An account got a new password from the command line, and its sessions ended.
+    PasswordReset,
     /// A session began.
     SignedIn,
     /// A wrong password, or an address without an account.
@@ -39,6 +41,7 @@ impl AuditAction {
         match self {
             Self::SetUp => "installation.set_up",
             Self::AdminCreated => "admin.created",
+            Self::PasswordReset => "admin.password_reset",
             Self::SignedIn => "session.signed_in",
             Self::SignInFailed => "session.sign_in_failed",
             Self::SignedOut => "session.signed_out",

@@ -100,6 +100,11 @@ pub fn delete_of_user(conn: &mut Conn, user_id: &UserId, id: &SessionId) -> Resu
     Ok(diesel::delete(session).execute(conn)? == 1)
 }
 
+/// Ends every session of a user; how many rows there were.
+pub fn delete_all_of_user(conn: &mut Conn, user_id: &UserId) -> Result<usize, StoreError> {
+    Ok(diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id.as_str()))).execute(conn)?)
+}
+
 /// Forgets sessions that ended some days ago; how many.
 pub fn purge(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
     let before = Millis::from(now - KEPT);

@@ -73,6 +73,14 @@ pub fn insert_membership(
     Ok(())
 }
 
+/// Gives a user another password; from then on no device is known.
+pub fn set_password_hash(conn: &mut Conn, id: &UserId, password_hash: &str) -> Result<(), StoreError> {
+    diesel::update(users::table.find(id.as_str()))
+        .set((users::password_hash.eq(password_hash), users::device_epoch.eq(users::device_epoch + 1)))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Whether anybody has an account.
 pub fn any(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(diesel::select(diesel::dsl::exists(users::table.select(users::id))).get_result(conn)?)

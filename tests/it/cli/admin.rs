@@ -1,6 +1,12 @@
 //! `keystead admin create`
 
-use crate::support::{Binary, PASSWORD};
+use keystead::{
+    actions::reset_password::reset_password,
+    domain::{email::Email, password::NewPassword},
+    passwords::Passwords,
+};
+
+use crate::support::{Binary, PASSWORD, TestApp};
 
 fn arguments<'a>(email: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
     [&["admin", "create", "--email", email, "--password-stdin"], rest].concat()
@@ -84,4 +90,44 @@ fn an_organization_must_be_named_one_way() {
         assert_eq!(refused.code, Some(2), "{refused:?}");
         assert!(refused.stderr.contains("--organization"), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn a_password_is_reset_while_the_server_runs_and_every_session_ends() {
+    const NEW: &str = "another horse battery";
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let elsewhere = server.anonymous();
+    elsewhere.sign_in("maya@acme.example", PASSWORD).await;
+
+    let reset = ["admin", "reset-password", "--email", "MAYA@acme.example", "--password-stdin"];
+    let done = keystead.run_with_input(&reset, &format!("{NEW}\n")).succeeded();
+    assert!(!done.stdout.contains(NEW) && !done.stderr.contains(NEW));
+    assert!(!maya.is_signed_in().await && !elsewhere.is_signed_in().await);
+    maya.try_sign_in("maya@acme.example", PASSWORD).await.expect(422);
+    maya.sign_in("maya@acme.example", NEW).await;
+}
+
+#[tokio::test]
+async fn resetting_a_password_is_audited() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let jonas = app.second_admin(&maya.get("/settings/integrations").await.one("#organization-id")).await;
+    let (email, password) = (Email::parse(&maya.email).unwrap(), NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap());
+    let ended = reset_password(&app.app.db, &*app.clock, &Passwords::default(), email, password).await.unwrap();
+    assert_eq!(ended, 1);
+    assert!(!maya.is_signed_in().await && jonas.is_signed_in().await, "nobody else's sessions end");
+    let event = app.audit().await.pop().unwrap();
+    assert_eq!((&*event.action, &*event.actor_kind), ("admin.password_reset", "command_line"));
+    assert!(event.organization_id.is_some());
+}
+
+#[test]
+fn a_password_that_cannot_be_reset() {
+    let keystead = Binary::new();
+    let reset = |email| ["admin", "reset-password", "--email", email, "--password-stdin"];
+    keystead.run_with_input(&reset("nobody@acme.example"), PASSWORD).refused_with(&["no account"]);
+    keystead.run_with_input(&reset("nobody"), PASSWORD).refused_with(&["--email"]);
+    keystead.run_with_input(&reset("maya@acme.example"), "short").refused_with(&["at least 15 characters"]);
 }

@@ -1,0 +1,59 @@
+//! Reset a password from the command line: the account gets a new one, and every session of it ends, in one transaction.
+
+use crate::{
+    clock::Clock,
+    domain::{
+        actor::Client,
+        audit_event::{AuditAction, AuditActor, AuditEvent},
+        email::Email,
+        password::NewPassword,
+    },
+    passwords::{PasswordFault, Passwords},
+    store::{Db, StoreError, audit_events, sessions, users},
+};
+
+/// Why the password is what it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetPasswordError {
+    /// Nobody who could sign in has this address.
+    #[error("there is no account with this email address")]
+    NoAccount,
+    /// Hashing.
+    #[error(transparent)]
+    Password(#[from] PasswordFault),
+    /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Gives an account a new password; how many sessions ended.
+///
+/// # Errors
+/// See [`ResetPasswordError`].
+pub async fn reset_password(
+    db: &Db,
+    clock: &dyn Clock,
+    passwords: &Passwords,
+    email: Email,
+    password: NewPassword,
+) -> Result<usize, ResetPasswordError> {
+    let hash = passwords.hash(password).await?;
+    let now = clock.now();
+    db.write(move |conn| {
+        let member = users::find_by_email(conn, &email)?.ok_or(ResetPasswordError::NoAccount)?.member;
+        users::set_password_hash(conn, &member.user.0, &hash)?;
+        let ended = sessions::delete_all_of_user(conn, &member.user.0)?;
+        let event = AuditEvent {
+            organization_id: Some(member.organization.0),
+            actor: AuditActor::CommandLine,
+            action: AuditAction::PasswordReset,
+            user: Some(member.user),
+            key: None,
+            at: now,
+            client: Client::default(),
+        };
+        audit_events::insert(conn, &event)?;
+        Ok(ended)
+    })
+    .await
+}
