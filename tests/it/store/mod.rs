@@ -15,4 +15,5 @@ mod postgres_wire;
 mod revocations;
 mod secrecy;
 mod sqlite_faults;
+mod upgrades;
 mod wire_proxy;
