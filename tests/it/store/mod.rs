@@ -8,6 +8,7 @@ mod key_usage;
 mod lost_commits;
 mod nodes;
 mod postgres_faults;
+mod postgres_locks;
 mod postgres_pooler;
 mod postgres_setup;
 mod postgres_urls;

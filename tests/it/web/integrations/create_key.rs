@@ -433,3 +433,14 @@ async fn snapshot_of_the_form_with_a_mistake() {
     let answer = app.admin().await.by_htmx().try_create_key("\"><b>\u{202E}").await.expect(422);
     crate::support::assert_snapshot(&app, "create_key_with_a_mistake", &answer);
 }
+
+#[tokio::test]
+async fn a_purge_leaves_the_tokens_of_forms_that_can_still_be_sent() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let fields = [("name", "Production"), ("idem", &*form_token())];
+    maya.post(KEYS, &fields).await.expect(200);
+    keystead::actions::purge_expired::purge_expired(&app.app).await.unwrap();
+    maya.post(KEYS, &fields).await.expect(409);
+    assert_eq!(app.count("api_keys").await, 1);
+}

@@ -1,0 +1,84 @@
+//! Changes that meet: both have read the key before either writes. A lock that somebody else holds on its row makes that
+//! certain, where a hundred requests at once only make it likely.
+
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
+use keystead::store::Conn;
+
+use crate::support::{Answer, Key, TestApp, TestDatabase, on_own_thread};
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+async fn app() -> Option<TestApp> {
+    Some(TestApp::start_on(TestDatabase::postgres()?, |_| {}).await)
+}
+
+/// Holds the row of a key until two statements wait for it, then lets them go; what the two were answered.
+async fn behind_a_lock(
+    app: &TestApp,
+    key: &Key,
+    one: impl Future<Output = Answer>,
+    other: impl Future<Output = Answer>,
+) -> [Answer; 2] {
+    let (mut holder, mut watcher) = (app.database.connect(), app.database.connect());
+    let lock = format!("SELECT 1 FROM api_keys WHERE id = '{}' FOR UPDATE", key.id);
+    let mut holder = on_own_thread(move || {
+        // As somebody else's program: ours would not be left to idle.
+        sql_query("SET idle_in_transaction_session_timeout = 0").execute(&mut holder).unwrap();
+        sql_query("BEGIN").execute(&mut holder).unwrap();
+        sql_query(lock).execute(&mut holder).unwrap();
+        holder
+    });
+    let let_go = tokio::task::spawn_blocking(move || {
+        while waiting(&mut watcher) < 2 {
+            std::thread::yield_now();
+        }
+        sql_query("ROLLBACK").execute(&mut holder).unwrap();
+    });
+    let (one, other, let_go) = tokio::join!(one, other, let_go);
+    let_go.unwrap();
+    [one, other]
+}
+
+fn waiting(conn: &mut Conn) -> i64 {
+    let asked = sql_query(
+        "SELECT count(*) AS count FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    asked.get_result::<Count>(conn).unwrap().count
+}
+
+fn statuses(answers: &[Answer; 2]) -> [u16; 2] {
+    let mut statuses = [answers[0].status, answers[1].status];
+    statuses.sort_unstable();
+    statuses
+}
+
+#[tokio::test]
+async fn of_two_rotations_that_have_read_one_version_one_succeeds() {
+    let Some(app) = app().await else { return };
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let rotate = || maya.try_rotate(&key.id, 1);
+    let answers = behind_a_lock(&app, &key, rotate(), rotate()).await;
+    assert_eq!(statuses(&answers), [200, 409]);
+    assert_eq!(app.count("key_secrets").await, 2, "the first one and one new one");
+    let new = answers.iter().find_map(Answer::secret).expect("one of them shows a key");
+    assert_eq!(app.verify(&new).await, "VALID");
+    assert_eq!(app.verify(&key.secret).await, "ROTATED");
+}
+
+#[tokio::test]
+async fn of_two_revocations_at_once_one_is_written_down() {
+    let Some(app) = app().await else { return };
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let revoke = || maya.try_revoke(&key.id, 1);
+    let answers = behind_a_lock(&app, &key, revoke(), revoke()).await;
+    assert_eq!(statuses(&answers), [303, 404]);
+    assert_eq!(app.count("audit_events WHERE action = 'key.revoked'").await, 1);
+    assert_eq!(app.verify(&key.secret).await, "REVOKED");
+}
