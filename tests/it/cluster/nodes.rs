@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Cluster, proxy::Wire};
-use crate::support::Person;
+use crate::support::{Person, until};
 
 /// Long enough that a busy machine does not lose it by itself.
 const LEASE_SECONDS: u64 = 2;
@@ -215,4 +215,24 @@ async fn a_node_that_reads_everything_again_stops_when_it_is_asked_to() {
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     cluster.nodes[0].wire.set(Wire::Open);
     cluster.nodes[0].wait();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_database_keeps_no_probe_waiting() {
+    // Longer than this test takes.
+    let Some((cluster, _)) = Cluster::start(120, 1).await else { return };
+    let node = &cluster.nodes[1];
+    let (maya, probe) = (node.admin().await, node.server().anonymous());
+    until("pages are ready", async || probe.get("/readyz/pages").await.status == 200).await;
+    node.wire.set(Wire::Stalled);
+    let page = tokio::spawn(async move { maya.get("/settings/integrations").await.status });
+    for _ in 0..3 {
+        let answer = probe.get("/readyz/pages").await.expect(503).json();
+        assert_eq!(answer["status"], "the database does not answer");
+        assert_eq!(node.readiness().await, 200);
+    }
+    assert!(!page.is_finished(), "a page waits for the database; these did not");
+    node.wire.set(Wire::Open);
+    until("pages are ready again", async || probe.get("/readyz/pages").await.status == 200).await;
+    page.await.unwrap();
 }
