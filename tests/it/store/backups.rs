@@ -274,7 +274,7 @@ async fn a_file_that_is_overwritten_under_a_running_server_is_noticed_and_left_a
             fs::copy(&copy, &file).unwrap();
         }
         assert_eq!(maya.try_create_key("Into nothing").await.status, 503);
-        server.anonymous().get("/readyz").await.expect(503);
+        server.anonymous().get("/readyz/pages").await.expect(503);
         let log = server.stop().stderr;
         assert!(log.contains(if by_rename { "replaced while" } else { "overwritten while" }), "{log}");
         assert_eq!(fs::read(&file).unwrap(), backup, "not a byte of it was touched");
