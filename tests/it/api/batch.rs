@@ -2,7 +2,11 @@
 
 use std::{fmt::Write, time::Duration};
 
-use keystead::domain::secret::{KeyPrefix, Secret};
+use keystead::{
+    actions::verify_keys::verify_keys,
+    domain::secret::{KeyPrefix, Secret},
+    key_index::Caller,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -184,4 +188,15 @@ async fn without_a_lease_no_key_is_answered() {
     assert_eq!(answer.problem()["code"], "no_lease");
     assert_eq!(answer.header("retry-after"), "1");
     assert_eq!(answer.problem().get("results"), None::<&Value>);
+}
+
+#[tokio::test]
+async fn a_batch_whose_node_is_paused_in_the_middle_tells_nothing_of_any_key() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    let keys = vec![key.secret.as_str(); 100];
+    let caller = || Caller { address: None, user_agent: None };
+    assert!(verify_keys(&app.app, &keys, caller()).is_ok());
+    app.clock.pause_this_thread_after(1, Duration::from_secs(3600));
+    assert!(verify_keys(&app.app, &keys, caller()).is_err());
 }

@@ -1,8 +1,8 @@
 //! Several real servers on one Postgres, and what is done to them: paused, killed, cut off, deafened.
 //!
 //! `races.rs` holds verifications against revocations while that happens, `nodes.rs` looks at what people and load balancers
-//! are told, `outages.rs` stops a Postgres of its own. They belong to the run of the suite with `TEST_DATABASE_URL`: on
-//! SQLite there is one server, so without the variable there is nothing to look at.
+//! are told, `outages.rs` stops a Postgres of its own. They belong to the run of the suite with `TEST_DATABASE_URL`,
+//! and fail without it: on SQLite there is one server.
 
 mod balancer;
 mod keys;

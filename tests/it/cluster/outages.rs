@@ -1,8 +1,7 @@
 //! Postgres itself stops, is killed, or has no room left. Verification goes on from memory while the leases hold, then says
 //! 503; a change is made or not, or said to be unknown; and everything recovers without a restart of any node.
 //!
-//! Each test has a Postgres of its own. Where its programs are not installed, as with a `TEST_DATABASE_URL` on another
-//! machine, there is nothing to stop.
+//! Each test has a Postgres of its own, from the programs of this machine.
 
 use std::{sync::Arc, time::Duration};
 

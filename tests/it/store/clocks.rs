@@ -9,7 +9,7 @@ use keystead::actions::{
 use crate::support::{Binary, TestApp, TestClock, TestDatabase};
 
 #[tokio::test]
-async fn a_node_whose_clock_is_a_day_ahead_goes_by_the_databases_and_purges_nothing() {
+async fn on_postgres_a_node_whose_clock_is_a_day_ahead_goes_by_the_databases_and_purges_nothing() {
     let Some(database) = TestDatabase::postgres() else { return };
     let clock = TestClock::default();
     clock.set_ahead(TimeDelta::days(1));

@@ -1,5 +1,4 @@
-//! Postgres restarted or unreachable. These tests need `TEST_DATABASE_URL`; without it there is nothing for them to look
-//! at, and `tests/run` runs the suite with it too.
+//! Postgres restarted or unreachable. These tests need `TEST_DATABASE_URL`; `tests/run` runs them in the suite that has it.
 
 use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;

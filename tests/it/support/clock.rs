@@ -2,9 +2,10 @@
 
 use std::{
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
+    thread::ThreadId,
     time::Duration,
 };
 
@@ -23,12 +24,14 @@ pub struct TestClock {
     /// The time since boot, once it is stopped, and what tests added to it.
     stopped: OnceLock<Duration>,
     added: AtomicI64,
+    /// A thread, how often it may still look before its time since boot jumps, and by how much.
+    jump: Mutex<Option<(ThreadId, u32, Duration)>>,
 }
 
 impl Default for TestClock {
     fn default() -> Self {
-        let (ahead, stopped, added) = Default::default();
-        Self { steady: AtomicI64::new(START), ahead, stopped, added }
+        let (ahead, stopped, added, jump) = Default::default();
+        Self { steady: AtomicI64::new(START), ahead, stopped, added, jump }
     }
 }
 
@@ -46,6 +49,11 @@ impl TestClock {
     /// Stops the time since boot too, for tests of what is counted by it.
     pub fn stop(&self) {
         let _ = self.stopped.set(SystemClock.since_boot());
+    }
+
+    /// For this thread alone much time since boot passes after it has looked so often: as if it were paused there.
+    pub fn pause_this_thread_after(&self, looks: u32, by: Duration) {
+        *self.jump.lock().unwrap() = Some((std::thread::current().id(), looks, by));
     }
 
     /// Time passes, also since boot. A longer time than a lease ends it: `app.ready()` waits for the next one.
@@ -71,6 +79,16 @@ impl Clock for TestClock {
 
     fn since_boot(&self) -> Duration {
         let since_boot = self.stopped.get().copied().unwrap_or_else(|| SystemClock.since_boot());
-        since_boot + Duration::from_millis(self.added.load(Ordering::SeqCst).unsigned_abs())
+        let since_boot = since_boot + Duration::from_millis(self.added.load(Ordering::SeqCst).unsigned_abs());
+        match &mut *self.jump.lock().unwrap() {
+            Some((thread, looks, by)) if *thread == std::thread::current().id() => {
+                if *looks == 0 {
+                    return since_boot + *by;
+                }
+                *looks -= 1;
+                since_boot
+            }
+            _ => since_boot,
+        }
     }
 }

@@ -173,10 +173,7 @@ async fn the_last_key_of_a_page_leaves_the_page_before_it() {
     let fields = [("version", "1"), ("page", "2")];
     let answer = maya.post(&format!("{PAGE}/keys/{id}/revoke"), &fields).await.expect(303);
     assert_eq!(answer.header("location"), "/settings/integrations?page=2");
-    assert_eq!(
-        maya.get(answer.header("location")).await.expect(200).one(".list-foot p"),
-        "25 keys"
-    );
+    assert_eq!(maya.get(answer.header("location")).await.expect(200).one(".list-foot p"), "25 keys");
 }
 
 #[tokio::test]
