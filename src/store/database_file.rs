@@ -1,13 +1,22 @@
 //! Notices when the SQLite file is gone or overwritten.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
+    io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use super::{Conn, StoreError, error::Fault, file_mark::FileMark, transaction::in_transaction};
+use diesel::{prelude::*, sql_query, sql_types::BigInt};
+
+use super::{
+    Conn, StoreError,
+    connection::establish_sqlite,
+    error::Fault,
+    file_mark::{FileMark, beside},
+    transaction::in_transaction,
+};
 
 /// `sysexits.h`: an error occurred while doing I/O on some file.
 const EX_IOERR: i32 = 74;
@@ -29,7 +38,7 @@ impl DatabaseFile {
     /// # Errors
     /// When there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let found = identity(path).map_err(|error| StoreError::Fault(Fault::Unreachable, error.to_string()))?;
+        let found = identity(path).map_err(fault)?;
         Ok(Self { path: path.to_owned(), device_and_inode: found, mark: OnceLock::new() })
     }
 
@@ -60,6 +69,16 @@ impl DatabaseFile {
         }
     }
 
+    /// After a COMMIT that SQLite could not write or sync: makes sure that the change is not made. SQLite's log may hold all of it,
+    /// which the next start would take for committed, or nothing that counts; Diesel does not say which of the two failed.
+    /// When the disk does not do this either, the process ends.
+    pub fn take_back_failed_commit(&self, words: &str) {
+        match self.check().and_then(|()| end_log_at_last_commit(&self.path)) {
+            Ok(()) => tracing::warn!(error = words, "a change could not be written to the disk; it was taken back"),
+            Err(error) => end_process(&format!("{words}; {error}")),
+        }
+    }
+
     fn tell(&self, what: impl FnOnce(&FileMark) -> Result<(), StoreError>) {
         match self.mark.get().map_or(Ok(()), what) {
             Ok(()) => {}
@@ -87,8 +106,8 @@ impl DatabaseFile {
     }
 }
 
-/// Ends the process after a commit that SQLite could not write or sync: the log may hold it in the kernel's memory and not
-/// on the disk, and the next fsync would say "done" all the same. Nothing is acknowledged from here on; the next start reads
+/// Ends the process when the disk does not take SQLite's log: the log may hold a commit in the kernel's memory and not on
+/// the disk, and the next fsync would say "done" all the same. Nothing is acknowledged from here on; the next start reads
 /// what the file holds.
 pub fn end_process(words: &str) -> ! {
     const WHY: &str = "the database could not be written to the disk, so it is not known whether the last change was \
@@ -105,16 +124,66 @@ pub fn end_process(words: &str) -> ! {
 /// # Errors
 /// When the log cannot be read, written or synced.
 pub fn write_log_again(conn: &mut Conn, path: &Path) -> Result<(), StoreError> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    in_transaction(conn, |_| rewrite(Path::new(&log)).map_err(|e| StoreError::Fault(Fault::Unreachable, e.to_string())))
+    in_transaction(conn, |_| match open_log(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        log => log.and_then(|log| rewrite(&log)).map_err(fault),
+    })
 }
 
-fn rewrite(path: &Path) -> std::io::Result<()> {
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
-    };
+/// The header of the log, and of each page in it (<https://sqlite.org/walformat.html>).
+const LOG_HEADER: u64 = 32;
+const PAGE_HEADER: u64 = 24;
+
+#[derive(QueryableByName)]
+struct Log {
+    #[diesel(sql_type = BigInt)]
+    log: i64,
+}
+
+#[derive(QueryableByName)]
+struct Page {
+    #[diesel(sql_type = BigInt)]
+    page_size: i64,
+}
+
+/// Writes the log again and syncs it, and cuts off what stands after the last commit.
+///
+/// What counts is in the index that the connections share: it says nothing of a commit that failed. Nobody reads what stands
+/// behind, and nobody writes there while this holds the lock for writing.
+fn end_log_at_last_commit(path: &Path) -> Result<(), StoreError> {
+    // SQLite answers this question to nobody who is in a transaction.
+    let mut asking = establish_sqlite(path)?;
+    let mut holding = Conn::Sqlite(establish_sqlite(path)?);
+    in_transaction(&mut holding, |_| {
+        let Log { log } = sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(&mut asking)?;
+        let Page { page_size } = sql_query("PRAGMA page_size").get_result(&mut asking)?;
+        let (Ok(pages), Ok(page_size)) = (u64::try_from(log), u64::try_from(page_size)) else {
+            return Err(fault(io::Error::other("there is no write-ahead log")));
+        };
+        // A log that was begun anew has a header that may not be whole, and SQLite writes it once more.
+        let end = if pages == 0 { 0 } else { LOG_HEADER + pages * (PAGE_HEADER + page_size) };
+        let cut = |log: File| {
+            if log.metadata()?.len() < end {
+                return Err(io::Error::other("the write-ahead log is shorter than what was committed"));
+            }
+            // First: of a disk that does not take it nothing is known, and the next start decides from what is there.
+            rewrite(&log)?;
+            log.set_len(end)?;
+            log.sync_all()
+        };
+        open_log(path).and_then(cut).map_err(fault)
+    })
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(beside(path, "-wal"))
+}
+
+fn fault(error: io::Error) -> StoreError {
+    StoreError::Fault(Fault::Unreachable, error.to_string())
+}
+
+fn rewrite(file: &File) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     loop {
@@ -127,6 +196,6 @@ fn rewrite(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::{
     StoreError,
     connection::{Conn, DatabaseUrl},
-    database_file::{self, DatabaseFile},
+    database_file::DatabaseFile,
     error::Fault,
     key_changes::{self, Recorded},
     pool::{self, Apart, LogConnectionErrors, Manager, Seats},
@@ -226,8 +226,11 @@ impl Db {
                     Ok(value)
                 }
                 Ended::NotDone(error) => Err(error),
-                Ended::Unknown(_, words) if db.file.is_some() => database_file::end_process(&words),
                 Ended::Unknown(value, words) => {
+                    if let Some(file) = &db.file {
+                        file.take_back_failed_commit(&words);
+                        return Err(StoreError::Fault(Fault::Unreachable, words).into());
+                    }
                     tracing::warn!(error = words, "a COMMIT was not answered");
                     Ok(look(value, words)?)
                 }

@@ -64,8 +64,8 @@ impl From<DieselError> for StoreError {
 
 /// Whether a failed COMMIT has certainly changed nothing.
 ///
-/// On Postgres: only where the server itself refused it, for a constraint or another transaction. Everything else may be a
-/// connection that broke after the server had committed, also in a pooler between. SQLite has a full disk and a lock
+/// On Postgres: only where the server itself refused it, for a constraint, another transaction or a statement that failed
+/// before. Everything else may be a connection that broke after the server had committed, also in a pooler between. SQLite has a full disk and a lock
 /// before it has written the frame that commits; after any other error a part of the log is written that may commit.
 pub fn is_certainly_not_committed(conn: &Conn, error: &DieselError) -> bool {
     use DatabaseErrorKind as Kind;
@@ -86,7 +86,8 @@ pub fn is_certainly_not_committed(conn: &Conn, error: &DieselError) -> bool {
         | Kind::RestrictViolation
         | Kind::ExclusionViolation
         | Kind::SerializationFailure => true,
-        _ => is_sqlite && matches!(sort_by_words(information.message()), Fault::Busy | Fault::Full),
+        _ if is_sqlite => matches!(sort_by_words(information.message()), Fault::Busy | Fault::Full),
+        _ => pg::sql_state(information.message()) == Some("25P02"),
     }
 }
 

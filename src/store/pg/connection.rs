@@ -198,7 +198,11 @@ impl Connection for PgConnection {
 }
 
 impl SimpleConnection for PgConnection {
+    /// Postgres answers COMMIT of a transaction in which a statement failed as if it were done: without an error, and only its
+    /// tag, which tokio-postgres keeps to itself, is ROLLBACK. A statement before COMMIT in the same message is refused in
+    /// such a transaction (SQLSTATE 25P02), and COMMIT is not carried out then.
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        let query = if query == "COMMIT" { "SELECT; COMMIT" } else { query };
         self.ask(async |client| client.batch_execute(query).await)
     }
 }

@@ -241,6 +241,7 @@ async fn a_disk_without_room_makes_no_half_key() {
         assert!(made < 2000, "the disk is never full");
     };
     assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains(keystead::middleware::failure::NOTHING_CHANGED), "{}", refused.text());
     assert_eq!(refused.secret(), None);
     let told = maya.post_json("/v1/keys/verify", &serde_json::json!({ "key": first.secret })).await.expect(200).json();
     assert_eq!(told["code"], "VALID", "what needs no room goes on");

@@ -1,9 +1,11 @@
 //! An fsync that fails, on SQLite whatever the rest of the suite runs on: nothing is acknowledged after it. The process says
-//! why and ends, and the next start decides from the file.
+//! why and ends, and the next start decides from the file. If the disk takes the log after all, the change is taken back.
 
 use std::{path::PathBuf, process::Command};
 
 use reqwest::Method;
+
+use keystead::middleware::failure::NOTHING_CHANGED;
 
 use crate::support::{Binary, Key, Person, form_token};
 
@@ -56,5 +58,39 @@ async fn no_change_is_acknowledged_after_a_failed_sync() {
     assert_eq!(code["code"], "REVOKED");
     assert_eq!(maya.listed().await, ["Staging"]);
     maya.post(KEYS, &new).await.expect(409);
+    server.stop().succeeded();
+}
+
+#[tokio::test]
+async fn a_change_whose_sync_failed_once_is_taken_back_for_good() {
+    let (binary, switch) = binary();
+    let server = binary.serve();
+    let maya = server.set_up().await;
+    let key: Key = maya.create_key("Production").await;
+    std::fs::write(&switch, "once").unwrap();
+    let refused = maya.try_create_key("Staging").await.expect(503);
+    assert!(refused.text().contains(NOTHING_CHANGED), "{}", refused.text());
+    assert!(!switch.exists(), "a sync failed");
+    // The log held all of it, and whoever starts reads the log.
+    server.signal("KILL");
+    server.wait();
+
+    let server = binary.serve();
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", crate::support::PASSWORD).await;
+    assert_eq!(maya.listed().await, ["Production"]);
+    // And a server that goes on does so.
+    std::fs::write(&switch, "once").unwrap();
+    maya.try_revoke(&key.id, 1).await.expect(503);
+    maya.rotate(&key).await;
+    maya.create_key("Staging").await;
+    server.signal("KILL");
+    server.wait();
+    let server = binary.serve();
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", crate::support::PASSWORD).await;
+    assert_eq!(maya.listed().await.len(), 2);
+    let told = maya.post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await.json();
+    assert_eq!(told["code"], "ROTATED");
     server.stop().succeeded();
 }

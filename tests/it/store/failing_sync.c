@@ -1,4 +1,5 @@
-// Loaded before the C library: while the file $FAIL_SYNC exists, every fsync of SQLite's log fails with EIO.
+// Loaded before the C library: while the file $FAIL_SYNC exists, every fsync of SQLite's log fails with EIO. If the file has a
+// content, only the first: the file is removed then.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -6,14 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int fails(int fd) {
     char link[64], path[PATH_MAX + 1];
+    struct stat found;
     const char *on = getenv("FAIL_SYNC");
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, PATH_MAX);
-    if (!on || length < 4 || memcmp(path + length - 4, "-wal", 4) || access(on, F_OK)) return 0;
+    if (!on || length < 4 || memcmp(path + length - 4, "-wal", 4) || stat(on, &found)) return 0;
+    if (found.st_size) unlink(on);
     errno = EIO;
     return 1;
 }

@@ -121,3 +121,27 @@ async fn a_node_that_is_paused_in_the_middle_of_a_change_holds_up_the_others_for
     assert!(paused.join().unwrap().is_err(), "it was rolled back while it was paused");
     assert_eq!(app.verify(&key.secret).await, "REVOKED");
 }
+
+#[tokio::test]
+async fn a_transaction_in_which_a_statement_failed_is_not_taken_for_committed() {
+    let Some(app) = app().await else { return };
+    let key = app.admin().await.create_key("Production").await;
+    let ended = app
+        .app
+        .db
+        .write(|conn| {
+            sql_query("UPDATE api_keys SET name = 'Staging'").execute(conn)?;
+            // Who overlooks this error may believe that the rest is done.
+            sql_query("SELECT 1 / 0").execute(conn).unwrap_err();
+            Ok::<_, StoreError>(())
+        })
+        .await;
+    // Postgres answers such a COMMIT without an error; its tag is ROLLBACK.
+    let Err(StoreError::Fault(_, words)) = ended else { panic!("{ended:?}") };
+    assert!(words.contains("25P02"), "{words}");
+    assert_eq!(app.count("api_keys WHERE name = 'Production'").await, 1);
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    let next =
+        app.app.db.write(|conn| Ok::<_, StoreError>(sql_query("UPDATE api_keys SET name = 'Staging'").execute(conn)?));
+    assert_eq!(next.await.unwrap(), 1, "the connection is as good as before");
+}
