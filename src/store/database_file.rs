@@ -80,16 +80,14 @@ impl DatabaseFile {
     }
 
     fn tell(&self, what: impl FnOnce(&FileMark) -> Result<(), StoreError>) {
-        match self.mark.get().map_or(Ok(()), what) {
-            Ok(()) => {}
-            // The kernel may have dropped what it could not write; a second try would find nothing wrong.
-            Err(StoreError::Fault(Fault::Unreachable, words)) if words.contains("disk I/O error") => {
-                end_process(&words)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the write-ahead log could not be brought into the database; it grows")
-            }
+        let Some(mark) = self.mark.get() else { return };
+        let Err(error) = what(mark) else { return };
+        if error.to_string().contains("disk I/O error")
+            && let Err(unsure) = mark.sync().and_then(|()| end_log_at_last_commit(&self.path))
+        {
+            end_process(&format!("{error}; {unsure}"));
         }
+        tracing::warn!(%error, "the write-ahead log could not be brought into the database; it grows");
     }
 
     /// Whether the path still names it, and nobody has written over it.

@@ -162,6 +162,16 @@ impl FileMark {
         self.advance(&mut state)
     }
 
+    /// Syncs the database file, after a checkpoint that failed. The kernel tells each descriptor once of a page that it could not
+    /// write and may have dropped; this one has been open since the start. SQLite would not copy that page again.
+    ///
+    /// # Errors
+    /// When something may be lost of the file.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.check()?;
+        self.file.sync_all().map_err(fault)
+    }
+
     /// Goes on with a checkpoint that a reader has held up, if there is one.
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;
+use keystead::config::DatabaseUrl;
 
 use crate::support::{Binary, PASSWORD, Person};
 
@@ -248,4 +250,37 @@ async fn a_disk_without_room_makes_no_half_key() {
     let page = maya.get("/settings/integrations").await.expect(200);
     let total = page.one(".list-foot p");
     assert!(total.starts_with(&format!("{made} key")) || total.ends_with(&format!("of {made}")), "{total}");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_database_stays_in_the_log() {
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    server.set_up().await;
+    server.stop().succeeded();
+    // The log, which is brought into the database at 4 MB, is to have room.
+    let file = keystead.data_dir().join("keystead.db");
+    let mut conn = DatabaseUrl::Sqlite(file.clone()).connect().unwrap();
+    sql_query("CREATE TABLE ballast AS SELECT randomblob(6000000) AS bytes").execute(&mut conn).unwrap();
+    drop(conn);
+    let kib = std::fs::metadata(file).unwrap().len() / 1024;
+    let keystead = keystead.after_shell(&format!("trap '' XFSZ; ulimit -f {}", (kib + 16) * 2));
+    let server = keystead.serve();
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    let mut made = 0;
+    while !server.log().contains("could not be brought into the database") {
+        maya.create_key(&format!("Key {made}")).await;
+        made += 1;
+        assert!(made < 500, "{}", server.log());
+    }
+    let last = maya.create_key("Last").await;
+    server.signal("KILL");
+    server.wait();
+
+    // With room again.
+    let server = keystead.after_shell(":").serve();
+    let told = server.anonymous().post_json("/v1/keys/verify", &serde_json::json!({ "key": last.secret })).await.json();
+    assert_eq!(told["code"], "VALID");
+    server.stop().succeeded();
 }
