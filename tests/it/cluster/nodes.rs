@@ -155,6 +155,9 @@ async fn a_node_without_its_database_refuses_changes_and_makes_none() {
         let refused = maya.try_revoke(&key.id, 1).await.expect(503);
         assert!(asked.elapsed() < Duration::from_secs(25), "{wire:?}: {:?}", asked.elapsed());
         assert!(!refused.header("retry-after").is_empty());
+        // Not even the session could be read, so nothing was begun.
+        let said = refused.text();
+        assert!(said.contains(keystead::middleware::failure::NOTHING_CHANGED), "{wire:?}: {said}");
         assert!(maya.try_rotate(&key.id, 1).await.status == 503, "{wire:?}");
         assert_eq!(cluster.nodes[0].code(&key.secret).await, "VALID");
         node.wire.set(Wire::Open);
