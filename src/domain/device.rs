@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rand::{TryRng, rngs::SysRng};
 use subtle::ConstantTimeEq;
 
-use super::{email::Email, pepper::Pepper, secret::EntropyError};
+use super::{email::Email, hex, pepper::Pepper, secret::EntropyError};
 
 /// How long a device is remembered after its last sign-in; browsers keep no cookie longer.
 pub const KEPT_DAYS: i64 = 400;
@@ -26,7 +26,7 @@ impl DeviceId {
     pub fn generate() -> Result<Self, EntropyError> {
         let mut bytes = [0_u8; 16];
         SysRng.try_fill_bytes(&mut bytes)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(hex::encode(&bytes)))
     }
 
     /// 32 hexadecimal digits.
@@ -102,12 +102,8 @@ impl Entry {
         let mut parts = text.split('.');
         let mut number = || parts.next()?.parse().ok().filter(|&number: &i64| number >= 0);
         let (day, epoch) = (number()?, number()?);
-        let mut hex = || {
-            let text = parts.next()?;
-            let fits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            fits.then(|| text.to_owned())
-        };
-        let (id, tag) = (DeviceId(hex()?), hex()?);
+        let mut digits = || parts.next().filter(|text| hex::is_of(text, 16)).map(str::to_owned);
+        let (id, tag) = (DeviceId(digits()?), digits()?);
         parts.next().is_none().then_some(Self { day, epoch, id, tag })
     }
 

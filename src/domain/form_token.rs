@@ -2,7 +2,7 @@
 
 use rand::{TryRng, rngs::SysRng};
 
-use super::secret::EntropyError;
+use super::{hex, secret::EntropyError};
 
 /// 128 random bits as 32 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,13 +16,12 @@ impl FormToken {
     pub fn generate() -> Result<Self, EntropyError> {
         let mut bytes = [0_u8; 16];
         SysRng.try_fill_bytes(&mut bytes)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(hex::encode(&bytes)))
     }
 
     /// Reads the token of a form that came back; `None` when it is none of ours.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        fits.then(|| Self(text.to_owned()))
+        hex::is_of(text, 16).then(|| Self(text.to_owned()))
     }
 
     /// As it stands in the form.

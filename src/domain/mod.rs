@@ -7,6 +7,7 @@ pub mod device;
 pub mod email;
 pub mod ended_secret;
 pub mod form_token;
+pub mod hex;
 pub mod ids;
 pub mod key_record;
 pub mod name;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use rand::{TryRng, rngs::SysRng};
 
-use super::{key_record::Epoch, secret::EntropyError};
+use super::{hex, key_record::Epoch, secret::EntropyError};
 
 /// 128 random bits that name one change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,8 +32,7 @@ impl Mark {
         if text.is_empty() {
             return Some(Self::UNKNOWN);
         }
-        let fits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        u128::from_str_radix(text, 16).ok().filter(|_| fits).map(Self)
+        hex::decode(text).map(|bytes| Self(u128::from_be_bytes(bytes)))
     }
 
     /// Whether it names a change.
