@@ -2,6 +2,7 @@
 
 mod database_check;
 mod files;
+mod start;
 
 use std::{
     path::PathBuf,
@@ -13,29 +14,21 @@ use std::{
 };
 
 use crate::{
-    clock::{Clock, NodeClock},
+    clock::NodeClock,
     config::{Config, PublicUrl},
     domain::{
         ended_secret::{EndedSecret, Ending},
-        ids::{InstallationId, KeyId},
+        ids::KeyId,
         pepper::{Pepper, SecretDigest},
         position::Position,
     },
-    key_index::{Flushes, Follower, KeyIndex, Lease, Means, Parts, Receipt, ReceiptProgress, Receipts},
+    key_index::{Flushes, Follower, KeyIndex, Lease, Means, Receipt, ReceiptProgress, Receipts},
     metrics::Metrics,
     notices::Notices,
     passwords::Passwords,
-    pepper_file::{self, PepperError},
-    private_file::{self, LooseFile},
-    revocation_log::{self, RevocationLog, RevocationLogError},
-    store::{
-        Db, StoreError,
-        connection::DatabaseUrl,
-        database_file::write_log_again,
-        database_lock::{DatabaseLock, LockError},
-        dialect, installation,
-        migrations::{self, MigrationError},
-    },
+    private_file,
+    revocation_log::RevocationLog,
+    store::{Db, StoreError, database_lock::DatabaseLock, dialect},
     supervision::Supervision,
     throttle::Throttle,
 };
@@ -43,11 +36,7 @@ use crate::{
 use database_check::DatabaseCheck;
 pub use database_check::database_answers;
 pub use files::{lock_database, set_foreign_wal_aside};
-use files::{make_data_dir, make_database_file, set_aside};
-
-/// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
-const SQLITE_CONNECTIONS: u32 = 4;
-const POSTGRES_CONNECTIONS: u32 = 8;
+pub use start::{StartError, open_database};
 
 /// How long whoever made a change waits until this node knows it. Without a database it may be never.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -99,96 +88,7 @@ pub struct AppState {
     _lock: Option<DatabaseLock>,
 }
 
-/// Why the application cannot start. Each message is one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("cannot make the data directory {0}: {1}")]
-    DataDir(PathBuf, std::io::Error),
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    #[error(transparent)]
-    LooseFile(#[from] LooseFile),
-    #[error("cannot open {0}: {1}")]
-    DatabaseFile(PathBuf, std::io::Error),
-    #[error("cannot open the database {0:?}: {1}")]
-    Database(DatabaseUrl, StoreError),
-    #[error("the database {0:?} cannot be used: {1}")]
-    Migration(DatabaseUrl, MigrationError),
-    #[error(transparent)]
-    Pepper(#[from] PepperError),
-    #[error(
-        "the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)"
-    )]
-    PepperMissing(PathBuf),
-    #[error(transparent)]
-    RevocationLog(#[from] RevocationLogError),
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
-    #[error("the pepper in {0} is not the one this database was made with; use the right file")]
-    WrongPepper(PathBuf),
-}
-
 impl AppState {
-    /// Takes the lock, opens and migrates the database and checks the pepper against it.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<App, StartError> {
-        let lock = lock_database(&config)?;
-        set_aside(&config)?;
-        let db = open_database(&config).await?;
-        let clock = Arc::new(NodeClock::new(clock));
-        follow_database_clock(&db, &clock)
-            .await
-            .map_err(|error| StartError::Database(config.database.clone(), error))?;
-        db.mark_file().map_err(|error| StartError::Database(config.database.clone(), error))?;
-        let pepper = open_pepper(&config, &db).await?;
-        let now = clock.now();
-        let installation_id = db
-            .write(move |conn| {
-                installation::insert_once(conn, installation::ID, InstallationId::generate(now).as_str())?;
-                installation::find(conn, installation::ID)?.ok_or_else(|| StoreError::damaged("installation.id"))
-            })
-            .await
-            .map_err(|error| StartError::Database(config.database.clone(), error))?;
-        let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
-        let revocations = Arc::new(RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?);
-        let supervision = Arc::new(Supervision::default());
-        let parts = Parts {
-            db: db.clone(),
-            index: Arc::clone(&index),
-            lease: Arc::clone(&lease),
-            revocations: Arc::clone(&revocations),
-            clock: clock.clone(),
-            supervision: Arc::clone(&supervision),
-        };
-        let follower =
-            Follower::start(parts, config.lease, config.safeguards.notifications).map_err(StartError::Thread)?;
-        let metrics = Metrics::new(config.metrics_listen.is_some(), now);
-        Ok(Arc::new(Self {
-            config,
-            public_url,
-            db,
-            clock,
-            pepper,
-            index,
-            lease,
-            flushes: Flushes::new(now),
-            revocations,
-            follower,
-            metrics,
-            passwords: Passwords::default(),
-            throttle: Throttle::default(),
-            notices: Notices::default(),
-            installation_id,
-            supervision,
-            receipts: Receipts::default(),
-            database_check: DatabaseCheck::default(),
-            draining: AtomicBool::new(false),
-            _lock: lock,
-        }))
-    }
-
     /// Writes down what a committed change has ended, before anybody is told of it. The change is made whatever happens
     /// here; a log that cannot be written is told in the log of the program, and catches up later.
     pub async fn log_ended(&self, key_id: &KeyId, ending: Ending, digests: Vec<SecretDigest>) {
@@ -273,69 +173,4 @@ pub async fn follow_database_clock(db: &Db, clock: &NodeClock) -> Result<(), Sto
         );
     }
     Ok(())
-}
-
-/// Opens the database and brings its schema up to date.
-///
-/// # Errors
-/// [`StartError`] when it cannot be opened or migrated.
-pub async fn open_database(config: &Config) -> Result<Db, StartError> {
-    make_data_dir(&config.data_dir)?;
-    set_foreign_wal_aside(config)?;
-    if let DatabaseUrl::Sqlite(path) = &config.database {
-        make_database_file(path)?;
-    }
-    let url = config.database.clone();
-    let size = match url {
-        DatabaseUrl::Sqlite(_) => SQLITE_CONNECTIONS,
-        DatabaseUrl::Postgres(_) => POSTGRES_CONNECTIONS,
-    };
-    let opening = tokio::task::spawn_blocking(move || {
-        let mut conn = url.connect().map_err(|error| StartError::Database(url.clone(), error))?;
-        if let DatabaseUrl::Sqlite(path) = &url {
-            write_log_again(&mut conn, path).map_err(|error| StartError::Database(url.clone(), error))?;
-        }
-        let ran = migrations::run(&mut conn).map_err(|error| StartError::Migration(url.clone(), error))?;
-        if ran > 0 {
-            tracing::info!(migrations = ran, database = ?url, "schema brought up to date");
-        }
-        Db::open(&url, size).map_err(|error| StartError::Database(url, error))
-    });
-    match opening.await {
-        Ok(result) => result,
-        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
-    }
-}
-
-/// Reads the pepper, or makes one for a database that has never had one, and holds it against the database.
-async fn open_pepper(config: &Config, db: &Db) -> Result<Pepper, StartError> {
-    let store = |error| StartError::Database(config.database.clone(), error);
-    let check = db.read(|conn| installation::find(conn, installation::PEPPER_CHECK)).await.map_err(store)?;
-    let path = &config.pepper_file;
-    let pepper = match (pepper_file::read(path)?, &check) {
-        (Some(pepper), _) => pepper,
-        (None, None) => pepper_file::create(path)?,
-        (None, Some(_)) => return Err(StartError::PepperMissing(path.clone())),
-    };
-    let own = hex(&pepper.check_value());
-    let check = match check {
-        Some(check) => check,
-        // Two nodes may start at once: whoever wrote first decides.
-        None => db
-            .write({
-                let own = own.clone();
-                move |conn| {
-                    installation::insert_once(conn, installation::PEPPER_CHECK, &own)?;
-                    Ok(installation::find(conn, installation::PEPPER_CHECK)?.unwrap_or_default())
-                }
-            })
-            .await
-            .map_err(store)?,
-    };
-    if check == own { Ok(pepper) } else { Err(StartError::WrongPepper(path.clone())) }
-}
-
-/// As the database keeps what is compared with it.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,9 +1,8 @@
 //! The pepper's file: read at every start, made once, readable by its owner alone.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -63,7 +62,7 @@ pub fn create(path: &Path) -> Result<Pepper, PepperError> {
     // Not the process id: in a container it is always 1, and what a crash left behind would stand in the way for ever.
     let suffix = SysRng.try_next_u64().map_err(|error| failed(io::Error::other(error)))?;
     let whole = path.with_extension(format!("new-{suffix:016x}"));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&whole).map_err(failed)?;
+    let mut file = private_file::make_new(&whole).map_err(failed)?;
     let written = file
         .write_all(bytes.as_slice())
         .and_then(|()| file.sync_all())
@@ -77,8 +76,7 @@ pub fn create(path: &Path) -> Result<Pepper, PepperError> {
         }
         written => written.and(removed).map_err(failed)?,
     }
-    // The name must survive a power cut as the content does: a database without its pepper is lost.
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    // A database without its pepper is lost.
+    private_file::sync_folder(path).map_err(failed)?;
     Ok(Pepper::new(*bytes))
 }

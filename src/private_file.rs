@@ -1,9 +1,10 @@
-//! Files that only their owner may read: the pepper, the database, the set-up link.
+//! Files that only their owner may read (the pepper, the database, the log of revocations, the set-up link), and what it
+//! takes for one to survive a power cut.
 
 use std::{
-    fs::{self, OpenOptions, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -24,16 +25,50 @@ pub fn make(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
-/// Puts a file with this content in the place of whatever is there.
+/// Makes a file that must not exist yet, for writing.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When it exists or cannot be made.
+pub fn make_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Puts a file with this content in the place of whatever is there: a crash or a power cut leaves the old one or the new one.
+///
+/// # Errors
+/// When it cannot be written; then the old one is still there.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(content)
+    let new = beside(path, ".new");
+    // What an earlier crash left.
+    let _ = fs::remove_file(&new);
+    let mut file = make_new(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_folder(path)
+}
+
+/// The file in the same folder whose name is this one's and an ending.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Syncs the folder of a file. A name that was made, changed or removed survives a power cut only from then on, whatever was
+/// done for the content.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// Whether the path still names the file that was opened.
+pub fn is_named(path: &Path, file: &File) -> bool {
+    let (named, own) = (fs::metadata(path), file.metadata());
+    named.is_ok_and(|named| own.is_ok_and(|own| (named.dev(), named.ino()) == (own.dev(), own.ino())))
 }
 
 /// Takes away what others may do with a file that was copied, restored or made by somebody else, and says so in the log. A

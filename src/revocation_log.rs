@@ -5,27 +5,27 @@
 //! (`docs/decisions/0025-the-log-of-revocations.md`). One line each, with a checksum; lines are only ever appended, and
 //! are on the disk before anybody is told of the change.
 
+mod lines;
+
 use std::{
     collections::{HashSet, VecDeque},
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{
-    ended_secret::{EndedSecret, Ending},
-    ids::KeyId,
-    pepper::SecretDigest,
+use crate::{
+    domain::ended_secret::EndedSecret,
+    private_file::{self, beside, sync_folder},
 };
+use lines::{HEAD, line_of, read};
 
 /// Its name in the data directory.
 pub const FILE_NAME: &str = "revocations.log";
-const HEAD: &str =
-    "# Keystead: what was revoked or rotated. Keep this file when you restore a database (docs/operations.md).\n";
 /// A change is written by who makes it and by the follower who learns of it; so many digests are remembered, so that
 /// mostly one of them writes.
 const REMEMBERED: usize = 4096;
@@ -68,18 +68,7 @@ impl RevocationLog {
     /// # Errors
     /// See [`RevocationLogError`].
     pub fn open(path: &Path) -> Result<Self, RevocationLogError> {
-        let failed = |error| RevocationLogError::Io(path.to_owned(), error);
-        let file = open_file(path).map_err(failed)?;
-        let text = fs::read(path).map_err(failed)?;
-        if text.is_empty() {
-            (&file).write_all(HEAD.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-            sync_folder(path).map_err(failed)?;
-        } else {
-            let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            if whole < text.len() {
-                file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(failed)?;
-            }
-        }
+        let file = open_whole(path).map_err(|error| RevocationLogError::Io(path.to_owned(), error))?;
         let state = State { file, recent: VecDeque::new(), known: HashSet::new(), pending: Vec::new() };
         let log = Self { path: path.to_owned(), state: Mutex::new(state) };
         log.entries()?;
@@ -132,8 +121,12 @@ impl RevocationLog {
         if state.pending.is_empty() {
             return Ok(());
         }
-        let lines: String = state.pending.iter().map(line_of).collect();
         let failed = |error| RevocationLogError::Io(self.path.clone(), error);
+        if !private_file::is_named(&self.path, &state.file) {
+            // It was moved away: what is written to a file without a name is lost when it is closed.
+            state.file = open_whole(&self.path).map_err(failed)?;
+        }
+        let lines: String = state.pending.iter().map(line_of).collect();
         let length = state.file.metadata().map_err(failed)?.len();
         let written = (&state.file).write_all(lines.as_bytes()).and_then(|()| state.file.sync_data());
         if let Err(error) = written {
@@ -167,11 +160,14 @@ impl RevocationLog {
             return Ok(0);
         }
         let failed = |error| RevocationLogError::Io(self.path.clone(), error);
-        if let Err(error) = replace(&self.path, &lines.concat()) {
-            let _ = state.file.lock_shared();
-            return Err(failed(error));
+        let replaced = replace(&self.path, &lines.concat()).and_then(|()| open_whole(&self.path));
+        match replaced {
+            Ok(file) => state.file = file,
+            Err(error) => {
+                let _ = state.file.lock_shared();
+                return Err(failed(error));
+            }
         }
-        state.file = open_file(&self.path).map_err(failed)?;
         Ok(gone)
     }
 }
@@ -214,9 +210,7 @@ pub fn mend(path: &Path) -> Result<usize, RevocationLogError> {
 /// # Errors
 /// See [`RevocationLogError`].
 pub fn set_aside(path: &Path, suffix: &str) -> Result<Option<PathBuf>, RevocationLogError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    let aside = PathBuf::from(name);
+    let aside = beside(path, suffix);
     let moved = match fs::rename(path, &aside) {
         Ok(()) => sync_folder(path).map(|()| Some(aside)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -225,13 +219,30 @@ pub fn set_aside(path: &Path, suffix: &str) -> Result<Option<PathBuf>, Revocatio
     moved.map_err(|error| RevocationLogError::Io(path.to_owned(), error))
 }
 
+/// The log, made if there is none, and without what a crash left of a last line.
+fn open_whole(path: &Path) -> io::Result<File> {
+    let file = open_file(path)?;
+    let text = fs::read(path)?;
+    if text.is_empty() {
+        (&file).write_all(HEAD.as_bytes())?;
+        file.sync_all()?;
+        sync_folder(path)?;
+    }
+    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    if whole < text.len() {
+        file.set_len(whole as u64)?;
+        file.sync_all()?;
+    }
+    Ok(file)
+}
+
 fn open_file(path: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
         // Shared: several programs may append. Who wants to replace the file must be alone.
         file.lock_shared()?;
         // Somebody may have replaced it between the two.
-        if fs::metadata(path).is_ok_and(|named| file.metadata().is_ok_and(|own| own.ino() == named.ino())) {
+        if private_file::is_named(path, &file) {
             return Ok(file);
         }
     }
@@ -246,66 +257,7 @@ fn is_alone(file: &File) -> bool {
 }
 
 fn replace(path: &Path, lines: &str) -> io::Result<()> {
-    let new = path.with_extension("log.new");
-    let _ = fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(HEAD.as_bytes())?;
-    file.write_all(lines.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_folder(path)
-}
-
-/// A new name must survive a power cut as the content does.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-/// What can be read, and the number of the first line that cannot, counted from 1. A last line without an end is none.
-fn read(path: &Path) -> Result<(Vec<EndedSecret>, Option<usize>), RevocationLogError> {
-    let bytes = fs::read(path).map_err(|error| RevocationLogError::Io(path.to_owned(), error))?;
-    let (mut entries, mut damaged) = (Vec::new(), None);
-    for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let Some(line) = line.strip_suffix(b"\n") else { break };
-        if line.first() == Some(&b'#') {
-            continue;
-        }
-        match std::str::from_utf8(line).ok().and_then(parse) {
-            Some(entry) => entries.push(entry),
-            None => damaged = damaged.or(Some(number + 1)),
-        }
-    }
-    Ok((entries, damaged))
-}
-
-/// `1795414260000 revoked key_… <digest> <checksum>`
-fn line_of(secret: &EndedSecret) -> String {
-    let digest: String = secret.digest.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let words =
-        format!("{} {} {} {digest}", secret.at.timestamp_millis(), secret.ending.as_str(), secret.key_id.as_str());
-    format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()))
-}
-
-fn parse(line: &str) -> Option<EndedSecret> {
-    let (words, checksum) = line.rsplit_once(' ')?;
-    if checksum.len() != 8 || u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(words.as_bytes()) {
-        return None;
-    }
-    let mut words = words.split(' ');
-    let at = DateTime::from_timestamp_millis(words.next()?.parse().ok()?)?;
-    let ending = Ending::parse(words.next()?)?;
-    let key_id = KeyId::parse(words.next()?)?;
-    let hex = words.next()?.as_bytes();
-    let mut digest = [0; 32];
-    let (pairs, rest) = hex.as_chunks::<2>();
-    if pairs.len() != digest.len() || !rest.is_empty() || words.next().is_some() {
-        return None;
-    }
-    for (byte, pair) in digest.iter_mut().zip(pairs) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(EndedSecret { at, ending, key_id, digest: SecretDigest(digest) })
+    private_file::replace(path, (HEAD.to_owned() + lines).as_bytes())
 }
 
 #[cfg(test)]

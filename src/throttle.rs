@@ -153,5 +153,4 @@ fn network_of(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-#[path = "throttle/throttle_tests.rs"]
 mod tests;

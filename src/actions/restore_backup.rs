@@ -11,6 +11,7 @@ use crate::{
     domain::{
         actor::Client,
         audit_event::{AuditAction, AuditActor, AuditEvent},
+        hex,
     },
     pepper_file::{self, PepperError},
     revocation_log::{self, RevocationLog, RevocationLogError},
@@ -72,7 +73,7 @@ pub fn restore_backup(config: &Config, clock: &dyn Clock, from: &Path) -> Result
     let DatabaseUrl::Sqlite(database) = &config.database else { return Err(RestoreError::Postgres) };
     let _lock = app::lock_database(config)?;
     let pepper = pepper_file::read(&config.pepper_file)?;
-    let own = pepper.map(|pepper| app::hex(&pepper.check_value()));
+    let own = pepper.map(|pepper| hex::encode(&pepper.check_value()));
     let (kept, checked) =
         backup::put_in_place(from, database, &stamp(clock), |checked| match (&own, &checked.pepper_check) {
             (Some(own), Some(other)) if own != other => {

@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::DirBuilderExt, path::Path};
 
-use super::StartError;
+use super::start::StartError;
 use crate::{
     config::{Config, DatabaseUrl},
     private_file,
@@ -21,9 +21,7 @@ pub(super) fn make_data_dir(path: &Path) -> Result<(), StartError> {
 pub(super) fn make_database_file(path: &Path) -> Result<(), StartError> {
     private_file::make(path).map_err(|error| StartError::DatabaseFile(path.to_owned(), error))?;
     for end in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        private_file::mend_mode(Path::new(&name))?;
+        private_file::mend_mode(&private_file::beside(path, end))?;
     }
     Ok(())
 }

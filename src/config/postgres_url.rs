@@ -265,5 +265,4 @@ fn decode(text: &str) -> Result<String, PostgresUrlError> {
 }
 
 #[cfg(test)]
-#[path = "postgres_url_tests.rs"]
 mod tests;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::{ended_secret::Ending, ids::KeyId, pepper::SecretDigest};
 
 const START: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
@@ -98,12 +99,29 @@ fn ended_as(log: &RevocationLog, n: usize) -> EndedSecret {
 fn what_a_full_disk_refuses_is_written_later() {
     let (_folder, path) = place();
     let log = RevocationLog::open(&path).unwrap();
-    let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+    let aside = beside(&path, ".aside");
+    fs::rename(&path, &aside).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let full = OpenOptions::new().append(true).open(&path).unwrap();
     let good = std::mem::replace(&mut log.state().file, full);
     assert!(log.append(&[ended(1)]).is_err());
+    fs::rename(&aside, &path).unwrap();
     log.state().file = good;
     log.append(&[ended(2)]).unwrap();
     assert_eq!(log.entries().unwrap().iter().map(|e| e.digest.0[0]).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_log_that_is_moved_away_under_a_running_program_begins_anew() {
+    let (_folder, path) = place();
+    let log = RevocationLog::open(&path).unwrap();
+    log.append(&[ended(1)]).unwrap();
+    let aside = beside(&path, ".aside");
+    fs::rename(&path, &aside).unwrap();
+    log.append(&[ended(2)]).unwrap();
+    assert_eq!(log.entries().unwrap().iter().map(|e| e.digest.0[0]).collect::<Vec<_>>(), [2]);
+    assert!(fs::read(&path).unwrap().starts_with(HEAD.as_bytes()));
+    assert_eq!(read(&aside).unwrap().0.len(), 1, "nothing more is written to what nobody will look at");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! A copy of a SQLite database in one file: made while a server writes, checked, and put in the place of another.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -18,9 +18,10 @@ use rand::{TryRng, rngs::SysRng};
 use super::{
     StoreError,
     connection::establish_sqlite,
-    file_mark::{beside, mark_anew, sync_folder, wal_length},
+    file_mark::{mark_anew, wal_length},
     installation, migrations,
 };
+use crate::private_file::{self, beside, sync_folder};
 
 /// Why there is no copy. Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +83,7 @@ pub fn make(database: &Path, to: &Path) -> Result<Checked, BackupError> {
     let workshop = Workshop::beside(to).map_err(failed)?;
     let copy = workshop.0.join("backup");
     // Made here, so that it has its mode from the beginning; SQLite fills a file that is empty.
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy).map_err(failed)?;
+    private_file::make_new(&copy).map_err(failed)?;
     let text = copy.to_str().ok_or_else(|| failed(io::Error::other("the path is not UTF-8")))?;
     let mut conn = establish_sqlite(database).map_err(|error| damaged(database, error))?;
     let made = sql_query("VACUUM INTO ?").bind::<Text, _>(text).execute(&mut conn);
@@ -200,7 +201,7 @@ fn named(error: BackupError, path: &Path) -> BackupError {
 
 fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
     let mut source = File::open(from)?;
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let mut target = private_file::make_new(to)?;
     io::copy(&mut source, &mut target)?;
     target.sync_all()
 }

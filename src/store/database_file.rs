@@ -11,12 +11,9 @@ use std::{
 use diesel::{prelude::*, sql_query, sql_types::BigInt};
 
 use super::{
-    Conn, StoreError,
-    connection::establish_sqlite,
-    error::Fault,
-    file_mark::{FileMark, beside},
-    transaction::in_transaction,
+    Conn, StoreError, connection::establish_sqlite, error::Fault, file_mark::FileMark, transaction::in_transaction,
 };
+use crate::private_file::beside;
 
 /// `sysexits.h`: an error occurred while doing I/O on some file.
 const EX_IOERR: i32 = 74;

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::private_file::beside;
+
 /// The locks of a running server on its SQLite file; they end with the process, however it ends.
 #[derive(Debug)]
 pub struct DatabaseLock {
@@ -39,10 +41,7 @@ impl DatabaseLock {
     pub fn take(path: &Path) -> Result<Self, LockError> {
         // By its real name: through a link it would be another lock.
         let real = path.canonicalize().map_err(|error| LockError::Failed(path.to_owned(), error))?;
-        let mut beside = real.clone().into_os_string();
-        beside.push(".lock");
-        let beside = PathBuf::from(beside);
-        let _beside = lock(path, &beside, OpenOptions::new().write(true).create(true).truncate(true))?;
+        let _beside = lock(path, &beside(&real, ".lock"), OpenOptions::new().write(true).create(true).truncate(true))?;
         let _database = match cfg!(target_os = "linux") {
             true => Some(lock(path, &real, OpenOptions::new().read(true).write(true))?),
             false => None,

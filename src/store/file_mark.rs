@@ -9,10 +9,12 @@
 //!
 //! That is why every checkpoint of a server is made here: `wal_autocheckpoint` is off (`docs/decisions/0026-backups.md`).
 
+mod allowed;
+
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -21,7 +23,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use diesel::{
     connection::SimpleConnection,
     prelude::*,
@@ -30,7 +31,10 @@ use diesel::{
 };
 use rand::{TryRng, rngs::SysRng};
 
+pub use allowed::set_foreign_wal_aside;
+
 use super::{StoreError, connection::establish_sqlite, error::Fault};
+use crate::private_file::{beside, is_named};
 
 /// Pages in the `-wal` file that are not in the database yet, before they are brought there: as many as SQLite waits for.
 const PAGES: i64 = 1000;
@@ -137,12 +141,6 @@ impl FileMark {
         Err(StoreError::Fault(Fault::Unreachable, words))
     }
 
-    /// Whether its path still names this file.
-    fn has_its_name(&self) -> bool {
-        let (named, own) = (fs::metadata(&self.path), self.file.metadata());
-        named.is_ok_and(|named| own.is_ok_and(|own| (named.dev(), named.ino()) == (own.dev(), own.ino())))
-    }
-
     fn is_ours(&self) -> Result<bool, StoreError> {
         let found = mark_of(&self.file).map_err(fault)?;
         Ok(self.allowed.iter().any(|mark| mark.load(Ordering::SeqCst) == found))
@@ -217,8 +215,9 @@ impl FileMark {
     pub fn close(&self) {
         let mut state = self.state();
         let Some(mut conn) = state.conn.take() else { return };
-        let is_ours =
-            !self.is_overwritten.load(Ordering::Relaxed) && self.is_ours().unwrap_or(false) && self.has_its_name();
+        let is_ours = !self.is_overwritten.load(Ordering::Relaxed)
+            && self.is_ours().unwrap_or(false)
+            && is_named(&self.path, &self.file);
         if !is_ours || self.allow([state.base, state.newest, state.next.unwrap_or(state.newest)]).is_err() {
             // Closing the last connection would bring our -wal into it.
             std::mem::forget(conn);
@@ -234,7 +233,7 @@ impl FileMark {
     }
 
     fn allow(&self, marks: [u32; 3]) -> Result<(), StoreError> {
-        write_beside(&self.path, marks).map_err(fault)?;
+        allowed::write(&self.path, marks).map_err(fault)?;
         for (allowed, mark) in self.allowed.iter().zip(marks) {
             allowed.store(mark, Ordering::SeqCst);
         }
@@ -248,66 +247,9 @@ impl Drop for FileMark {
     }
 }
 
-/// Puts a `-wal` aside that does not belong to the database beside it, so that SQLite does not play it back; where it is
-/// then. To be called while nobody has the database open.
-///
-/// # Errors
-/// When the files cannot be read or renamed.
-pub fn set_foreign_wal_aside(path: &Path) -> io::Result<Option<PathBuf>> {
-    if wal_length(path) == 0 {
-        return Ok(None);
-    }
-    let Some(allowed) = read_beside(path) else { return Ok(None) };
-    let found = mark_of(&File::open(path)?)?;
-    if allowed.contains(&found) {
-        return Ok(None);
-    }
-    let wal = beside(path, "-wal");
-    // Named by when it was written last.
-    let written = DateTime::<Utc>::from(fs::metadata(&wal)?.modified()?);
-    let aside = beside(path, &format!("-wal.set-aside-{}", written.format("%Y%m%dT%H%M%S%3fZ")));
-    fs::rename(wal, &aside)?;
-    let _ = fs::remove_file(beside(path, "-shm"));
-    sync_folder(path)?;
-    Ok(Some(aside))
-}
-
-/// The file with this ending beside a database.
-pub fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
-}
-
 /// Bytes in the `-wal` of a database; 0 when there is none.
 pub fn wal_length(path: &Path) -> u64 {
     fs::metadata(beside(path, "-wal")).map_or(0, |file| file.len())
-}
-
-/// A name that was made or changed must survive a power cut as the content does.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-/// In place, so that a full disk does not matter: 36 bytes of one sector are written whole or not at all.
-fn write_beside(path: &Path, marks: [u32; 3]) -> io::Result<()> {
-    let words = marks.map(|mark| format!("{mark:08x}")).join(" ");
-    let line = format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, ".mark"))?;
-    file.write_all_at(line.as_bytes(), 0)?;
-    file.sync_all()
-}
-
-/// `None` when nothing is known.
-fn read_beside(path: &Path) -> Option<[u32; 3]> {
-    let line = fs::read_to_string(beside(path, ".mark")).ok()?;
-    let (words, checksum) = line.trim_end().rsplit_once(' ')?;
-    let hex = |text| u32::from_str_radix(text, 16).ok();
-    if hex(checksum)? != crc32fast::hash(words.as_bytes()) {
-        return None;
-    }
-    words.split(' ').map(hex).collect::<Option<Vec<u32>>>()?.try_into().ok()
 }
 
 fn random_mark() -> Result<u32, StoreError> {

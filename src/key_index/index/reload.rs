@@ -1,8 +1,8 @@
 //! Reading every key again into an index that may hold keys and secrets which the database does not have any more.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::PoisonError};
 
-use super::{APART, Arrival, GONE, KeyIndex, Ordering, PoisonError, UNREADABLE, endings::ending};
+use super::{APART, GONE, KeyIndex, Ordering, UNREADABLE, endings::ending, put::Arrival};
 use crate::domain::{
     ended_secret::Ending,
     key_record::{KeyRecord, SecretRecord},

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::*;
 use crate::domain::{
     ids::{KeyId, OrgId},
-    key_record::KeyNumber,
+    key_record::{KeyNumber, KeyRecord, SecretRecord},
 };
 
 thread_local! {

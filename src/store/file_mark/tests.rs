@@ -39,9 +39,9 @@ fn a_wal_belongs_to_the_file_of_its_own_moment_and_to_no_other() {
         sql_query(format!("VACUUM INTO '{}'", backup.display())).execute(&mut conn).unwrap();
         backups.push(fs::read(backup).unwrap());
         if n % 2 == 1 {
-            let before = read_beside(&path);
+            let before = allowed::read(&path);
             file_mark.advance(&mut file_mark.state()).unwrap();
-            assert_ne!(read_beside(&path), before, "a checkpoint gives another mark");
+            assert_ne!(allowed::read(&path), before, "a checkpoint gives another mark");
             moments.push(moment(&path));
         }
         file_mark.check().unwrap();
@@ -84,7 +84,7 @@ fn while_a_checkpoint_is_held_up_the_file_before_and_after_are_both_its_own() {
     file_mark.check().unwrap();
     reader.batch_execute("ROLLBACK").unwrap();
     file_mark.finish().unwrap();
-    let [one, two, three] = read_beside(&path).unwrap();
+    let [one, two, three] = allowed::read(&path).unwrap();
     assert!(one == two && two == three, "it is done");
 }
 
@@ -105,14 +105,14 @@ fn when_the_last_connection_is_closed_nothing_is_left_beside_the_file() {
 fn what_is_known_of_the_file_is_never_half_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keystead.db");
-    assert_eq!(read_beside(&path), None);
-    write_beside(&path, [7, 8, u32::MAX]).unwrap();
-    assert_eq!(read_beside(&path), Some([7, 8, u32::MAX]));
+    assert_eq!(allowed::read(&path), None);
+    allowed::write(&path, [7, 8, u32::MAX]).unwrap();
+    assert_eq!(allowed::read(&path), Some([7, 8, u32::MAX]));
     let line = fs::read(beside(&path, ".mark")).unwrap();
     for at in 0..line.len() - 1 {
         let mut bad = line.clone();
         bad[at] ^= 1;
         fs::write(beside(&path, ".mark"), &bad).unwrap();
-        assert_eq!(read_beside(&path), None, "byte {at}");
+        assert_eq!(allowed::read(&path), None, "byte {at}");
     }
 }

@@ -1,0 +1,189 @@
+//! Bringing the application up: the locks, the database, the pepper, and the threads that work beside requests.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use super::{
+    App, AppState, DatabaseCheck,
+    files::{lock_database, make_data_dir, make_database_file, set_aside, set_foreign_wal_aside},
+    follow_database_clock,
+};
+use crate::{
+    clock::{Clock, NodeClock},
+    config::{Config, PublicUrl},
+    domain::{hex, ids::InstallationId, pepper::Pepper},
+    key_index::{Flushes, Follower, KeyIndex, Lease, Parts, Receipts},
+    metrics::Metrics,
+    notices::Notices,
+    passwords::Passwords,
+    pepper_file::{self, PepperError},
+    private_file::LooseFile,
+    revocation_log::{self, RevocationLog, RevocationLogError},
+    store::{
+        Db, StoreError,
+        connection::DatabaseUrl,
+        database_file::write_log_again,
+        database_lock::LockError,
+        installation,
+        migrations::{self, MigrationError},
+    },
+    supervision::Supervision,
+    throttle::Throttle,
+};
+
+/// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
+const SQLITE_CONNECTIONS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 8;
+
+/// Why the application cannot start. Each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot make the data directory {0}: {1}")]
+    DataDir(PathBuf, std::io::Error),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    LooseFile(#[from] LooseFile),
+    #[error("cannot open {0}: {1}")]
+    DatabaseFile(PathBuf, std::io::Error),
+    #[error("cannot open the database {0:?}: {1}")]
+    Database(DatabaseUrl, StoreError),
+    #[error("the database {0:?} cannot be used: {1}")]
+    Migration(DatabaseUrl, MigrationError),
+    #[error(transparent)]
+    Pepper(#[from] PepperError),
+    #[error(
+        "the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)"
+    )]
+    PepperMissing(PathBuf),
+    #[error(transparent)]
+    RevocationLog(#[from] RevocationLogError),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("the pepper in {0} is not the one this database was made with; use the right file")]
+    WrongPepper(PathBuf),
+}
+
+impl AppState {
+    /// Takes the lock, opens and migrates the database and checks the pepper against it.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<App, StartError> {
+        let lock = lock_database(&config)?;
+        set_aside(&config)?;
+        let db = open_database(&config).await?;
+        let clock = Arc::new(NodeClock::new(clock));
+        follow_database_clock(&db, &clock)
+            .await
+            .map_err(|error| StartError::Database(config.database.clone(), error))?;
+        db.mark_file().map_err(|error| StartError::Database(config.database.clone(), error))?;
+        let pepper = open_pepper(&config, &db).await?;
+        let now = clock.now();
+        let installation_id = db
+            .write(move |conn| {
+                installation::insert_once(conn, installation::ID, InstallationId::generate(now).as_str())?;
+                installation::find(conn, installation::ID)?.ok_or_else(|| StoreError::damaged("installation.id"))
+            })
+            .await
+            .map_err(|error| StartError::Database(config.database.clone(), error))?;
+        let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
+        let revocations = Arc::new(RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?);
+        let supervision = Arc::new(Supervision::default());
+        let parts = Parts {
+            db: db.clone(),
+            index: Arc::clone(&index),
+            lease: Arc::clone(&lease),
+            revocations: Arc::clone(&revocations),
+            clock: clock.clone(),
+            supervision: Arc::clone(&supervision),
+        };
+        let follower =
+            Follower::start(parts, config.lease, config.safeguards.notifications).map_err(StartError::Thread)?;
+        let metrics = Metrics::new(config.metrics_listen.is_some(), now);
+        Ok(Arc::new(Self {
+            config,
+            public_url,
+            db,
+            clock,
+            pepper,
+            index,
+            lease,
+            flushes: Flushes::new(now),
+            revocations,
+            follower,
+            metrics,
+            passwords: Passwords::default(),
+            throttle: Throttle::default(),
+            notices: Notices::default(),
+            installation_id,
+            supervision,
+            receipts: Receipts::default(),
+            database_check: DatabaseCheck::default(),
+            draining: AtomicBool::new(false),
+            _lock: lock,
+        }))
+    }
+}
+
+/// Opens the database and brings its schema up to date.
+///
+/// # Errors
+/// [`StartError`] when it cannot be opened or migrated.
+pub async fn open_database(config: &Config) -> Result<Db, StartError> {
+    make_data_dir(&config.data_dir)?;
+    set_foreign_wal_aside(config)?;
+    if let DatabaseUrl::Sqlite(path) = &config.database {
+        make_database_file(path)?;
+    }
+    let url = config.database.clone();
+    let size = match url {
+        DatabaseUrl::Sqlite(_) => SQLITE_CONNECTIONS,
+        DatabaseUrl::Postgres(_) => POSTGRES_CONNECTIONS,
+    };
+    let opening = tokio::task::spawn_blocking(move || {
+        let mut conn = url.connect().map_err(|error| StartError::Database(url.clone(), error))?;
+        if let DatabaseUrl::Sqlite(path) = &url {
+            write_log_again(&mut conn, path).map_err(|error| StartError::Database(url.clone(), error))?;
+        }
+        let ran = migrations::run(&mut conn).map_err(|error| StartError::Migration(url.clone(), error))?;
+        if ran > 0 {
+            tracing::info!(migrations = ran, database = ?url, "schema brought up to date");
+        }
+        Db::open(&url, size).map_err(|error| StartError::Database(url, error))
+    });
+    match opening.await {
+        Ok(result) => result,
+        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+    }
+}
+
+/// Reads the pepper, or makes one for a database that has never had one, and holds it against the database.
+async fn open_pepper(config: &Config, db: &Db) -> Result<Pepper, StartError> {
+    let store = |error| StartError::Database(config.database.clone(), error);
+    let check = db.read(|conn| installation::find(conn, installation::PEPPER_CHECK)).await.map_err(store)?;
+    let path = &config.pepper_file;
+    let pepper = match (pepper_file::read(path)?, &check) {
+        (Some(pepper), _) => pepper,
+        (None, None) => pepper_file::create(path)?,
+        (None, Some(_)) => return Err(StartError::PepperMissing(path.clone())),
+    };
+    let own = hex::encode(&pepper.check_value());
+    let check = match check {
+        Some(check) => check,
+        // Two nodes may start at once: whoever wrote first decides.
+        None => db
+            .write({
+                let own = own.clone();
+                move |conn| {
+                    installation::insert_once(conn, installation::PEPPER_CHECK, &own)?;
+                    Ok(installation::find(conn, installation::PEPPER_CHECK)?.unwrap_or_default())
+                }
+            })
+            .await
+            .map_err(store)?,
+    };
+    if check == own { Ok(pepper) } else { Err(StartError::WrongPepper(path.clone())) }
+}

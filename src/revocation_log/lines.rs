@@ -1,0 +1,55 @@
+//! The text of the log: a head for people, then one line for each secret that ended.
+
+use std::{fs, path::Path};
+
+use chrono::DateTime;
+
+use super::RevocationLogError;
+use crate::domain::{
+    ended_secret::{EndedSecret, Ending},
+    hex,
+    ids::KeyId,
+    pepper::SecretDigest,
+};
+
+/// The first line of the file; lines that begin with `#` are for people.
+pub const HEAD: &str =
+    "# Keystead: what was revoked or rotated. Keep this file when you restore a database (docs/operations.md).\n";
+
+/// What can be read, and the number of the first line that cannot, counted from 1. A last line without an end was cut short by
+/// a crash, and is none.
+pub fn read(path: &Path) -> Result<(Vec<EndedSecret>, Option<usize>), RevocationLogError> {
+    let bytes = fs::read(path).map_err(|error| RevocationLogError::Io(path.to_owned(), error))?;
+    let (mut entries, mut damaged) = (Vec::new(), None);
+    for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let Some(line) = line.strip_suffix(b"\n") else { break };
+        if line.first() == Some(&b'#') {
+            continue;
+        }
+        match std::str::from_utf8(line).ok().and_then(parse) {
+            Some(entry) => entries.push(entry),
+            None => damaged = damaged.or(Some(number + 1)),
+        }
+    }
+    Ok((entries, damaged))
+}
+
+/// `1795414260000 revoked key_… <digest> <checksum>`
+pub fn line_of(secret: &EndedSecret) -> String {
+    let (at, digest) = (secret.at.timestamp_millis(), hex::encode(&secret.digest.0));
+    let words = format!("{at} {} {} {digest}", secret.ending.as_str(), secret.key_id.as_str());
+    format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()))
+}
+
+fn parse(line: &str) -> Option<EndedSecret> {
+    let (words, checksum) = line.rsplit_once(' ')?;
+    if checksum.len() != 8 || u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(words.as_bytes()) {
+        return None;
+    }
+    let mut words = words.split(' ');
+    let at = DateTime::from_timestamp_millis(words.next()?.parse().ok()?)?;
+    let ending = Ending::parse(words.next()?)?;
+    let key_id = KeyId::parse(words.next()?)?;
+    let digest = SecretDigest(hex::decode(words.next()?)?);
+    words.next().is_none().then_some(EndedSecret { at, ending, key_id, digest })
+}
