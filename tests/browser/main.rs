@@ -10,6 +10,7 @@ mod keyboard;
 mod pictures;
 mod plain_http;
 mod print;
+mod receipts;
 mod screens;
 mod spoken;
 mod stories;

@@ -137,7 +137,7 @@ fn no_such_change() -> Failure {
         StatusCode::NOT_FOUND,
         "change_not_found",
         "This change is not known",
-        "The database does not have it: it is too long ago, or the database was restored since. The list shows what holds now.",
+        "It is too long ago, or it was undone when an older copy of the data was restored. The list shows what holds now.",
     )
 }
 
