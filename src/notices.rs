@@ -21,6 +21,7 @@ pub struct Notices {
     written_until: AtomicU64,
     left_out: AtomicU64,
     has_told_of_forwarding: AtomicBool,
+    has_told_of_path: AtomicBool,
     /// When it was told that there is no room, in seconds and one more.
     told_of_room: AtomicU64,
 }
@@ -60,6 +61,11 @@ impl Notices {
     /// True for the first who asks.
     pub fn tell_of_forwarding(&self) -> bool {
         !self.has_told_of_forwarding.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether to say that a gateway puts its client's path behind ours: once.
+    pub fn tell_of_path(&self) -> bool {
+        !self.has_told_of_path.swap(true, Ordering::Relaxed)
     }
 }
 

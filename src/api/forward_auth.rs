@@ -1,10 +1,8 @@
 //! `/v1/forward-auth`: a gateway asks with the headers of its own request whether to let it through.
 //!
-//! Any method and any path behind it, with `Keystead-Asker` or without (decision 24). Allow is exactly 200 with an empty body (Envoy refuses 204; nginx gives up its
-//! connection after a body) and every identity header (a missing one would let a client's own through). Deny is RFC 6750
-//! with a problem document (RFC 9457).
-
-use std::sync::atomic::{AtomicBool, Ordering};
+//! Any method and any path behind it, with `Keystead-Asker` or without (decision 24). Allow is exactly 200 with an empty body
+//! (Envoy refuses 204; nginx gives up its connection after a body) and every identity header (a missing one would let a
+//! client's own through). Deny is RFC 6750 with a problem document (RFC 9457).
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -25,7 +23,7 @@ use crate::{
     middleware::{
         asker::KEYSTEAD_ASKER,
         client::{self, caller_of},
-        envelope,
+        envelope, request_log,
     },
 };
 
@@ -58,26 +56,18 @@ async fn for_nginx(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
 }
 
 async fn behind_for_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    warn_of_path(&request);
+    notice_path(&app, &request);
     for_all(app, request).await
 }
 
 async fn behind_for_nginx(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    warn_of_path(&request);
+    notice_path(&app, &request);
     for_nginx(app, request).await
 }
 
-/// Says once that a gateway puts its client's path behind ours and does not say that it asks: with something in between that
-/// resolves `..`, its client may choose which address it takes a 200 from.
-fn warn_of_path(request: &HttpRequest) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    if !request.headers().contains_key(KEYSTEAD_ASKER) && !SAID.swap(true, Ordering::Relaxed) {
-        let gateway = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-        tracing::warn!(
-            gateway,
-            "a gateway asks with its client's path behind /v1/forward-auth and without Keystead-Asker: copy its configuration \
-             again from Settings → Integrations → Protect your API"
-        );
+fn notice_path(app: &App, request: &HttpRequest) {
+    if !request.headers().contains_key(KEYSTEAD_ASKER) {
+        request_log::asked_behind(app, request.peer_addr());
     }
 }
 

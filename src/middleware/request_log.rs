@@ -1,7 +1,7 @@
 //! Lines about requests: short, without what may be a secret, and not more than [`crate::notices`] lets through, for
 //! whoever can reach the listener writes them.
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, net::SocketAddr, time::Duration};
 
 use actix_web::http::{Method, StatusCode};
 
@@ -48,6 +48,19 @@ pub fn not_believed(app: &App, peer: &str) {
             peer,
             "X-Forwarded-For is not believed: if this is your proxy, name it in KEYSTEAD_TRUSTED_PROXIES, or everybody \
              behind it has its address"
+        );
+    }
+}
+
+/// A gateway that puts its client's path behind ours and does not say that it asks: with something in between that resolves
+/// `..`, its client may choose which address it takes a 200 from. Once, as above.
+pub fn asked_behind(app: &App, gateway: Option<SocketAddr>) {
+    if app.notices.tell_of_path() {
+        let gateway = gateway.map(|address| address.ip().to_string()).unwrap_or_default();
+        tracing::warn!(
+            gateway,
+            "a gateway asks with its client's path behind /v1/forward-auth and without Keystead-Asker: copy its configuration \
+             again from Settings → Integrations → Protect your API"
         );
     }
 }
