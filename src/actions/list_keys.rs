@@ -13,6 +13,8 @@ pub const PER_PAGE: i64 = 25;
 pub struct KeyPage {
     /// At most [`PER_PAGE`].
     pub keys: Vec<KeyWithUsage>,
+    /// Further keys of this page that cannot be shown, because their rows in the database are damaged.
+    pub damaged: i64,
     /// Living keys in all.
     pub total: i64,
     /// From 1; a page past the end is the last one.
@@ -33,7 +35,7 @@ pub async fn list_keys(app: &App, admin: &Admin, page: i64) -> Result<KeyPage, S
             let total = api_keys::count_living(conn, &organization_id)?;
             let pages = ((total + PER_PAGE - 1) / PER_PAGE).max(1);
             let page = page.clamp(1, pages);
-            let keys = api_keys::list_living(conn, &organization_id, (page - 1) * PER_PAGE, PER_PAGE)?;
+            let (keys, damaged) = api_keys::list_living(conn, &organization_id, (page - 1) * PER_PAGE, PER_PAGE)?;
             let ids: Vec<_> = keys.iter().map(|key| key.id.clone()).collect();
             let mut usages = key_usage::of_keys(conn, &organization_id, &ids, now)?;
             let keys = keys.into_iter().map(|key| {
@@ -41,7 +43,7 @@ pub async fn list_keys(app: &App, admin: &Admin, page: i64) -> Result<KeyPage, S
                 KeyWithUsage { key, usage }
             });
             let keys = keys.collect();
-            Ok(KeyPage { keys, total, page, pages })
+            Ok(KeyPage { keys, damaged, total, page, pages })
         })
         .await
 }

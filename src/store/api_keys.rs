@@ -64,13 +64,14 @@ pub fn count_living(conn: &mut Conn, organization_id: &OrgId) -> Result<i64, Sto
         .get_result(conn)?)
 }
 
-/// Living keys of the organization, the newest first.
+/// Living keys of the organization, the newest first, and how many more have a damaged row. Those are logged and left out: one
+/// of them must not keep an admin from all others.
 pub fn list_living(
     conn: &mut Conn,
     organization_id: &OrgId,
     offset: i64,
     limit: i64,
-) -> Result<Vec<ApiKey>, StoreError> {
+) -> Result<(Vec<ApiKey>, i64), StoreError> {
     let rows: Vec<KeyRow> = api_keys::table
         .inner_join(users::table)
         .filter(api_keys::organization_id.eq(organization_id.as_str()))
@@ -80,7 +81,18 @@ pub fn list_living(
         .limit(limit)
         .select(KEY_COLUMNS)
         .load(conn)?;
-    rows.into_iter().map(ApiKey::try_from).collect()
+    let (mut keys, mut damaged) = (Vec::with_capacity(rows.len()), 0);
+    for row in rows {
+        let id = row.id.clone();
+        match ApiKey::try_from(row) {
+            Ok(key) => keys.push(key),
+            Err(error) => {
+                tracing::error!(%error, key_id = id, "a key cannot be shown");
+                damaged += 1;
+            }
+        }
+    }
+    Ok((keys, damaged))
 }
 
 /// Gives a living key of this version a new prefix and hint and its next version; whether there was one. The condition

@@ -59,6 +59,8 @@ pub struct KeyList {
     pub brand: String,
     pub organization: String,
     pub rows: Vec<KeyRow>,
+    /// Keys of this page without a row here: theirs in the database is damaged.
+    pub damaged: i64,
     pub total: i64,
     pub page: i64,
     /// Position of the first row, from 1.
@@ -92,17 +94,18 @@ impl KeyList {
     }
 
     fn new(app: &App, admin: &Admin, list: KeyPage, fresh: Option<&KeyId>) -> Self {
-        let KeyPage { keys, total, page, pages } = list;
+        let KeyPage { keys, damaged, total, page, pages } = list;
         let before = (page - 1) * PER_PAGE;
         let now = app.clock.now();
         let shown = i64::try_from(keys.len()).unwrap_or(PER_PAGE);
         Self {
             brand: app.config.brand.to_string(),
             organization: admin.organization_name().to_string(),
+            damaged,
             total,
             page,
             first: before + 1,
-            last: before + shown,
+            last: before + shown + damaged,
             previous: (page > 1).then(|| page - 1),
             next: (page < pages).then(|| page + 1),
             rows: keys

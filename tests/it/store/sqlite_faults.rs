@@ -191,9 +191,6 @@ async fn a_database_that_can_only_be_read_says_so_and_goes_on_verifying() {
 async fn a_damaged_row_is_a_fault_and_no_lie() {
     let (app, maya, key) = app_with_key().await;
     let other = maya.create_key("Staging").await;
-    app.execute("UPDATE api_keys SET hint = 'not four characters'").await;
-    maya.get("/settings/integrations").await.expect(503);
-    app.execute(&format!("UPDATE api_keys SET hint = '{}'", &key.secret[..4].replace('_', "x"))).await;
     app.execute(&format!("UPDATE api_keys SET expires_at = 9223372036854775807 WHERE id = '{}'", key.id)).await;
     // The row that changed cannot be read any more: its key is refused, and the others are not.
     app.execute("UPDATE key_epoch SET value = value + 1").await;

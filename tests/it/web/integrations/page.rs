@@ -237,3 +237,18 @@ async fn answers_that_differ_for_htmx_say_so_also_when_compressed() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_damaged_row_hides_its_own_key_and_no_other() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    keys(&maya, 3).await;
+    let id = app.lines("SELECT id AS line FROM api_keys WHERE name = 'Key 2'").await.remove(0);
+    app.execute(&format!("UPDATE api_keys SET hint = 'not four characters' WHERE id = '{id}'")).await;
+    let page = maya.get(PAGE).await.expect(200);
+    assert_eq!(page.all(".key-name strong"), ["Key 3", "Key 1"]);
+    let foot = page.all(".list-foot p");
+    assert!(foot[0].starts_with("1 key can’t be shown: the database is damaged there."), "{foot:?}");
+    assert_eq!(foot[1], "3 keys");
+    maya.get(&format!("{PAGE}/keys/{id}/revoke")).await.expect(503);
+}
