@@ -1,11 +1,11 @@
 //! Purge what nobody needs any more: ended sessions, tokens of old forms, full buckets of the throttle; and
-//! close the hours of usage that are over, and forget those older than 40 days.
+//! close the hours of usage that are over, and forget what is too old to be read.
 
 use chrono::TimeDelta;
 
 use crate::{
     app::{App, follow_database_clock},
-    store::{StoreError, form_tokens, key_changes, key_usage, late_uses, sessions, usage_flushes},
+    store::{Conn, StoreError, form_tokens, key_changes, key_usage, late_uses, sessions, usage_flushes},
 };
 
 /// A form older than this can no longer be sent: its session has ended long before.
@@ -23,6 +23,8 @@ pub struct Purged {
     pub form_tokens: usize,
     /// Rows of usage whose hour was over.
     pub hours: usize,
+    /// Rows of usage of hours and days that were too old.
+    pub old_usage: usize,
 }
 
 /// Further in the future nobody's clock is by chance.
@@ -58,14 +60,22 @@ pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
         Ok((sessions::purge(conn, steady)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))
     });
     let (sessions, form_tokens) = purge.await?;
-    let mut hours = 0;
-    // Each time in a transaction of its own, so that other writers get their turn in between.
+    let hours = in_pieces(app, move |conn| key_usage::close_hours(conn, now)).await?;
+    let old_usage = in_pieces(app, move |conn| key_usage::forget_old(conn, now)).await?;
+    Ok(Purged { sessions, form_tokens, hours, old_usage })
+}
+
+/// Until there is nothing left; each piece in a transaction of its own, so that other writers get their turn in between. How much
+/// went.
+async fn in_pieces(
+    app: &App,
+    piece: impl Fn(&mut Conn) -> Result<usize, StoreError> + Copy + Send + 'static,
+) -> Result<usize, StoreError> {
+    let mut gone = 0;
     loop {
-        match app.db.write(move |conn| key_usage::close_hours(conn, now)).await? {
-            0 => break,
-            closed => hours += closed,
+        match app.db.write(move |conn| piece(conn)).await? {
+            0 => return Ok(gone),
+            some => gone += some,
         }
     }
-    while app.db.write(move |conn| key_usage::forget_hours(conn, now)).await? > 0 {}
-    Ok(Purged { sessions, form_tokens, hours })
 }

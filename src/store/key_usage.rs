@@ -18,9 +18,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 const HOUR: i64 = 3600;
 /// Length of a day's row, in seconds.
 const DAY: i64 = 86400;
-/// Days that are kept by the hour.
-const DAYS_BY_THE_HOUR: i64 = 40;
-/// Rows that one call of [`close_hours`] or [`forget_hours`] takes: some hundredths of a second in which nobody else
+/// Hours that are kept by themselves: the page reads 24 and what remains of the one before them. One more, for a node whose
+/// clock is behind the one that forgets.
+const HOURS_KEPT: TimeDelta = TimeDelta::hours(25);
+/// Days that are kept: more than a year, so that a month can be held against the same one of the year before.
+const DAYS_KEPT: TimeDelta = TimeDelta::days(400);
+/// Rows that one call of [`close_hours`] or [`forget_old`] takes: some hundredths of a second in which nobody else
 /// writes.
 const AT_ONCE: i64 = 2000;
 
@@ -128,32 +131,45 @@ pub fn of_keys(
 /// [`StoreError`]; the caller's transaction must then be rolled back.
 pub fn close_hours(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
     let taken = usage_rows::take_open(conn, starts_at(now, HOUR), AT_ONCE)?;
-    for seconds in [HOUR, DAY] {
+    // What was counted of a key that is gone goes too.
+    let of_keys: Vec<_> = taken.iter().filter_map(|row| Some((row.key_id.as_deref()?, row))).collect();
+    for (seconds, kept_from) in kept(now) {
         let mut counts = Counts::new();
-        for row in &taken {
+        for (key_id, row) in &of_keys {
             let start = row.starts_at.div_euclid(seconds * 1000) * seconds * 1000;
-            let sum: &mut i64 = counts.entry((row.key_id.as_str(), start, row.code.as_str())).or_default();
-            *sum = sum.saturating_add(row.count);
+            if start >= kept_from {
+                let sum: &mut i64 = counts.entry((key_id, start, row.code.as_str())).or_default();
+                *sum = sum.saturating_add(row.count);
+            }
         }
         usage_rows::add_closed(conn, seconds, &counts)?;
     }
     let mut newest = Newest::new();
-    for row in &taken {
-        if let Some(last) = newer(newest.get(row.key_id.as_str()).copied(), row.last_use()) {
-            newest.insert(&row.key_id, last);
+    for (key_id, row) in &of_keys {
+        if let Some(last) = newer(newest.get(key_id).copied(), row.last_use()) {
+            newest.insert(key_id, last);
         }
     }
     usage_rows::move_last_used(conn, &newest)?;
     Ok(taken.len())
 }
 
-/// Forgets hours older than 40 days, some thousand rows in a call; how many went. Their days have their counts.
+/// Forgets hours that no page reads any more, whose days have their counts, and days older than 400; some thousand rows in a
+/// call, and how many went.
 ///
 /// # Errors
 /// [`StoreError`]; the caller's transaction must then be rolled back.
-pub fn forget_hours(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
-    let before = starts_at(now, DAY) - DAYS_BY_THE_HOUR * DAY * 1000;
-    Ok(usage_rows::forget_closed(conn, HOUR, before, AT_ONCE)?)
+pub fn forget_old(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
+    let mut gone = 0;
+    for (seconds, kept_from) in kept(now) {
+        gone += usage_rows::forget_closed(conn, seconds, kept_from, AT_ONCE)?;
+    }
+    Ok(gone)
+}
+
+/// Each length of span with the beginning of the oldest that is kept, in milliseconds.
+fn kept(now: DateTime<Utc>) -> [(i64, i64); 2] {
+    [(HOUR, starts_at(now - HOURS_KEPT, HOUR)), (DAY, starts_at(now - DAYS_KEPT, DAY))]
 }
 
 /// Beginning of the span of this many seconds that holds a time, in milliseconds.

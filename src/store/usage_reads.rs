@@ -45,29 +45,60 @@ pub fn last_uses<'a>(
     on!(conn, c => planned::<LastUses>(&values).load(c))
 }
 
-struct Counts;
-
 /// The open hours by leaps from one to the next, for there is no index by key: commonly two of them, with thousands of rows.
-/// SQLite keeps to the order of a cross join: without an open hour no key is looked up.
-/// Closed days and hours each by ranges of the key: 30 days of a busy key are 30 rows and not 720.
-impl Statement for Counts {
-    const SQL: &'static str = "
-        WITH RECURSIVE hours (starts_at) AS (
+macro_rules! hours {
+    () => {
+        "WITH RECURSIVE hours (starts_at) AS (
             SELECT min(starts_at) FROM key_usage_open
             UNION ALL
             SELECT (SELECT min(starts_at) FROM key_usage_open WHERE starts_at > hours.starts_at)
             FROM hours WHERE starts_at IS NOT NULL
         )
         SELECT id AS key_id, CAST(0 AS BIGINT) AS seconds, open.starts_at, code, count, at, address, user_agent
-        FROM hours CROSS JOIN api_keys CROSS JOIN key_usage_open AS open
-        WHERE hours.starts_at IS NOT NULL AND id IN ?
-            AND open.starts_at = hours.starts_at AND key_number = number
+        FROM hours "
+    };
+}
+
+/// Closed days and hours each by ranges of the key: 30 days of a busy key are 30 rows.
+macro_rules! closed {
+    () => {
+        "
         UNION ALL
         SELECT key_id, seconds, starts_at, code, count, NULL, NULL, NULL
         FROM key_usage WHERE key_id IN ? AND seconds = ? AND starts_at >= ?
         UNION ALL
         SELECT key_id, seconds, starts_at, code, count, NULL, NULL, NULL
-        FROM key_usage WHERE key_id IN ? AND seconds = ? AND starts_at >= ?";
+        FROM key_usage WHERE key_id IN ? AND seconds = ? AND starts_at >= ?"
+    };
+}
+
+struct CountsOnSqlite;
+
+/// SQLite keeps to the order of a cross join: without an open hour no key is looked up.
+impl Statement for CountsOnSqlite {
+    const SQL: &'static str = concat!(
+        hours!(),
+        "CROSS JOIN api_keys CROSS JOIN key_usage_open AS open
+        WHERE hours.starts_at IS NOT NULL AND id IN ?
+            AND open.starts_at = hours.starts_at AND key_number = number",
+        closed!()
+    );
+}
+
+struct CountsOnPostgres;
+
+/// Postgres joins in whatever order it thinks best, and has read all open hours for it, a million rows for 25 keys. `OFFSET 0`
+/// keeps each part by itself.
+impl Statement for CountsOnPostgres {
+    const SQL: &'static str = concat!(
+        hours!(),
+        "CROSS JOIN (SELECT id, number FROM api_keys WHERE id = ANY(ARRAY?) OFFSET 0) AS keys
+        CROSS JOIN LATERAL (
+            SELECT * FROM key_usage_open WHERE starts_at = hours.starts_at AND key_number = keys.number OFFSET 0
+        ) AS open
+        WHERE hours.starts_at IS NOT NULL",
+        closed!()
+    );
 }
 
 /// How often a key was verified with this code in a span of so many seconds, or, with 0, in an hour that is still counted:
@@ -110,5 +141,8 @@ pub fn counts(
         Value::Integer(hours),
         Value::Integer(first_hour),
     ];
-    on!(conn, c => planned::<Counts>(&values).load(c))
+    match conn {
+        Conn::Sqlite(c) => planned::<CountsOnSqlite>(&values).load(c),
+        Conn::Postgres(c) => planned::<CountsOnPostgres>(&values).load(c),
+    }
 }

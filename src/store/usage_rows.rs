@@ -196,8 +196,9 @@ pub fn move_last_used(conn: &mut Conn, newest: &Newest) -> QueryResult<()> {
 /// A row that was taken out of `key_usage_open`.
 #[derive(QueryableByName)]
 pub struct TakenRow {
-    #[diesel(sql_type = Text)]
-    pub key_id: String,
+    /// `None` when the key is gone.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub key_id: Option<String>,
     #[diesel(sql_type = BigInt)]
     pub starts_at: i64,
     #[diesel(sql_type = Text)]

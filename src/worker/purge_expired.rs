@@ -24,8 +24,8 @@ pub async fn run(app: App) {
             tracing::warn!(%error, "last uses could not be looked at; the next run tries again");
         }
         match purge_expired(&app).await {
-            Ok(Purged { sessions, form_tokens, hours }) => {
-                tracing::debug!(sessions, form_tokens, hours, "purged what has expired");
+            Ok(Purged { sessions, form_tokens, hours, old_usage }) => {
+                tracing::debug!(sessions, form_tokens, hours, old_usage, "purged what has expired");
             }
             Err(error) => tracing::warn!(%error, "nothing was purged; the next run tries again"),
         }

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::RunQueryDsl;
 use futures_util::future::join_all;
 use keystead::{
     actions::purge_expired::purge_expired,
@@ -14,7 +15,7 @@ use keystead::{
     store::{StoreError, key_usage, usage_flushes},
 };
 
-use crate::support::{Key, TestApp};
+use crate::support::{Key, TestApp, TestDatabase};
 
 /// 2026-11-23 06:00 UTC, the hour in which tests begin.
 fn hour() -> DateTime<Utc> {
@@ -258,23 +259,174 @@ async fn closing_an_hour_changes_no_number() {
 }
 
 #[tokio::test]
-async fn after_40_days_hours_go_and_days_stay() {
+async fn hours_go_when_no_page_reads_them_and_days_stay() {
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
     for n in 0..72 {
         add(&app, hour() - TimeDelta::hours(n), vec![counted(&key.id, &[("VALID", 2), ("ROTATED", 1)])]).await;
     }
-    app.clock.advance(TimeDelta::days(40));
     work(&app).await;
-    assert_eq!(app.count("key_usage_open").await, 0);
-    assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 7 * 2, "only whole days go");
+    assert_eq!(app.count("key_usage_open").await, 2);
+    assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 25 * 2, "what is older was never one");
     assert_eq!(app.count("key_usage WHERE seconds = 86400").await, 4 * 2);
-    let sums = "SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage WHERE seconds = 86400";
-    assert_eq!(app.lines(sums).await, ["216"]);
-    app.clock.advance(TimeDelta::days(1));
+    app.clock.advance(TimeDelta::hours(25));
+    work(&app).await;
+    assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 2);
+    app.clock.advance(TimeDelta::hours(1));
     work(&app).await;
     assert_eq!(app.count("key_usage WHERE seconds = 3600").await, 0);
+    let sums = "SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage WHERE seconds = 86400";
     assert_eq!(app.lines(sums).await, ["216"]);
+}
+
+#[tokio::test]
+async fn forty_days_of_hours_that_an_earlier_version_kept_go() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    // More than a piece of a purge.
+    app.execute(&format!(
+        "INSERT INTO key_usage (key_id, seconds, starts_at, code, count)
+        WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 959),
+            codes (code) AS (SELECT 'VALID' UNION ALL SELECT 'REVOKED' UNION ALL SELECT 'ROTATED')
+        SELECT '{}', 3600, {} - n * CAST(3600000 AS BIGINT), code, 7 FROM n CROSS JOIN codes",
+        key.id,
+        hour().timestamp_millis()
+    ))
+    .await;
+    let before = usage(&app, &key).await;
+    assert_eq!(before.last_24_hours, count(7 * 25, 14 * 25));
+    assert_eq!(purge_expired(&app.app).await.unwrap().old_usage, (960 - 26) * 3);
+    assert_eq!(app.count("key_usage").await, 26 * 3);
+    assert_eq!(usage(&app, &key).await, before);
+}
+
+#[tokio::test]
+async fn days_go_after_400() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    for days in 0..3 {
+        add(&app, hour() - TimeDelta::days(days), vec![counted(&key.id, &[("VALID", 2), ("ROTATED", 1)])]).await;
+    }
+    for (days, left) in [(2, 3), (396, 3), (1, 2), (1, 1), (1, 0)] {
+        app.clock.advance(TimeDelta::days(days));
+        work(&app).await;
+        assert_eq!(app.count("key_usage").await, left * 2, "{}", app.clock.now());
+    }
+    // Who comes so late is not counted any more.
+    add(&app, hour() - TimeDelta::days(2), vec![used(&key.id, app.clock.now(), "203.0.113.80", "curl")]).await;
+    work(&app).await;
+    assert_eq!((app.count("key_usage_open").await, app.count("key_usage").await), (0, 0));
+    assert_eq!(usage(&app, &key).await.days, [Count::default(); 30]);
+    assert_eq!(usage(&app, &key).await.last_used.map(|last| last.at), Some(app.clock.now()));
+}
+
+/// Two keys used in hours at random, and time that passes at random; the page must show what was counted, whatever was moved and
+/// forgotten in between, by two nodes whose clocks differ.
+#[tokio::test]
+async fn what_is_moved_and_forgotten_changes_no_number_on_the_page() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let keys = [maya.create_key("Production").await, maya.create_key("Staging").await];
+    let mut seed: u64 = 20_261_128;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let mut all: Vec<(usize, i64, bool, u64)> = Vec::new();
+    let at_hour = |time: DateTime<Utc>| time.timestamp_millis().div_euclid(3_600_000);
+    for step in 0..150 {
+        let now = app.clock.now();
+        let uses = (0..random(4)).map(|_| {
+            // Mostly now, and sometimes from a node that was cut off.
+            let late = if random(4) == 0 { random(30) } else { 0 };
+            let hour = now - TimeDelta::hours(late.cast_signed());
+            (usize::from(random(2) == 0), hour, random(3) > 0, random(1000))
+        });
+        for (key, hour, is_valid, n) in uses.collect::<Vec<_>>() {
+            add(&app, hour, vec![counted(&keys[key].id, &[(if is_valid { "VALID" } else { "REVOKED" }, n)])]).await;
+            all.push((key, at_hour(hour), is_valid, n));
+        }
+        if random(2) == 0 {
+            work(&app).await;
+        }
+        if random(4) == 0 {
+            // Another node, half an hour ahead.
+            let ahead = now + TimeDelta::minutes(30);
+            app.app.db.write(move |conn| key_usage::close_hours(conn, ahead)).await.unwrap();
+            app.app.db.write(move |conn| key_usage::forget_old(conn, ahead)).await.unwrap();
+        }
+        let today = at_hour(now).div_euclid(24);
+        for (n, key) in keys.iter().enumerate() {
+            let sum = |is_in: &dyn Fn(i64) -> bool| {
+                let of = |valid| {
+                    all.iter().filter(move |(key, hour, is_valid, _)| (*key, *is_valid) == (n, valid) && is_in(*hour))
+                };
+                count(of(true).map(|(.., n)| n).sum(), of(false).map(|(.., n)| n).sum())
+            };
+            let shown = usage(&app, key).await;
+            let recent = at_hour(now) - 24;
+            assert_eq!(shown.last_24_hours, sum(&|hour| hour >= recent), "step {step}");
+            for (ago, day) in (0..30).zip(shown.days.iter().rev()) {
+                assert_eq!(*day, sum(&|hour| hour.div_euclid(24) == today - ago), "step {step}, {ago} days ago");
+            }
+        }
+        app.clock.advance(TimeDelta::minutes(random(120).cast_signed()));
+    }
+    assert!(app.count("key_usage WHERE seconds = 3600").await <= 26 * 4);
+}
+
+#[tokio::test]
+async fn what_is_counted_of_a_key_that_is_gone_goes_too() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let (gone, key) = (maya.create_key("Gone").await, maya.create_key("Production").await);
+    let deltas = [&gone, &key].map(|key| used(&key.id, app.clock.now(), "203.0.113.80", "curl")).into();
+    add(&app, hour(), deltas).await;
+    app.execute(&format!("DELETE FROM key_secrets WHERE key_id = '{}'", gone.id)).await;
+    app.execute(&format!("DELETE FROM api_keys WHERE id = '{}'", gone.id)).await;
+    app.clock.advance(TimeDelta::hours(1));
+    assert_eq!(close(&app).await, 2);
+    assert_eq!(app.count("key_usage_open").await, 0);
+    assert_eq!((app.count("key_usage").await, app.count("key_last_used").await), (2, 1));
+    assert_eq!(usage(&app, &key).await.days[29], count(1, 0));
+}
+
+#[tokio::test]
+async fn on_postgres_a_page_reads_the_open_rows_of_its_keys_alone() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let app = TestApp::start_on(database, |_| {}).await;
+    let key = app.admin().await.create_key("Production").await;
+    app.execute(
+        "INSERT INTO api_keys (id, organization_id, name, name_folded, prefix, hint, created_by, created_at, version)
+        SELECT 'key_' || lpad(CAST(n AS TEXT), 27, '0'), organization_id, name || n, name || n, prefix, hint, created_by,
+            created_at, 1
+        FROM api_keys, generate_series(2, 20000) AS n",
+    )
+    .await;
+    app.execute(
+        "INSERT INTO key_usage_open (starts_at, key_number, code, count)
+        SELECT hour * CAST(3600000 AS BIGINT), number, 'VALID', 1 FROM generate_series(498600, 498601) AS hour,
+            generate_series(1, 20000) AS number",
+    )
+    .await;
+    app.execute("ANALYZE").await;
+    let organization_id = OrgId::parse(&key.organization_id).unwrap();
+    let ids = (2..=25).map(|n| KeyId::parse(&format!("key_{n:027}")).unwrap()).collect::<Vec<_>>();
+    let now = app.clock.now();
+    let read = app.app.db.write::<_, StoreError>(move |conn| {
+        key_usage::of_keys(conn, &organization_id, &ids, now)?;
+        let sql =
+            "SELECT seq_tup_read + idx_tup_fetch AS n FROM pg_stat_xact_user_tables WHERE relname = 'key_usage_open'";
+        Ok(diesel::sql_query(sql).get_result::<Rows>(conn)?.n)
+    });
+    let read = read.await.unwrap();
+    assert!((48..=150).contains(&read), "{read} rows of 40,000 were read");
+}
+
+#[derive(diesel::QueryableByName)]
+struct Rows {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    n: i64,
 }
 
 #[tokio::test]
@@ -293,9 +445,9 @@ async fn nodes_that_close_hours_at_once_count_nothing_twice() {
     let closed: usize = join_all((0..8).map(|_| close(&app))).await.into_iter().sum();
     assert_eq!(closed + close(&app).await + close(&app).await, 3300);
     assert_eq!(app.count("key_usage_open").await, 0);
-    for seconds in [3600, 86400] {
+    for (seconds, all) in [(3600, "825"), (86400, "3300")] {
         let sum = format!("SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage WHERE seconds = {seconds}");
-        assert_eq!(app.lines(&sum).await, ["3300"]);
+        assert_eq!(app.lines(&sum).await, [all]);
     }
 }
 
