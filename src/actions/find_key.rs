@@ -17,7 +17,7 @@ pub async fn find_key(app: &App, admin: &Admin, id: KeyId) -> Result<Option<KeyW
         .read_aside(move |conn| {
             let key = api_keys::find(conn, &organization_id, &id)?;
             let Some(key) = key.filter(|key| key.revoked_at.is_none()) else { return Ok(None) };
-            let mut usages = key_usage::of_keys(conn, &organization_id, &[id], now)?;
+            let mut usages = key_usage::of_keys(conn, &organization_id, std::slice::from_ref(&id), now)?;
             let usage = usages.remove(&key.id).unwrap_or_default();
             Ok(Some(KeyWithUsage { key, usage }))
         })

@@ -130,9 +130,11 @@ impl Db {
     /// A read of SQLite takes some microseconds and waits for no writer (WAL); handing it to another thread and back
     /// costs more CPU than the read (`docs/performance.md`). Only when no connection is free does it wait elsewhere.
     ///
+    /// On Postgres, a connection that breaks or goes silent under it costs no answer: `work` runs once more on another one.
+    ///
     /// # Errors
     /// Whatever `work` fails with, or a [`StoreError`] when there is no connection.
-    pub async fn read<T, E>(&self, work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    pub async fn read<T, E>(&self, work: impl Fn(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -151,7 +153,7 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::read`].
-    pub async fn read_aside<T, E>(&self, work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    pub async fn read_aside<T, E>(&self, work: impl Fn(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -159,7 +161,11 @@ impl Db {
         let db = self.clone();
         on_blocking_thread(move || {
             let mut conn = db.connection()?;
-            work(&mut conn)
+            if let Some(first) = pool::unless_broken(&mut conn, &work) {
+                return first;
+            }
+            drop(conn);
+            work(&mut *db.connection()?)
         })
         .await
     }

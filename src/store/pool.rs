@@ -23,6 +23,8 @@ use super::{
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const PING: Duration = Duration::from_millis(500);
+/// How long the first answer to a read may take, before it is asked for on another connection.
+const READ: Duration = Duration::from_secs(3);
 /// When one more connection is tried after the server allowed no more.
 const MORE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -174,6 +176,23 @@ impl ManageConnection for Manager {
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
         std::thread::panicking() || pooled.conn.is_broken() || self.seats.are_too_many()
     }
+}
+
+/// Does something that only reads, and gives it up when the connection breaks under it, or is silent for longer than
+/// [`READ`]: then `None`, and no connection that was last heard of before that is handed out any more.
+pub fn unless_broken<T, E>(conn: &mut Pooled, work: &impl Fn(&mut Conn) -> Result<T, E>) -> Option<Result<T, E>> {
+    let Conn::Postgres(postgres) = &mut conn.conn else { return Some(work(conn)) };
+    let limit = postgres.limit();
+    postgres.set_limit(READ);
+    let result = work(conn);
+    if let Conn::Postgres(postgres) = &mut conn.conn {
+        postgres.set_limit(limit);
+    }
+    if result.is_ok() || !conn.conn.is_broken() {
+        return Some(result);
+    }
+    conn.seats.with(|state| state.silent_before = Some(Instant::now()));
+    None
 }
 
 /// The follower's connection: as long as it is lost, the pool makes none.

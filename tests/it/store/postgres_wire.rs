@@ -14,7 +14,7 @@ use keystead::store::{
 use rand::{RngExt, SeedableRng};
 
 use super::wire_proxy::{Failure, Plan, WireProxy};
-use crate::support::{TestDatabase, on_own_thread};
+use crate::support::{TestApp, TestDatabase, on_own_thread};
 
 #[derive(Debug, QueryableByName)]
 struct Word {
@@ -131,4 +131,23 @@ fn a_session_keeps_no_setting_of_ours() {
         let name = words(&mut conn, "SELECT current_setting('application_name') AS word").unwrap();
         assert_eq!(name, ["keystead"]);
     });
+}
+
+#[tokio::test]
+async fn a_page_whose_connection_breaks_or_goes_silent_under_a_read_is_shown_all_the_same() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let proxy = WireProxy::start(&database.url().unwrap());
+    let url = proxy.url();
+    let app = TestApp::start_on(database, |settings| settings.database = url).await;
+    let maya = app.admin().await;
+    maya.create_key("Production").await;
+    // The session, its owner, and the list.
+    for words in ["sessions", "memberships", "key_usage"] {
+        for failure in [Failure::Cut, Failure::Stalled] {
+            proxy.fail_at(words, failure);
+            let page = maya.get("/settings/integrations").await.expect(200);
+            assert!(proxy.has_failed(), "{words} were never sent");
+            assert_eq!(page.all(".key-name strong"), ["Production"], "{words} {failure:?}");
+        }
+    }
 }

@@ -34,7 +34,11 @@ pub struct Plan {
 pub struct WireProxy {
     url: String,
     plan: Arc<Mutex<Option<Plan>>>,
+    question: Question,
 }
+
+/// Words of a client, and what then happens to its connection, once.
+type Question = Arc<Mutex<Option<(&'static str, Failure)>>>;
 
 impl WireProxy {
     /// Leads to the server of this URL.
@@ -47,20 +51,31 @@ impl WireProxy {
         // Messages must be readable here.
         url.set_query(Some("sslmode=disable"));
         let plan: Arc<Mutex<Option<Plan>>> = Arc::default();
-        let of_connections = Arc::clone(&plan);
+        let question = Question::default();
+        let (of_connections, of_questions) = (Arc::clone(&plan), Arc::clone(&question));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 let plan = *of_connections.lock().unwrap();
-                carry(client, server, plan);
+                carry(client, server, plan, Arc::clone(&of_questions));
             }
         });
-        Self { url: url.into(), plan }
+        Self { url: url.into(), plan, question }
     }
 
     /// The URL of the same database by way of this.
     pub fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// The connection on which these words are sent next is cut, or goes silent.
+    pub fn fail_at(&self, words: &'static str, failure: Failure) {
+        *self.question.lock().unwrap() = Some((words, failure));
+    }
+
+    /// Whether that has happened.
+    pub fn has_failed(&self) -> bool {
+        self.question.lock().unwrap().is_none()
     }
 
     /// What happens to connections that are made from now on.
@@ -69,12 +84,22 @@ impl WireProxy {
     }
 }
 
-fn carry(client: TcpStream, server: TcpStream, plan: Option<Plan>) {
+fn carry(client: TcpStream, server: TcpStream, plan: Option<Plan>, question: Question) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     thread::spawn(move || {
-        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(read @ 1..) = from_client.read(&mut buffer) {
+            let has = |words: &str| buffer[..read].windows(words.len()).any(|window| window == words.as_bytes());
+            let failure = question.lock().unwrap().take_if(|(words, _)| has(words));
+            match failure {
+                None if to_server.write_all(&buffer[..read]).is_ok() => {}
+                // The server never hears it, and nobody tells the client.
+                Some((_, Failure::Stalled)) => while let Ok(1..) = from_client.read(&mut buffer) {},
+                _ => break,
+            }
+        }
         let _ = to_server.shutdown(Shutdown::Both);
     });
     thread::spawn(move || {

@@ -211,8 +211,10 @@ impl TestApp {
     /// The number of rows that `SELECT count(*) FROM …` counts.
     pub async fn count(&self, from: &str) -> i64 {
         let sql = format!("SELECT count(*) AS n FROM {from}");
-        let read =
-            self.app.db.read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql).get_result::<Number>(conn)?));
+        let read = self
+            .app
+            .db
+            .read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql.as_str()).get_result::<Number>(conn)?));
         read.await.unwrap().n
     }
 
@@ -234,7 +236,8 @@ impl TestApp {
     /// The first column, called `line`, of every row.
     pub async fn lines(&self, sql: &str) -> Vec<String> {
         let sql = sql.to_owned();
-        let read = self.app.db.read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql).load::<Line>(conn)?));
+        let read =
+            self.app.db.read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql.as_str()).load::<Line>(conn)?));
         read.await.unwrap().into_iter().filter_map(|line| line.line).collect()
     }
 
