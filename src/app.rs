@@ -53,7 +53,7 @@ pub struct AppState {
     pub config: Config,
     /// Where people open the site.
     pub public_url: PublicUrl,
-    /// The database.
+    /// The database: every statement goes through its methods.
     pub db: Db,
     /// Tells the time.
     pub clock: Arc<NodeClock>,
@@ -71,7 +71,7 @@ pub struct AppState {
     pub follower: Follower,
     /// What is counted for `/metrics`.
     pub metrics: Metrics,
-    /// Hashes passwords.
+    /// Hashes and checks passwords, on threads of its own.
     pub passwords: Passwords,
     /// Slows down guessing.
     pub throttle: Throttle,
@@ -89,8 +89,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Writes down what a committed change has ended, before anybody is told of it. The change is made whatever happens
-    /// here; a log that cannot be written is told in the log of the program, and catches up later.
+    /// Writes down what a committed change has ended, before it is answered. The change is made whatever happens here; that
+    /// the file cannot be written is logged, and it catches up later.
     pub async fn log_ended(&self, key_id: &KeyId, ending: Ending, digests: Vec<SecretDigest>) {
         let at = self.clock.now();
         let ended = |digest| EndedSecret { at, ending, key_id: key_id.clone(), digest };
@@ -164,8 +164,8 @@ impl AppState {
 /// # Errors
 /// [`StoreError`]; then it goes by what it knew before.
 pub async fn follow_database_clock(db: &Db, clock: &NodeClock) -> Result<(), StoreError> {
-    let Some(told) = db.read(|conn| Ok::<_, StoreError>(dialect::time(conn)?)).await? else { return Ok(()) };
-    if let Some(ahead) = clock.follow(told) {
+    let Some(answered) = db.read(|conn| Ok::<_, StoreError>(dialect::time(conn)?)).await? else { return Ok(()) };
+    if let Some(ahead) = clock.follow(answered) {
         let (minutes, side) = (ahead.num_minutes().abs(), if ahead.num_minutes() > 0 { "ahead of" } else { "behind" });
         tracing::warn!(
             minutes,

@@ -1,4 +1,4 @@
-//! The command line: what was asked, carried out by one call, and one clear line when it could not be.
+//! The command line: what was asked becomes one call, and a failure one clear line.
 
 mod backup;
 mod check;
@@ -99,7 +99,7 @@ struct CreateAdminArguments {
     password_stdin: bool,
 }
 
-/// Why a command was not carried out.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
     #[error(transparent)]
@@ -128,7 +128,7 @@ enum CliError {
 pub fn main() -> ExitCode {
     let environment = Environment::of_process();
     let format = early_format(&environment);
-    telemetry::tell_panics(format);
+    telemetry::log_panics(format);
     allow_no_dumps();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

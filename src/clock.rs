@@ -1,4 +1,4 @@
-//! The time, injected: the one room that asks the operating system for it.
+//! The time, injected: the only module that asks the operating system for it.
 
 use std::{
     sync::{
@@ -19,9 +19,9 @@ pub trait Clock: Send + Sync {
     /// duration and stands in the database, such as the end of a session.
     fn steady(&self) -> DateTime<Utc>;
 
-    /// What the database's clock shows, from what it told; a test's clock knows better.
-    fn database_clock(&self, told: DateTime<Utc>) -> DateTime<Utc> {
-        told
+    /// What the database's clock shows, from what it answered; a test sets its own.
+    fn database_clock(&self, answered: DateTime<Utc>) -> DateTime<Utc> {
+        answered
     }
 
     /// Time since the machine was started, with times of suspension: leases are counted on it. `Instant` stands still
@@ -77,8 +77,8 @@ impl NodeClock {
     }
 
     /// Goes by the database's clock from now on; by how much the machine's own is ahead of it, if it is wrong.
-    pub fn follow(&self, told: DateTime<Utc>) -> Option<TimeDelta> {
-        let database = self.own.database_clock(told);
+    pub fn follow(&self, answered: DateTime<Utc>) -> Option<TimeDelta> {
+        let database = self.own.database_clock(answered);
         self.correction.store((database - self.own.steady()).num_milliseconds(), Ordering::Relaxed);
         self.follows_database.store(true, Ordering::Relaxed);
         let ahead = self.own.now() - database;

@@ -33,9 +33,9 @@ pub struct Setting {
 /// What holds when a setting is not given.
 #[derive(Clone, Copy, Debug)]
 pub enum DefaultValue {
-    /// Nothing.
+    /// It is not set, and what it is for does not happen.
     None,
-    /// This text.
+    /// This text, read as if somebody had given it.
     Text(&'static str),
     /// A file in the data directory: what stands before its path, and its name.
     InDataDir(&'static str, &'static str),
@@ -46,7 +46,7 @@ pub enum DefaultValue {
 pub enum Source {
     /// The command line.
     Flag,
-    /// The environment.
+    /// A variable of the environment.
     Variable,
     /// A file that another setting named.
     File(std::path::PathBuf),
@@ -68,7 +68,7 @@ impl std::fmt::Display for Source {
 /// A setting as it holds, for `keystead check`.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    /// Its variable.
+    /// The environment variable that sets it.
     pub variable: String,
     /// Its value, with passwords hidden; empty is none.
     pub value: String,

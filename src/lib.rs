@@ -1,5 +1,5 @@
 //! Keystead: the *Settings → Integrations* page of your product, and the service that tells your API whether a key is
-//! good. `ARCHITECTURE.md` is the map of these rooms.
+//! good. `ARCHITECTURE.md` is the map of these modules.
 
 #![forbid(unsafe_code)]
 

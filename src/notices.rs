@@ -20,10 +20,10 @@ pub struct Notices {
     /// algorithm, ITU-T I.371).
     written_until: AtomicU64,
     left_out: AtomicU64,
-    has_told_of_forwarding: AtomicBool,
-    has_told_of_path: AtomicBool,
-    /// When it was told that there is no room, in seconds and one more.
-    told_of_room: AtomicU64,
+    has_logged_forwarding: AtomicBool,
+    has_logged_path: AtomicBool,
+    /// When the lack of room was logged last, in seconds since boot and one more; 0 is never.
+    room_logged_at: AtomicU64,
 }
 
 impl Notices {
@@ -45,27 +45,27 @@ impl Notices {
         true
     }
 
-    /// Whether to say that there is no room for connections: not again within ten minutes.
-    pub fn tell_of_room(&self, since_boot: Duration) -> bool {
+    /// Whether the lack of room for connections is to be logged now: not again within ten minutes.
+    pub fn should_log_room(&self, since_boot: Duration) -> bool {
         let now = since_boot.as_secs() + 1;
-        let told = self.told_of_room.load(Ordering::Relaxed);
-        (told == 0 || now >= told + ROOM)
-            && self.told_of_room.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let logged = self.room_logged_at.load(Ordering::Relaxed);
+        (logged == 0 || now >= logged + ROOM)
+            && self.room_logged_at.compare_exchange(logged, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether nobody has been told yet that a forwarded address is not believed.
-    pub fn may_tell_of_forwarding(&self) -> bool {
-        !self.has_told_of_forwarding.load(Ordering::Relaxed)
+    /// Whether it was logged already that a forwarded address is not believed.
+    pub fn has_logged_forwarding(&self) -> bool {
+        self.has_logged_forwarding.load(Ordering::Relaxed)
     }
 
-    /// True for the first who asks.
-    pub fn tell_of_forwarding(&self) -> bool {
-        !self.has_told_of_forwarding.swap(true, Ordering::Relaxed)
+    /// Whether it is to be logged now that a forwarded address is not believed: true for the first caller alone.
+    pub fn should_log_forwarding(&self) -> bool {
+        !self.has_logged_forwarding.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether to say that a gateway puts its client's path behind ours: once.
-    pub fn tell_of_path(&self) -> bool {
-        !self.has_told_of_path.swap(true, Ordering::Relaxed)
+    /// Whether it is to be logged now that a gateway puts its client's path behind ours: true for the first caller alone.
+    pub fn should_log_path(&self) -> bool {
+        !self.has_logged_path.swap(true, Ordering::Relaxed)
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     fn that_there_is_no_room_is_said_again_after_ten_minutes() {
         let notices = Notices::default();
         let said: Vec<bool> =
-            [0, 0, 599, 600, 601, 1_200].map(|at| notices.tell_of_room(Duration::from_secs(at))).into();
+            [0, 0, 599, 600, 601, 1_200].map(|at| notices.should_log_room(Duration::from_secs(at))).into();
         assert_eq!(said, [true, false, false, true, false, true]);
     }
 

@@ -3,7 +3,7 @@
 //! Who restores a backup or fails over to a standby that lags gets a database in which revoked keys are alive. This file
 //! is not part of any database: it is read at each load of the index, and what it holds is ended again
 //! (`docs/decisions/0025-the-log-of-revocations.md`). One line each, with a checksum; lines are only ever appended, and
-//! are on the disk before anybody is told of the change.
+//! are on the disk before the change is answered.
 
 mod lines;
 
@@ -63,7 +63,7 @@ struct State {
 
 impl RevocationLog {
     /// Opens the log, or makes an empty one that only its owner can read. A last line that a crash cut short is removed:
-    /// nobody was told of it.
+    /// its change was not answered.
     ///
     /// # Errors
     /// See [`RevocationLogError`].

@@ -53,7 +53,7 @@ pub fn fail(format: LogFormat, message: &str) {
 }
 
 /// In JSON a panic is one line too. The text of one is several, and for people.
-pub fn tell_panics(format: LogFormat) {
+pub fn log_panics(format: LogFormat) {
     if format == LogFormat::Json {
         std::panic::set_hook(Box::new(move |panic| fail(format, &panic.to_string())));
     }

@@ -45,7 +45,7 @@ pub struct Throttle {
 pub struct Caller<'a> {
     /// The folded email address, if it can be one.
     pub account: Option<&'a str>,
-    /// Where from.
+    /// The address of the client; `None` when it is not known.
     pub address: Option<IpAddr>,
     /// The device, if it signed in to this account before.
     pub device: Option<&'a DeviceId>,

@@ -47,7 +47,7 @@ pub enum CreateAdminError {
     /// One account an address.
     #[error("there is already an account with this email address")]
     EmailTaken,
-    /// Hashing.
+    /// The password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordFault),
     /// The database; nothing was changed, unless it is [`StoreError::Unknown`].

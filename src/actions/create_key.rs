@@ -1,6 +1,6 @@
 //! Create a key: a new name among the organization's living keys gets a new secret, shown in this answer alone.
 //!
-//! A form is carried out once: sent again (refresh, double click, a retry after a lost answer) it makes no second key.
+//! A form takes effect once: sent again (refresh, double click, a retry after a lost answer) it makes no second key.
 
 use super::limits::{self, Change, LimitReached, Limits};
 use crate::{
@@ -50,8 +50,8 @@ pub enum CreateKeyError {
     /// A living key has this name, perhaps in another case.
     #[error("a key with this name already exists")]
     NameTaken,
-    /// This form was carried out already; its secret was shown then.
-    #[error("this form was already carried out")]
+    /// This form was submitted before; its secret was shown then.
+    #[error("this form was already submitted")]
     Repeated,
     /// No random bytes.
     #[error(transparent)]

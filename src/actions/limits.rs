@@ -23,7 +23,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// As configured.
+    /// The limits of this installation.
     pub fn of(app: &App) -> Self {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         Self { keys: number(app.config.max_keys), rotations_per_day: number(app.config.max_rotations_per_day) }
@@ -51,7 +51,7 @@ pub enum LimitReached {
 pub enum Refused {
     /// It would be too much.
     Limit(LimitReached),
-    /// The database.
+    /// The database failed, so that nothing was counted.
     Store(StoreError),
 }
 

@@ -19,11 +19,11 @@ use crate::{
 pub struct SignedIn {
     /// Of the session to be opened.
     pub session_id: SessionId,
-    /// Who.
+    /// Id and name of the person.
     pub user: (UserId, Name),
     /// Where they work.
     pub organization_id: OrgId,
-    /// From where.
+    /// Address and program of the browser, for the audit log.
     pub client: Client,
 }
 

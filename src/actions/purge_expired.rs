@@ -14,7 +14,7 @@ const FORM_TOKENS_KEPT: TimeDelta = TimeDelta::days(7);
 /// Longer than any process is cut off from the database with a flush that may be written already.
 const WRITERS_KEPT: TimeDelta = TimeDelta::days(90);
 
-/// What went.
+/// How many rows were removed.
 #[derive(Debug, Default)]
 pub struct Purged {
     /// Sessions that had ended.

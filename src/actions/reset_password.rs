@@ -18,7 +18,7 @@ pub enum ResetPasswordError {
     /// Nobody who could sign in has this address.
     #[error("there is no account with this email address")]
     NoAccount,
-    /// Hashing.
+    /// The new password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordFault),
     /// The database; nothing was changed, unless it is [`StoreError::Unknown`].

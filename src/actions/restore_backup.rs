@@ -58,7 +58,7 @@ pub enum RestoreError {
 /// What was done with the log of revocations.
 #[derive(Debug)]
 pub enum Revocations {
-    /// Ended again.
+    /// The log was applied; this many keys and secrets were ended again.
     Kept(EndedAgain),
     /// Set aside here; none if there was no log.
     GivenUp(Option<PathBuf>),
@@ -85,7 +85,7 @@ pub fn restore_backup(config: &Config, clock: &dyn Clock, from: &Path) -> Result
 }
 
 /// Ends again what the log of revocations says, or sets the log aside, so that nothing of it is ended again at the next
-/// start. Each is told in the audit log.
+/// start. Either is noted in the audit log.
 ///
 /// # Errors
 /// See [`RestoreError`].

@@ -12,9 +12,9 @@ use crate::{
 
 /// What a session remembers of its owner.
 pub struct Remembered {
-    /// Which session.
+    /// Id of the session, for the audit log and for signing out.
     pub session_id: SessionId,
-    /// Who.
+    /// The person who signed in.
     pub user_id: UserId,
     /// Where they work.
     pub organization_id: OrgId,

@@ -17,7 +17,7 @@ use crate::{
 
 /// What the form says.
 pub struct RevokeKey {
-    /// Which key.
+    /// The key to revoke.
     pub key_id: KeyId,
     /// The version its reader saw.
     pub version: i64,

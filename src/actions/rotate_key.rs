@@ -23,7 +23,7 @@ use crate::{
 
 /// What the form says.
 pub struct RotateKey {
-    /// Which key.
+    /// The key to rotate.
     pub key_id: KeyId,
     /// The version its reader saw.
     pub version: i64,
@@ -43,8 +43,8 @@ pub enum RotateKeyError {
     /// Somebody changed the key since the form was shown.
     #[error("the key changed in the meantime")]
     Changed(Box<ApiKey>),
-    /// This form was carried out already; its secret was shown then.
-    #[error("this form was already carried out")]
+    /// This form was submitted before; its secret was shown then.
+    #[error("this form was already submitted")]
     Repeated,
     /// No random bytes.
     #[error(transparent)]

@@ -27,7 +27,7 @@ pub enum SetUpError {
     /// The token is not the one of the link, or an account exists.
     #[error("this set-up link is not valid any more")]
     BadLink,
-    /// Hashing.
+    /// The password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordFault),
     /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
@@ -42,7 +42,7 @@ pub enum FirstAccount {
     ByLink(String),
     /// On the command line: there was an account, and none is left. The link works once, so an old one opens nothing.
     ByCommand,
-    /// It exists.
+    /// Not at all: there is an account already.
     Exists,
 }
 

@@ -36,7 +36,7 @@ pub enum SignInError {
     /// Too many people sign in at this moment, or hashing failed.
     #[error(transparent)]
     Password(#[from] PasswordFault),
-    /// The database.
+    /// The account could not be looked up, or the failed try not be written into the audit log.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

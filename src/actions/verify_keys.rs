@@ -9,7 +9,7 @@ const TOGETHER: usize = 16;
 /// Whether each of these texts is a key that may pass, in their order.
 ///
 /// # Errors
-/// [`NoLease`], also when the lease ends in between: then nothing is told of any.
+/// [`NoLease`], also when the lease ends in between: then no verdict is given on any.
 pub fn verify_keys<'a>(
     app: &'a AppState,
     texts: &[impl AsRef<str>],

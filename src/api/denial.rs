@@ -23,7 +23,7 @@ const X_AUTH_CODE: HeaderName = HeaderName::from_static("x-auth-code");
 pub enum Denial {
     /// Two keys, or one header twice.
     Ambiguous,
-    /// No key.
+    /// The request carries no key.
     Missing,
     /// A key that may not pass: the number of its verdict in [`CODES`].
     Refused(usize),
@@ -90,7 +90,7 @@ impl Denial {
         BODIES.iter().find(|(denial, _)| *denial == self).map(|(_, body)| body.clone()).unwrap_or_default()
     }
 
-    /// The answer.
+    /// The answer for every gateway but nginx.
     pub fn into_response(self, app: &App) -> HttpResponse {
         let kind = self.kind();
         self.answer(app, kind.status, &kind)

@@ -35,7 +35,7 @@ const X_KEY_SCOPES: HeaderName = HeaderName::from_static("x-key-scopes");
 /// What stays as it is in `X-Key-Name` (RFC 3986, 2.3).
 const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The routes of this room.
+/// The routes of this module.
 pub fn configure(config: &mut web::ServiceConfig) {
     // Each address as it is, and the paths behind it as scopes: a pattern such as `{tail:.*}` becomes a regular expression,
     // and trying that took a fifth of the whole request.

@@ -7,7 +7,7 @@ use crate::{
     app::App,
 };
 
-/// The routes of this room.
+/// The routes of this module.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/livez").route(web::get().to(livez)))

@@ -38,7 +38,7 @@ const MAX_BODY: usize = 128 * 1024;
 /// What is said to a body that cannot be read.
 const EXPECTED: &str = r#"Send {"key": "…"} or {"keys": ["…", …]} with at most 1,000 keys."#;
 
-/// The routes of this room.
+/// The routes of this module.
 pub fn configure(config: &mut web::ServiceConfig) {
     let resource =
         web::resource("/v1/keys/verify").route(web::post().to(verify)).default_service(web::to(refuse_method));

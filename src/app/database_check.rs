@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::App;
 use crate::store::{StoreError, installation};
 
-/// How long a question waits: whoever probes is told within 250 ms.
+/// How long a question waits: whoever probes is answered within 250 ms.
 const LONGEST: Duration = Duration::from_millis(200);
 
 /// The question that is asked now, and the last answer.
@@ -42,7 +42,7 @@ async fn ask(asking: Asking) {
         tracing::warn!(%error, "pages cannot be served");
     }
     let app = asking.0.clone();
-    // The next question may begin before this answer is told, so that who sees it can ask again.
+    // The next question may begin before this answer is published, so that who sees it can ask again.
     drop(asking);
     app.database_check.answers.send_replace(answer.is_ok());
 }

@@ -33,14 +33,14 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
         let url = format!("http://{address}/metrics");
         say(format, &format!("Metrics are at {url}"), &[("url", &url)]);
     }
-    tell_first_account(&running, format);
+    print_first_account(&running, format);
     let ended = running.run().await;
     signals.abort();
     Ok(ended?)
 }
 
 /// How the first account is made. A log is kept, and read by many: of the link it only learns where it is.
-fn tell_first_account(running: &server::Running, format: LogFormat) {
+fn print_first_account(running: &server::Running, format: LogFormat) {
     const BY_COMMAND: &str = "make one with `keystead admin create`";
     let Some(link) = &running.set_up_link else {
         running.app.remove_set_up_link();

@@ -1,4 +1,4 @@
-//! The environment, read in this one room.
+//! The environment variables, which are read here and nowhere else.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -11,7 +11,7 @@ pub struct Environment(BTreeMap<String, OsString>);
 /// Where settings come from, and what else was found there.
 #[derive(Clone, Default)]
 pub(super) struct Given {
-    /// By variable.
+    /// Where each setting comes from, by the name of its variable; those left out have their default.
     pub sources: BTreeMap<&'static str, Source>,
     /// What cannot be used, whatever the table says of it.
     pub problems: Vec<Problem>,
@@ -29,7 +29,7 @@ const TEST_OFF: Option<&str> =
 
 impl Environment {
     /// This process' variables.
-    #[allow(clippy::disallowed_methods)] // this is the one room
+    #[allow(clippy::disallowed_methods)] // read here and nowhere else
     pub fn of_process() -> Self {
         Self(std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value)).collect())
     }
@@ -138,7 +138,7 @@ fn is_service_link(name: &str, value: &str) -> bool {
     }
 }
 
-/// The variables by which libpq's programs are told where Postgres is; what they mean beside a URL, `postgres_url.rs` knows.
+/// The variables that say to programs with libpq where Postgres is. What they mean beside a URL is in `postgres_url.rs`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PgVariables(BTreeMap<String, String>);
 

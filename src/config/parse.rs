@@ -132,7 +132,7 @@ impl LogFilter {
 /// How lines on standard output and standard error are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// One sentence a line, for people.
     #[default]
     Text,
     /// For machines: every line is a JSON object.

@@ -57,7 +57,7 @@ impl Admin {
         }
     }
 
-    /// Who.
+    /// Id of the person.
     pub fn user_id(&self) -> &UserId {
         &self.user_id
     }
@@ -77,7 +77,7 @@ impl Admin {
         &self.organization_name
     }
 
-    /// As what.
+    /// What they may do in their organization.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -87,7 +87,7 @@ impl Admin {
         &self.session_id
     }
 
-    /// From where.
+    /// Address and program that the request came from.
     pub fn client(&self) -> &Client {
         &self.client
     }

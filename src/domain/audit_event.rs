@@ -72,17 +72,17 @@ pub enum AuditActor {
 pub struct AuditEvent {
     /// Whose log it belongs to; `None` for a failed sign-in to no known account.
     pub organization_id: Option<OrgId>,
-    /// Who.
+    /// The person or program that did it.
     pub actor: AuditActor,
-    /// What.
+    /// What was done.
     pub action: AuditAction,
-    /// Whom, when it was an admin who was added.
+    /// The person that it was done to, if it was one: an admin who was created, an account whose password was reset.
     pub user: Option<(UserId, Name)>,
-    /// Which key.
+    /// The key that it was done to, if it was one.
     pub key: Option<(KeyId, Name)>,
-    /// When.
+    /// When it was done.
     pub at: DateTime<Utc>,
-    /// From where.
+    /// Address, program and request id, as far as there was a request.
     pub client: Client,
 }
 

@@ -37,7 +37,7 @@ impl DeviceId {
 
 /// A device that signed in to an account before, if the account still says so.
 pub struct DeviceClaim {
-    /// Which device.
+    /// The random name that the device got when it signed in last.
     pub id: DeviceId,
     /// The account's device epoch at that time; when it has moved on, the device was forgotten.
     pub epoch: i64,

@@ -33,7 +33,7 @@ impl Ending {
 pub struct EndedSecret {
     /// When it ended, or when this node learned of it.
     pub at: DateTime<Utc>,
-    /// How.
+    /// Whether its key was revoked, or the secret replaced.
     pub ending: Ending,
     /// The key it belonged to.
     pub key_id: KeyId,

@@ -18,11 +18,11 @@ pub struct KeyNumber(pub i64);
 /// A key and all its secrets, as they stand in the database.
 #[derive(Clone, Debug)]
 pub struct KeyRecord {
-    /// Which key.
+    /// The id that stands in answers and in the audit log.
     pub id: KeyId,
     /// The same, for usage.
     pub number: KeyNumber,
-    /// Whose.
+    /// The organization whose key it is.
     pub organization_id: OrgId,
     /// For people, as it is stored: the rules for names may have become stricter since, and a key works on.
     pub name: String,

@@ -65,7 +65,7 @@ impl KeyHint {
         (text.len() == HINT_CHARS && text.bytes().all(is_base62)).then(|| Self(text.to_owned()))
     }
 
-    /// Four characters.
+    /// The last four characters of the random part.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -14,7 +14,7 @@ pub const UNUSED_AFTER_DAYS: i64 = 90;
 /// Verifications in a span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Let through.
+    /// Requests that were let through.
     pub valid: u64,
     /// Refused, for whatever reason.
     pub refused: u64,
@@ -75,7 +75,7 @@ pub enum Activity {
     Quiet,
     /// Not within the last [`UNUSED_AFTER_DAYS`] days.
     Unused,
-    /// Never.
+    /// Never since the key was made.
     Never,
     /// Not since uses are counted; before that nobody knows.
     Unknown,
@@ -107,9 +107,9 @@ impl KeyUsage {
 /// A key, and how much it is used.
 #[derive(Clone, Debug)]
 pub struct KeyWithUsage {
-    /// The key.
+    /// The key as its organization sees it.
     pub key: ApiKey,
-    /// Its use.
+    /// How much it was used, as far as that is counted.
     pub usage: KeyUsage,
 }
 
@@ -125,7 +125,7 @@ pub struct FlushId {
 /// What a node has counted since it last wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageDelta {
-    /// Which key.
+    /// The key that was used, by its number in the database.
     pub key: KeyNumber,
     /// The stable word of the verdict, such as `VALID`.
     pub counts: Vec<(&'static str, u64)>,

@@ -7,7 +7,7 @@ use super::{email::Email, ids::UserId, name::Name};
 /// A person who can sign in.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// Never reused.
+    /// Never given to another person, also when this one was removed.
     pub id: UserId,
     /// What they sign in with.
     pub email: Email,
@@ -25,7 +25,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// As stored.
+    /// The word that the database has for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -37,7 +37,7 @@ impl Role {
         (text == "admin").then_some(Self::Admin)
     }
 
-    /// As shown.
+    /// The word that people see.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Admin => "Admin",

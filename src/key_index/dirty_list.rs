@@ -16,7 +16,7 @@ impl Default for Mark {
     }
 }
 
-/// The list.
+/// The list of used entries: a stack whose links are in the entries, and this is its top.
 pub struct DirtyList(AtomicU32);
 
 impl DirtyList {

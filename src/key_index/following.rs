@@ -142,8 +142,9 @@ impl Thread {
         }
     }
 
-    /// Ends again what the log of revocations knows to have ended, reads every key, and forgets what is in memory and not in the database any more. What is committed meanwhile is either
-    /// read here or has an epoch after the one noted first, so that it is applied after this: reading a key twice does no harm.
+    /// Ends again what the log of revocations knows to have ended, reads every key, and forgets what is in memory and not in
+    /// the database any more. What is committed meanwhile is either read here or has an epoch after the one noted first, so
+    /// that it is applied after this: reading a key twice does no harm.
     fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
         let logged = self.keeper.end_again(conn)?;
         let position = key_changes::current(conn)?;

@@ -47,7 +47,7 @@ pub struct KeyIndex {
     secrets: Arena<SecretEntry>,
     organizations: Arena<OnceLock<Box<str>>>,
     by_digest: Slots,
-    /// For the writer: it is told key ids.
+    /// For the writer, which knows keys by their ids.
     by_id: Slots,
     used: DirtyList,
     writer: Mutex<Writer>,

@@ -32,7 +32,7 @@ pub struct Membership {
     renewed: Option<(Position, Duration)>,
     /// Of the other nodes: the renewal last seen, and when it was first seen.
     silent_since: HashMap<String, (i64, Duration)>,
-    /// Other lengths of a lease that were met and told of.
+    /// Other lengths of a lease that were met and logged.
     other_lengths: HashSet<i64>,
 }
 
@@ -118,7 +118,7 @@ impl Membership {
         i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Tells once of each other length: nothing becomes false by it, but while the database is silent each node waits for
+    /// Logs each other length once: nothing becomes false by it, but while the database is silent each node waits for
     /// others as long as its own lease lasts.
     fn compare_lengths(&mut self, nodes: &[Node]) -> usize {
         let own = self.length_ms();

@@ -3,7 +3,7 @@
 use super::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::domain::pepper::SecretDigest;
 
-/// 40 bytes.
+/// One secret, in 40 bytes: with its key it must fit into two cache lines.
 #[derive(Default)]
 pub struct SecretEntry {
     digest: [AtomicU64; 4],

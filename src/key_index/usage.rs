@@ -38,7 +38,7 @@ impl Caller<'_> {
 /// The counters of one key since they were last taken: 40 bytes.
 #[derive(Default)]
 pub struct Usage {
-    /// Unix milliseconds.
+    /// When the newest verification was, in Unix milliseconds.
     last_at: AtomicI64,
     counts: [AtomicU32; COUNTED],
     /// Of whom `last_caller` is; 0 is nobody.

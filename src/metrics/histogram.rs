@@ -43,7 +43,7 @@ impl<const BUCKETS: usize> Histogram<BUCKETS> {
 pub struct Reading {
     /// For each bucket those in it, and not those in shorter ones.
     pub counts: Vec<u64>,
-    /// Nanoseconds.
+    /// All durations together, in nanoseconds.
     pub sum_ns: u64,
 }
 

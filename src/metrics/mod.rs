@@ -186,7 +186,7 @@ impl Metrics {
     /// Everything as Prometheus' text.
     ///
     /// # Errors
-    /// [`EncodeError`], which would be a mistake in this room.
+    /// [`EncodeError`], which would be a mistake in this module.
     pub fn text(&self, gauges: &Gauges) -> Result<String, EncodeError> {
         text::encode(self, gauges)
     }

@@ -39,7 +39,7 @@ pub fn caller_of<'a>(request: &'a HttpRequest, trusted_proxies: &[IpNet]) -> Cal
 
 /// Says once that somebody reports an address whom nobody named a proxy.
 pub fn notice_forwarding(app: &App, request: &HttpRequest) {
-    if app.notices.may_tell_of_forwarding()
+    if !app.notices.has_logged_forwarding()
         && request.headers().contains_key(X_FORWARDED_FOR)
         && let Some(peer) = request.peer_addr()
         && !is_trusted(peer.ip(), &app.config.trusted_proxies)

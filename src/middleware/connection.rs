@@ -44,7 +44,7 @@ pub struct Patience {
 /// How a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Not yet.
+    /// It goes on.
     Open,
     /// As if the client had sent all it wants to: what can be answered is answered.
     NoMoreRequests,

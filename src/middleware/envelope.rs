@@ -79,7 +79,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), clipboard-write=(self), display-capture=(), \
     geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), payment=(), serial=(), usb=()";
 
-/// The middleware.
+/// Gives a request its id, and its answer the headers, the log line and the shape of a failure.
 pub async fn envelope(
     app: web::Data<App>,
     shape: web::Data<ShapeFailure>,
@@ -198,7 +198,7 @@ pub fn finish(response: &mut HttpResponse, app: &App, request_id: Option<&str>) 
     }
 }
 
-/// The same for an answer that no browser ever sees: a gateway reads it, and passes on what it was told to.
+/// The same for an answer that no browser ever sees: a gateway reads it, and passes on what it is configured to.
 pub fn finish_for_gateway(response: &mut HttpResponse, app: &App) {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if app.is_draining() {

@@ -108,7 +108,7 @@ impl Failure {
         Self::fault("The database can't be reached; wait a minute.")
     }
 
-    /// The session could not be written: before the deed, or after it.
+    /// The session could not be written: before the change was made, or after it.
     pub fn of_session() -> Self {
         let message = format!("Something went wrong on our side with your session. {OUTCOME_UNKNOWN}");
         Self { message, ..Self::unknown() }

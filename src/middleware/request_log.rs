@@ -33,7 +33,7 @@ pub fn from_elsewhere(app: &App, path: &str, failure: &Failure) {
     }
 }
 
-/// A question about keys that got no answer; its sender was told this id.
+/// A question about keys that got no verdict; the answer to it had this id.
 pub fn not_verified(app: &App, request_id: &str, failure: &Failure) {
     if app.notices.may_write(app.clock.since_boot()) {
         let status = failure.status.as_u16();
@@ -43,7 +43,7 @@ pub fn not_verified(app: &App, request_id: &str, failure: &Failure) {
 
 /// An address that somebody reports whom nobody named a proxy. Once: it is the operator who can do something.
 pub fn not_believed(app: &App, peer: &str) {
-    if app.notices.tell_of_forwarding() {
+    if app.notices.should_log_forwarding() {
         tracing::warn!(
             peer,
             "X-Forwarded-For is not believed: if this is your proxy, name it in KEYSTEAD_TRUSTED_PROXIES, or everybody \
@@ -55,7 +55,7 @@ pub fn not_believed(app: &App, peer: &str) {
 /// A gateway that puts its client's path behind ours and does not say that it asks: with something in between that resolves
 /// `..`, its client may choose which address it takes a 200 from. Once, as above.
 pub fn asked_behind(app: &App, gateway: Option<SocketAddr>) {
-    if app.notices.tell_of_path() {
+    if app.notices.should_log_path() {
         let gateway = gateway.map(|address| address.ip().to_string()).unwrap_or_default();
         tracing::warn!(
             gateway,

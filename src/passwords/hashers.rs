@@ -26,7 +26,7 @@ pub type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 pub enum Turn {
     /// Somebody whose device is known, or who runs this server.
     First,
-    /// Anybody.
+    /// Anybody else.
     Later,
 }
 

@@ -52,7 +52,7 @@ pub fn factory(
         .h1(Watched(application))
 }
 
-/// A service whose requests are told to their connection.
+/// A service that lets each connection know when its request begins and when it is answered.
 struct Watched<S>(S);
 
 impl<S> ServiceFactory<Request> for Watched<S>

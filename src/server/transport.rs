@@ -47,18 +47,18 @@ const BLOCKING_THREADS: usize = 512;
 pub enum Order {
     /// Answer what has come and what is about to come, then end.
     Stop,
-    /// End.
+    /// End at once, whatever is unanswered.
     Abort,
 }
 
-/// Tells that a thread has ended, however it did.
+/// Reports that a thread has ended, however it did.
 #[derive(Debug)]
 pub struct Ended(mpsc::UnboundedSender<String>, String);
 
 impl Ended {
-    /// Tells it of a thread of this name.
-    pub fn new(told: &mpsc::UnboundedSender<String>, name: &str) -> Self {
-        Self(told.clone(), name.to_owned())
+    /// For a thread of this name.
+    pub fn new(report: &mpsc::UnboundedSender<String>, name: &str) -> Self {
+        Self(report.clone(), name.to_owned())
     }
 }
 
@@ -93,15 +93,15 @@ impl Transport {
         let (mut senders, mut open) = (Vec::new(), Vec::new());
         for number in 0..count {
             let (sender, incoming) = mpsc::unbounded_channel::<TcpStream>();
-            let (told, room) = (Arc::new(AtomicUsize::new(0)), most.div_ceil(count));
+            let (published, room) = (Arc::new(AtomicUsize::new(0)), most.div_ceil(count));
             senders.push(sender);
-            open.push(Arc::clone(&told));
+            open.push(Arc::clone(&published));
             let (app, is_aborted) = (app.clone(), Arc::clone(&is_aborted));
             let name = format!("worker {number}");
             let ended = Ended::new(&end, &name);
             std::thread::Builder::new().name(name).spawn(move || {
                 let _ended = ended;
-                let worker = Worker { app, incoming, patience, room, open: told, is_aborted };
+                let worker = Worker { app, incoming, patience, room, open: published, is_aborted };
                 if let Err(error) = run(worker, count) {
                     tracing::error!(%error, "a worker cannot run");
                 }

@@ -41,7 +41,7 @@ pub struct Worker {
     pub patience: Patience,
     /// The most connections at once.
     pub room: usize,
-    /// Told to the outside: how many connections are open.
+    /// How many connections are open, for whoever stops the server.
     pub open: Arc<AtomicUsize>,
     /// Set when nothing is to be finished any more.
     pub is_aborted: Arc<AtomicBool>,
@@ -53,7 +53,7 @@ struct Connections {
     now: Ticks,
     next: RefCell<u64>,
     open: RefCell<BTreeMap<u64, Rc<Connection>>>,
-    told: Arc<AtomicUsize>,
+    published: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -65,7 +65,7 @@ impl Worker {
         let broken = |()| std::io::Error::other("the application cannot be put together");
         let factory = service::factory(&self.app);
         let service = Rc::new(factory.new_service(()).await.map_err(broken)?);
-        let connections = Rc::new(Connections { told: Arc::clone(&self.open), ..Connections::default() });
+        let connections = Rc::new(Connections { published: Arc::clone(&self.open), ..Connections::default() });
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -96,7 +96,7 @@ impl Worker {
     {
         if connections.open.borrow().len() >= self.room {
             let app = &self.app;
-            if connections.make_room(self.room) && app.notices.tell_of_room(app.clock.since_boot()) {
+            if connections.make_room(self.room) && app.notices.should_log_room(app.clock.since_boot()) {
                 tracing::warn!(
                     "no room for more connections: clients that keep us waiting are cut off (KEYSTEAD_MAX_CONNECTIONS, ulimit -Hn)"
                 );
@@ -122,7 +122,7 @@ impl Connections {
         let connection = Rc::new(Connection::new(Rc::clone(&self.now)));
         let mut open = self.open.borrow_mut();
         open.insert(number, Rc::clone(&connection));
-        self.told.store(open.len(), Ordering::Relaxed);
+        self.published.store(open.len(), Ordering::Relaxed);
         (number, connection)
     }
 
@@ -177,7 +177,7 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         let mut open = self.connections.open.borrow_mut();
         open.remove(&self.number);
-        self.connections.told.store(open.len(), Ordering::Relaxed);
+        self.connections.published.store(open.len(), Ordering::Relaxed);
     }
 }
 

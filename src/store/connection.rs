@@ -16,7 +16,8 @@ use super::{
     pg::{self, PgConnection},
 };
 
-/// Settings of a SQLite connection. Checkpoints are made in `file_mark.rs`, and when the last connection closes. `busy_timeout` stands first, so that the others wait for a lock too.
+/// Settings of a SQLite connection. Checkpoints are made in `file_mark.rs`, and when the last connection closes.
+/// `busy_timeout` stands first, so that the others wait for a lock too.
 /// `synchronous = FULL`: with NORMAL a power cut may take back a commit, and a lost revoke is a key come back to life.
 const SQLITE_SETTINGS: &str = "
     PRAGMA busy_timeout = 4000;

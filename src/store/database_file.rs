@@ -51,12 +51,12 @@ impl DatabaseFile {
 
     /// Brings what was written into the file, if it is much. To be called after a commit.
     pub fn checkpoint_if_due(&self) {
-        self.tell(FileMark::checkpoint_if_due);
+        self.try_checkpoint(FileMark::checkpoint_if_due);
     }
 
     /// Goes on with what a reader has held up.
     pub fn finish_checkpoint(&self) {
-        self.tell(FileMark::finish);
+        self.try_checkpoint(FileMark::finish);
     }
 
     /// Brings everything into the file, when nobody writes any more.
@@ -76,7 +76,7 @@ impl DatabaseFile {
         }
     }
 
-    fn tell(&self, what: impl FnOnce(&FileMark) -> Result<(), StoreError>) {
+    fn try_checkpoint(&self, what: impl FnOnce(&FileMark) -> Result<(), StoreError>) {
         let Some(mark) = self.mark.get() else { return };
         let Err(error) = what(mark) else { return };
         if error.to_string().contains("disk I/O error")

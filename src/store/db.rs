@@ -1,4 +1,4 @@
-//! The pool, and the doors through which every statement goes.
+//! The connection pool, and the methods through which every statement goes.
 
 use std::{
     sync::Arc,

@@ -56,7 +56,7 @@ pub fn end_again(conn: &mut Conn, ended: &[EndedSecret], now: DateTime<Utc>) -> 
                 .execute(conn)?;
             if changed == 1 {
                 secrets::end_all(conn, &id, at)?;
-                tell(conn, AuditAction::KeyRevoked, &key, now)?;
+                record(conn, AuditAction::KeyRevoked, &key, now)?;
                 done.keys += 1;
             }
         }
@@ -78,7 +78,7 @@ pub fn end_again(conn: &mut Conn, ended: &[EndedSecret], now: DateTime<Utc>) -> 
             if changed == 1
                 && let Some(key) = keys.iter().find(|key| key.0 == *id)
             {
-                tell(conn, AuditAction::KeySecretEnded, key, now)?;
+                record(conn, AuditAction::KeySecretEnded, key, now)?;
                 done.secrets += 1;
             }
         }
@@ -96,7 +96,7 @@ fn living_keys(conn: &mut Conn, ids: &[&str]) -> Result<Vec<KeyRow>, StoreError>
         .load(conn)?)
 }
 
-fn tell(conn: &mut Conn, action: AuditAction, key: &KeyRow, now: DateTime<Utc>) -> Result<(), StoreError> {
+fn record(conn: &mut Conn, action: AuditAction, key: &KeyRow, now: DateTime<Utc>) -> Result<(), StoreError> {
     let (id, organization_id, name) = key;
     let id = parse_id(id)?;
     let name = Name::parse(name).map_err(|_| StoreError::damaged("api_keys.name"))?;

@@ -4,7 +4,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::{Conn, pg};
 
-/// A statement or transaction that was not carried out, or of which that is not known.
+/// Why a statement or transaction failed, or is not known to have succeeded.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A row with this unique value exists already: a race that somebody else won.
@@ -65,8 +65,9 @@ impl From<DieselError> for StoreError {
 /// Whether a failed COMMIT has certainly changed nothing.
 ///
 /// On Postgres: only where the server itself refused it, for a constraint, another transaction or a statement that failed
-/// before. Everything else may be a connection that broke after the server had committed, also in a pooler between. SQLite has a full disk and a lock
-/// before it has written the frame that commits; after any other error a part of the log is written that may commit.
+/// before. Everything else may be a connection that broke after the server had committed, also in a pooler between. SQLite
+/// meets a full disk or a lock before it has written the frame that commits; after any other error a part of the log is
+/// written that may commit.
 pub fn is_certainly_not_committed(conn: &Conn, error: &DieselError) -> bool {
     use DatabaseErrorKind as Kind;
     let is_sqlite = matches!(conn, Conn::Sqlite(_));

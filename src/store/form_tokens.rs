@@ -1,4 +1,4 @@
-//! Table `form_tokens`: which forms were carried out, so that none is carried out twice.
+//! Table `form_tokens`: which forms were submitted, so that none takes effect twice.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

@@ -1,4 +1,4 @@
-//! The only rooms that know Diesel: connections, statements, and rows that become domain values or errors.
+//! The only modules that use Diesel: connections, statements, and rows that become domain values or errors.
 
 #[macro_use]
 pub mod dialect;

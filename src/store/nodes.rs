@@ -14,10 +14,10 @@ use super::{
 };
 use crate::domain::{ids::NodeId, key_record::Epoch, position::Position};
 
-/// One node.
+/// A node that may answer verifications from memory.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Which.
+    /// Its id, a new one each time that it registers.
     pub id: String,
     /// Every change up to here is in its memory, if this is so.
     pub applied: Epoch,

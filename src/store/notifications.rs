@@ -18,8 +18,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Listener(JoinHandle<()>);
 
 impl Listener {
-    /// Calls `wake` whenever any node changed a key, and once at the beginning. `None` on SQLite, and for a URL that
-    /// cannot be used. A connection that breaks is made anew.
+    /// Calls `wake` whenever any node changed a key, and once at the beginning. `None` on SQLite, and where nothing
+    /// can connect. A connection that breaks is made anew.
     pub fn start(
         url: &DatabaseUrl,
         supervision: &Arc<Supervision>,
@@ -41,7 +41,7 @@ impl Listener {
             }
         };
         let task = keep_running(Arc::clone(supervision), Part::Notifications, listening);
-        Some(Self(pg::runtime().spawn(task)))
+        Some(Self(pg::runtime().ok()?.spawn(task)))
     }
 }
 

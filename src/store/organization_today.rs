@@ -12,9 +12,9 @@ use crate::domain::ids::OrgId;
 /// What was made on one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Today {
-    /// Keys.
+    /// Keys created, revoked ones included.
     pub keys_created: i64,
-    /// Rotations.
+    /// Rotations of any of its keys.
     pub rotations: i64,
 }
 

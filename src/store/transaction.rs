@@ -11,7 +11,7 @@ type Transactions = <Conn as Connection>::TransactionManager;
 
 /// How a transaction ended.
 pub enum Ended<T, E> {
-    /// Committed.
+    /// Committed: everybody sees it from now on.
     Done(T),
     /// Rolled back; nothing of it will ever be seen.
     NotDone(E),

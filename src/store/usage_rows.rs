@@ -22,7 +22,7 @@ pub type Newest<'a> = BTreeMap<&'a str, LastUse<'a>>;
 /// A use as the tables have it.
 #[derive(Clone, Copy)]
 pub struct LastUse<'a> {
-    /// Unix milliseconds.
+    /// When the use was, in Unix milliseconds.
     pub at: i64,
     pub address: Option<&'a str>,
     pub user_agent: Option<&'a str>,

@@ -17,11 +17,11 @@ use crate::domain::{
 
 /// A user in one of their organizations.
 pub struct Member {
-    /// Who.
+    /// Id and name of the person.
     pub user: (UserId, Name),
-    /// Where.
+    /// Id and name of the organization.
     pub organization: (OrgId, Name),
-    /// As what.
+    /// What they may do there.
     pub role: Role,
 }
 

@@ -23,7 +23,7 @@ pub fn url(name: &str) -> String {
     format!("/static/{HASH}/{name}")
 }
 
-/// The routes of this room.
+/// The routes of this module.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.service(web::resource("/static/{hash}/{name:.*}").route(web::get().to(serve)));
 }

@@ -16,7 +16,7 @@ use actix_web::{
 use super::{device_cookie, session, theme};
 use crate::app::App;
 
-/// The middleware.
+/// Removes every cookie from the request that is not one of ours.
 pub async fn keep_own_cookies<B: MessageBody>(
     app: web::Data<App>,
     mut request: ServiceRequest,

@@ -24,7 +24,7 @@ use crate::{
     middleware::{client, failure::Failure, request_log},
 };
 
-/// The middleware.
+/// Refuses what a page of another site, or a page under another name, had a browser send.
 pub async fn refuse_other_origins(
     app: web::Data<App>,
     request: ServiceRequest,

@@ -25,13 +25,13 @@ pub struct Page {
 
 /// Who is signed in, as the sidebar shows it.
 pub struct Viewer {
-    /// Their name.
+    /// Name of the person.
     pub name: String,
     /// One or two letters.
     pub initials: String,
     /// Where they work.
     pub organization: String,
-    /// As what.
+    /// Their role in the organization, in words.
     pub role: &'static str,
 }
 
@@ -73,7 +73,7 @@ impl ToastKind {
 #[derive(Template)]
 #[template(path = "components/toast.html")]
 pub struct ToastFragment {
-    /// The toast.
+    /// What it says.
     pub toast: Toast,
 }
 

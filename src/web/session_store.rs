@@ -1,4 +1,4 @@
-//! Sessions in the database, for actix-session. (The one room of `web/` that may use the store.)
+//! Sessions in the database, for actix-session; the only module of `web/` that uses the store.
 
 use std::{collections::HashMap, fmt};
 
@@ -84,7 +84,7 @@ impl SessionStore for DbSessions {
         let digest = digest_of(&key);
         let json = to_json(&state).map_err(UpdateError::Serialization)?;
         let updated = self.app.db.write(move |conn| sessions::update_state(conn, digest, &json)).await;
-        // All that changes in a running session is the next page's toast. The deed it tells of is done, and an error here
+        // All that changes in a running session is the next page's toast. The change it reports is made, and an error here
         // would say it was not.
         if let Err(error) = updated {
             tracing::warn!(%error, "a session's state could not be written");
@@ -110,7 +110,7 @@ impl fmt::Debug for DbSessions {
     }
 }
 
-/// Told apart by its words from what fails after the request was carried out: the library says no more.
+/// Known by its words from what fails after the request was handled: the library says no more.
 fn unread(error: StoreError) -> LoadError {
     tracing::error!(%error, "a session could not be read");
     LoadError::Other(anyhow::anyhow!(SESSION_UNREAD))

@@ -21,7 +21,7 @@ use crate::{
     middleware::{client::client_of, failure::Failure},
 };
 
-/// The routes of this room.
+/// The routes of this module.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.service(web::resource("/setup").route(web::get().to(show)).route(web::post().to(submit)));
 }

@@ -16,7 +16,7 @@ use crate::{
     middleware::{client::client_of, failure::Failure},
 };
 
-/// The routes of this room.
+/// The routes of this module.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.service(web::resource("/sign-in").route(web::get().to(show)).route(web::post().to(submit)));
 }
@@ -98,7 +98,7 @@ async fn submit(
     Ok(answer)
 }
 
-/// What a browser is told that came back from signing in without its cookie.
+/// What a browser is shown that came back from signing in without its cookie.
 const NO_COOKIES: &str = "Your browser did not keep the cookie that signing in needs, so you are not signed in. \
     Allow cookies for this site, then sign in again.";
 

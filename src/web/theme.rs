@@ -14,7 +14,7 @@ use crate::app::App;
 /// Name of the cookie.
 pub const COOKIE: &str = "theme";
 
-/// The routes of this room.
+/// The routes of this module.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.service(web::resource("/theme").route(web::post().to(submit)));
 }

@@ -1,4 +1,4 @@
-//! The ladder and the other invariants of ARCHITECTURE.md, read from the sources.
+//! The layers and the other invariants of ARCHITECTURE.md, read from the sources.
 
 use std::{
     fs,
@@ -41,8 +41,8 @@ fn files_with(needle: &str, below: &str) -> Vec<String> {
     sources(below).into_iter().filter(|(_, text)| text.contains(needle)).map(|(name, _)| name).collect()
 }
 
-/// The rooms, from the top of the ladder to its foot. Rooms on one step do not import each other.
-const LADDER: [&[&str]; 11] = [
+/// The modules, from the top layer down. Modules of one layer do not import each other.
+const LAYERS: [&[&str]; 11] = [
     &["main"],
     &["cli"],
     &["server"],
@@ -56,17 +56,17 @@ const LADDER: [&[&str]; 11] = [
     &["domain"],
 ];
 
-fn room_of(path: &str) -> &str {
+fn module_of(path: &str) -> &str {
     path.split(['/', '.']).next().unwrap()
 }
 
-fn step_of(room: &str) -> Option<usize> {
-    LADDER.iter().position(|step| step.contains(&room))
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Rooms a source imports: `crate::room` alone or inside `crate::{…}`.
+/// Modules a source imports: `crate::module` alone or inside `crate::{…}`.
 fn imports(text: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
+    let mut modules = Vec::new();
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];
         if let Some(group) = rest.strip_prefix('{') {
@@ -75,7 +75,7 @@ fn imports(text: &str) -> Vec<String> {
                 match c {
                     '{' => depth += 1,
                     ',' | '}' if depth == 0 => {
-                        rooms.push(group[start..i].trim().to_owned());
+                        modules.push(group[start..i].trim().to_owned());
                         start = i + 1;
                         if c == '}' {
                             break;
@@ -86,25 +86,25 @@ fn imports(text: &str) -> Vec<String> {
                 }
             }
         } else {
-            rooms.push(rest.to_owned());
+            modules.push(rest.to_owned());
         }
     }
-    let name = |room: String| room.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap().to_owned();
-    rooms.into_iter().map(name).filter(|room| !room.is_empty()).collect()
+    let name = |module: String| module.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap().to_owned();
+    modules.into_iter().map(name).filter(|module| !module.is_empty()).collect()
 }
 
 #[test]
-fn imports_only_go_down_the_ladder() {
+fn imports_only_go_down() {
     let mut wrong = Vec::new();
     for (path, text) in sources("") {
-        let room = room_of(&path);
-        if room == "lib" {
+        let module = module_of(&path);
+        if module == "lib" {
             continue;
         }
-        let own = step_of(room).unwrap_or_else(|| panic!("{path} is in no room of the ladder"));
+        let own = layer_of(module).unwrap_or_else(|| panic!("{path} is in no layer"));
         for imported in imports(&text) {
-            let allowed = imported == room;
-            if !allowed && step_of(&imported).is_some_and(|step| step <= own) {
+            let allowed = imported == module;
+            if !allowed && layer_of(&imported).is_some_and(|layer| layer <= own) {
                 wrong.push(format!("{path} imports {imported}"));
             }
         }
@@ -120,7 +120,7 @@ fn the_import_reader_sees_groups_and_single_imports() {
 
 #[test]
 fn only_the_store_knows_diesel() {
-    let outside: Vec<_> = files_with("diesel", "").into_iter().filter(|path| room_of(path) != "store").collect();
+    let outside: Vec<_> = files_with("diesel", "").into_iter().filter(|path| module_of(path) != "store").collect();
     assert!(outside.is_empty(), "{outside:?}");
 }
 
@@ -130,10 +130,10 @@ fn one_file_knows_the_metrics_library() {
 }
 
 #[test]
-fn only_the_upper_floors_know_actix() {
+fn only_the_upper_layers_know_actix() {
     // The log's settings name its modules.
     let upper = ["web", "api", "middleware", "server", "cli", "telemetry"];
-    let below = files_with("actix", "").into_iter().filter(|path| !upper.contains(&room_of(path)));
+    let below = files_with("actix", "").into_iter().filter(|path| !upper.contains(&module_of(path)));
     assert_eq!(below.collect::<Vec<_>>(), Vec::<String>::new());
     // The command line only needs the runtime.
     assert!(sources("").iter().all(|(path, text)| path != "cli.rs" || text.matches("actix_web::").count() == 1));
@@ -148,9 +148,9 @@ fn the_domain_does_no_io() {
 
 #[test]
 fn pages_and_api_do_not_use_the_store_themselves() {
-    let uses_store = |text: &str| imports(text).iter().any(|room| room == "store");
-    let floors = ["web", "api"].into_iter().flat_map(sources);
-    let using: Vec<_> = floors.filter(|(_, text)| uses_store(text)).map(|(path, _)| path).collect();
+    let uses_store = |text: &str| imports(text).iter().any(|module| module == "store");
+    let modules = ["web", "api"].into_iter().flat_map(sources);
+    let using: Vec<_> = modules.filter(|(_, text)| uses_store(text)).map(|(path, _)| path).collect();
     assert_eq!(using, ["web/session_store.rs"], "sessions are rows; everything else goes through an action");
 }
 
@@ -195,10 +195,9 @@ fn every_query_on_tenant_data_takes_the_organization_first() {
 
 #[test]
 fn every_change_writes_its_audit_event_in_its_own_transaction() {
-    // What is purged has ended, and nobody did it.
-    // Nobody's deeds: housekeeping, and counts.
-    let not_deeds = ["actions/purge_expired.rs", "actions/flush_usage.rs"];
-    for (path, text) in sources("actions").into_iter().filter(|(path, _)| !not_deeds.contains(&path.as_str())) {
+    // Housekeeping: nobody asked for it, and what it removes or counts has its event already or needs none.
+    let housekeeping = ["actions/purge_expired.rs", "actions/flush_usage.rs"];
+    for (path, text) in sources("actions").into_iter().filter(|(path, _)| !housekeeping.contains(&path.as_str())) {
         if let Some(at) = text.find(".write(") {
             assert!(text[at..].contains("audit_events::insert"), "{path} writes without an audit event");
         }
@@ -324,7 +323,7 @@ fn migrations_are_twins() {
     assert_eq!(names("sqlite"), names("postgres"));
     // Here SQLite needs a trigger where Postgres has identity columns.
     let differs = |name: &str| name == "2026-11-27-000000_key_numbers";
-    // The same statements, once types are told alike.
+    // The same statements, once the types have the same names.
     for name in names("sqlite").into_iter().filter(|name| !differs(name)) {
         for file in ["up.sql", "down.sql"] {
             let text = |dialect: &str| fs::read_to_string(root.join(dialect).join(&name).join(file)).unwrap();

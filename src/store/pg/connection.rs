@@ -8,7 +8,8 @@
 
 use std::{
     any::Any,
-    sync::{Arc, OnceLock},
+    io,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -39,21 +40,25 @@ use super::{
 use crate::config::postgres_target::PostgresTarget;
 
 /// The runtime that drives all Postgres sockets, whatever thread asks.
-pub fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .thread_name("postgres")
-            .build()
-            .expect("one thread can be started")
-    })
+///
+/// # Errors
+/// When the operating system has no descriptors for it, which only the first caller meets.
+pub fn runtime() -> io::Result<&'static Runtime> {
+    static RUNTIME: Mutex<Option<&'static Runtime>> = Mutex::new(None);
+    let mut made = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(runtime) = *made {
+        return Ok(runtime);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("postgres").build()?;
+    // One for the process: it is never dropped, which would wait for its tasks.
+    Ok(made.insert(Box::leak(Box::new(runtime))))
 }
 
 /// A connection to Postgres. No wait on it is longer than its limit; one that reaches it ends the connection, because what
 /// comes afterwards would be the answer to an earlier question.
 pub struct PgConnection {
+    runtime: &'static Runtime,
     client: Client,
     carrier: JoinHandle<()>,
     cancel: Cancel,
@@ -88,8 +93,10 @@ impl PgConnection {
             });
             Ok((dialed.client, carrier, dialed.cancel))
         };
-        let (client, carrier, cancel) = runtime().block_on(connecting).map_err(ConnectionError::BadConnection)?;
+        let runtime = runtime().map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+        let (client, carrier, cancel) = runtime.block_on(connecting).map_err(ConnectionError::BadConnection)?;
         Ok(Self {
+            runtime,
             client,
             carrier,
             cancel,
@@ -121,7 +128,7 @@ impl PgConnection {
             return Err(fault::lost("this connection was given up"));
         }
         let (client, limit) = (&self.client, self.limit);
-        match runtime().block_on(async { tokio::time::timeout(limit, question(client)).await }) {
+        match self.runtime.block_on(async { tokio::time::timeout(limit, question(client)).await }) {
             Ok(Ok(answer)) => {
                 self.heard = Instant::now();
                 Ok(answer)
@@ -130,7 +137,7 @@ impl PgConnection {
             Err(_) => {
                 self.is_given_up = true;
                 // The statement would go on without anybody who waits for it.
-                runtime().spawn(self.cancel.clone().run(self.client.cancel_token()));
+                self.runtime.spawn(self.cancel.clone().run(self.client.cancel_token()));
                 Err(fault::lost(format!("no answer within {:.1} s; the connection is given up", limit.as_secs_f64())))
             }
         }
@@ -200,7 +207,7 @@ impl Connection for PgConnection {
 impl SimpleConnection for PgConnection {
     /// Postgres answers COMMIT of a transaction in which a statement failed as if it were done: without an error, and only its
     /// tag, which tokio-postgres keeps to itself, is ROLLBACK. A statement before COMMIT in the same message is refused in
-    /// such a transaction (SQLSTATE 25P02), and COMMIT is not carried out then.
+    /// such a transaction (SQLSTATE 25P02), and COMMIT is not reached then.
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let query = if query == "COMMIT" { "SELECT; COMMIT" } else { query };
         self.ask(async |client| client.batch_execute(query).await)
@@ -256,7 +263,7 @@ struct NoLookup;
 
 impl PgMetadataLookup for NoLookup {
     fn lookup_type(&mut self, name: &str, _schema: Option<&str>) -> PgTypeMetadata {
-        unreachable!("custom Postgres type {name}")
+        unreachable!("only built-in SQL types are used, and {name} is none")
     }
 }
 

@@ -31,7 +31,7 @@ struct Notice {
 
 dialog!(Notice);
 
-/// The answer to a form that was carried out before.
+/// The answer to a form that was submitted before.
 pub fn already_done(
     app: &App,
     request: &HttpRequest,

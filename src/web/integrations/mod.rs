@@ -12,7 +12,7 @@ mod usage;
 
 use actix_web::web;
 
-/// The routes of this room, under `/settings`.
+/// The routes of this module, under `/settings`.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("/integrations")

@@ -16,7 +16,7 @@ const SEPARATORS: &str = "-_.!#$%&'*+^`|~";
 /// The whole section.
 pub struct ProtectYourApi {
     pub gateways: Vec<Gateway>,
-    /// For `curl`.
+    /// Address of forward-auth, for the example with `curl`.
     pub url: String,
     /// The variable in which a key's `.env` download keeps it.
     pub env_name: String,
@@ -24,7 +24,7 @@ pub struct ProtectYourApi {
 
 /// One choice of the section.
 pub struct Gateway {
-    /// For ids.
+    /// A word for the ids of HTML elements.
     pub id: &'static str,
     /// As its makers write it.
     pub name: &'static str,
@@ -37,7 +37,7 @@ pub struct Gateway {
 
 /// A file to write.
 pub struct GatewayFile {
-    /// For ids.
+    /// A word for the ids of HTML elements.
     pub id: &'static str,
     /// Where it usually stands.
     pub path: &'static str,

@@ -1,6 +1,6 @@
 //! The section Protect your API, run: its texts are read off the page, given to the real programs, and asked by clients.
 //!
-//! [`contract`] is what every gateway must keep; `nginx.rs`, `caddy.rs`, `haproxy.rs` and `envoy.rs` say how one is started, `traefik.rs`
+//! [`contract`] is what every gateway must keep; `nginx.rs`, `caddy.rs`, `haproxy.rs` and `envoy.rs` say how one is started,
 //! how one is read that cannot be.
 
 mod caddy;
