@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 mod head;
 mod listener;
+mod request;
 mod service;
 mod stream;
 mod transport;

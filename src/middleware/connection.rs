@@ -52,6 +52,9 @@ enum End {
     Abort,
 }
 
+/// The length of a body that is not known.
+const UNKNOWN: u64 = u64::MAX;
+
 /// The state of one connection.
 pub struct Connection {
     now: Ticks,
@@ -68,8 +71,10 @@ pub struct Connection {
     has_head: Cell<bool>,
     /// Bytes handed on behind that head.
     after_head: Cell<u64>,
-    /// Bytes that the body of the present request has.
+    /// Bytes that the body of the present request has; [`UNKNOWN`] until it has ended, where only its end tells.
     body: Cell<u64>,
+    /// Bytes were handed on of which nobody knows where in a request they belong, so no later head is looked at.
+    is_adrift: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -88,6 +93,7 @@ impl Connection {
             has_head: Cell::new(false),
             after_head: Cell::new(0),
             body: Cell::new(0),
+            is_adrift: Cell::new(false),
             waker: Cell::new(None),
         }
     }
@@ -99,7 +105,7 @@ impl Connection {
 
     /// Whether the next bytes are those of a head.
     pub fn awaits_head(&self) -> bool {
-        matches!(self.phase.get(), Phase::Waiting | Phase::Head) && !self.has_head.get()
+        matches!(self.phase.get(), Phase::Waiting | Phase::Head) && !self.has_head.get() && !self.is_adrift.get()
     }
 
     /// The first bytes of a head have come.
@@ -123,22 +129,37 @@ impl Connection {
         }
     }
 
-    /// A request begins. `body` is what its `Content-Length` says, or `None` when only its end tells how long it is.
-    pub fn begin(&self, kind: Kind, body: Option<u64>) {
-        // A request that came together with the one before it was not looked at, so nobody knows where its body begins:
-        // then it has to be answered within the time for a body.
+    /// A request begins. `body` is what its `Content-Length` says, or `None` when only its end tells how long it is. Returns
+    /// whether [`Connection::body_ended`] must tell that end.
+    pub fn begin(&self, kind: Kind, body: Option<u64>) -> bool {
+        // Of a request that came together with the one before it nobody knows where its body begins.
         let looked_at = self.has_head.replace(false);
         self.kind.set(kind);
         self.body.set(match body {
             Some(0) => 0,
             Some(bytes) if looked_at => bytes,
-            _ => u64::MAX,
+            _ => UNKNOWN,
         });
         self.enter(if self.after_head.get() < self.body.get() { Phase::Body } else { Phase::Answering });
+        self.body.get() == UNKNOWN
+    }
+
+    /// The body of the present request has come whole, as whoever read it found out.
+    pub fn body_ended(&self) {
+        if self.phase.get() == Phase::Body {
+            self.body.set(self.after_head.get());
+            self.enter(Phase::Answering);
+        }
     }
 
     /// The answer to the request is made; it may not be on its way yet.
+    ///
+    /// Trap: it may be made before the body has come, and a body taken for a head would be changed: what the library then
+    /// takes for the next request is not what the client sent. So unless exactly this request was handed on, heads are left alone.
     pub fn answered(&self) {
+        if self.after_head.get() != self.body.get() {
+            self.is_adrift.set(true);
+        }
         self.has_asked.set(true);
         self.after_head.set(0);
         self.body.set(0);

@@ -113,8 +113,9 @@ pub async fn envelope(
         Ok(mut response) => {
             let is_late = connection::is_out_of_time(response.request());
             if let Some(failure) = unshaped_failure(response.response()) {
-                // Its body ended early because it was not waited for any longer.
-                let failure = if is_late { limits::late_body() } else { failure };
+                // Its body ended early because it was not waited for any longer. Any other failure says what is known of
+                // it, and a change that may be saved must not be called undone.
+                let failure = if is_late && failure.is_unreadable() { limits::late_body() } else { failure };
                 let shaped = shape_failure(&app, **shape, &failure, &asked, response.headers());
                 response = response.into_response(shaped);
             }

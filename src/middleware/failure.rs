@@ -15,6 +15,9 @@ pub const OUTCOME_UNKNOWN: &str = "We don't know whether this was saved. Reload 
 /// The `code` of that.
 const OUTCOME_UNKNOWN_CODE: &str = "outcome_unknown";
 
+/// The `code` of a request that could not be read, so that nothing was begun.
+const UNREADABLE_CODE: &str = "bad_request";
+
 const TELL_THE_OPERATOR: &str = "If it happens again, tell whoever runs this server the request ID.";
 
 /// What went wrong, in words for whoever asked.
@@ -70,6 +73,11 @@ impl Failure {
         if self.code == OUTCOME_UNKNOWN_CODE { Self::fault(TELL_THE_OPERATOR) } else { self }
     }
 
+    /// Whether the request could not be read.
+    pub fn is_unreadable(&self) -> bool {
+        self.code == UNREADABLE_CODE
+    }
+
     /// Any other fault of ours that has certainly changed nothing.
     pub fn fault(advice: &str) -> Self {
         let message = format!("{NOTHING_CHANGED} {advice}");
@@ -96,7 +104,7 @@ impl Failure {
             status if status.is_server_error() => Self::unknown(),
             status => Self::new(
                 status,
-                "bad_request",
+                UNREADABLE_CODE,
                 "That request could not be read",
                 "Reload the page and try again. Nothing was changed.",
             ),

@@ -5,7 +5,8 @@
 //! refused, where a gateway hands on whatever its client sent. So the offer is taken out (a server may ignore it, RFC 9110,
 //! 7.8), and of very many lines those that nobody here reads.
 //!
-//! Nothing is repaired: a head with a line that is no header stays as it is, to be refused.
+//! Nothing is repaired: a head with a line that is no header stays as it is, to be refused. Whoever is in between may have
+//! read something in it.
 
 use std::ops::Range;
 
@@ -110,8 +111,7 @@ impl Scan {
                 changed.extend_from_slice(&head[whole]);
                 continue;
             }
-            let Some(colon) = memchr(b':', line) else { return head.to_vec() };
-            let name = &line[..colon];
+            let Some(name) = name_of(line) else { return head.to_vec() };
             if name.eq_ignore_ascii_case(b"upgrade") || has_too_many && !is_read(name) {
                 continue;
             }
@@ -127,6 +127,14 @@ impl Scan {
 /// A line without the carriage return at its end.
 fn trimmed(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// The name of a header line; `None` when it is none (RFC 9110, 5.1 and 5.5).
+fn name_of(line: &[u8]) -> Option<&[u8]> {
+    let (name, value) = line.split_at(memchr(b':', line)?);
+    let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_in_value = |byte: &u8| !byte.is_ascii_control() || *byte == b'\t';
+    (!name.is_empty() && name.iter().all(is_in_name) && value.iter().all(is_in_value)).then_some(name)
 }
 
 /// The value of a header line, if it has this name.
@@ -221,6 +229,11 @@ mod tests {
         becomes(&head(&lines(2_000)), &head(""));
         // Lines that are read are never left out: too many of them stay too many.
         becomes(&head(&"Cookie: a\r\n".repeat(200)), &head(&"Cookie: a\r\n".repeat(200)));
+        // What is no header is refused by the library, and not made good by leaving it out.
+        for odd in ["Transfer-Encoding : chunked", "X\u{b}: a", ": a", "X: a\rTransfer-Encoding: chunked", "X: \0"] {
+            let head = head(&format!("{}{odd}\r\n", lines(200)));
+            becomes(&head, &head);
+        }
         // A folded line would come to belong to another header.
         let folded = head(&format!("{} Authorization: Bearer x\r\n", lines(200)));
         becomes(&folded, &folded);

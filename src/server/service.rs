@@ -16,7 +16,7 @@ use actix_web::{
     dev::{AppConfig, ServiceResponse},
 };
 
-use super::{stream::Stream, worker_thread};
+use super::{request, stream::Stream};
 use crate::{app::App, middleware::connection::Connection};
 
 /// How long a connection that must end goes on reading what its client still sends, so that the client sees our answer and
@@ -88,7 +88,7 @@ where
     }
 
     fn call(&self, mut request: Request) -> Self::Future {
-        let connection = worker_thread::begin(&mut request);
+        let connection = request::begin(&mut request);
         Answering { answer: self.0.call(request), connection }
     }
 }

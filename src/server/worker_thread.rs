@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use actix_http::{HttpMessage, Payload, Request, header};
 use actix_service::{Service, ServiceFactory};
 use tokio::sync::mpsc;
 
@@ -179,16 +178,4 @@ impl Drop for Leaving {
         open.remove(&self.number);
         self.connections.published.store(open.len(), Ordering::Relaxed);
     }
-}
-
-/// Tells a connection when its request begins and when the answer is made.
-pub fn begin(request: &mut Request) -> Option<Rc<Connection>> {
-    let body = match request.payload() {
-        Payload::None => Some(0),
-        _ => request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok()),
-    };
-    let kind = if service::is_verification(request.path()) { Kind::Verification } else { Kind::Other };
-    let connection = Rc::clone(request.conn_data::<Rc<Connection>>()?);
-    connection.begin(kind, body);
-    Some(connection)
 }

@@ -1,3 +1,5 @@
+//! How long clients are waited for, and which bytes are taken for a head.
+
 use super::*;
 
 const PATIENCE: Patience = Patience { request: 10, idle: 100 };
@@ -68,6 +70,37 @@ fn a_request_that_came_behind_another_gets_no_more_time_by_it() {
     connection.answered();
     connection.begin(Kind::Other, Some(3_000));
     assert!(gives_up_after(&now, &connection, 11));
+}
+
+#[test]
+fn a_body_whose_end_was_found_has_all_the_time_its_answer_needs() {
+    let (now, connection) = connection();
+    connection.head_came(4);
+    assert!(connection.begin(Kind::Other, None));
+    connection.received(8);
+    connection.body_ended();
+    assert!(!gives_up_after(&now, &connection, 10_000));
+    connection.answered();
+    assert!(connection.awaits_head());
+}
+
+#[test]
+fn heads_are_looked_at_only_where_they_certainly_begin() {
+    let answered = |body, behind, after| {
+        let (_, connection) = connection();
+        connection.head_came(behind);
+        connection.begin(Kind::Other, body);
+        if after > 0 {
+            connection.received(after);
+        }
+        connection.answered();
+        connection.awaits_head()
+    };
+    assert!(answered(Some(0), 0, 0));
+    assert!(answered(Some(5), 2, 3));
+    for (body, behind, after) in [(Some(0), 1, 0), (Some(5), 2, 2), (Some(5), 2, 4), (None, 5, 0), (None, 0, 0)] {
+        assert!(!answered(body, behind, after), "{body:?} {behind} {after}");
+    }
 }
 
 #[test]
