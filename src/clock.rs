@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, LazyLock,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -64,16 +64,31 @@ pub struct NodeClock {
     /// What the own steady clock lacks, in milliseconds.
     correction: AtomicI64,
     is_off: AtomicBool,
+    /// By how much the own clock was ahead of the own steady one when that was last looked at, in milliseconds.
+    ahead: AtomicI64,
+    /// When it was found that somebody had set the own clock, in milliseconds since boot; the largest number is never.
+    found_set: AtomicU64,
 }
 
 impl NodeClock {
     /// From here on a node's own clock is wrong: machines whose time is kept differ by milliseconds.
     const OFF: TimeDelta = TimeDelta::minutes(5);
 
+    /// How long a clock that somebody set is doubted.
+    const TRUSTED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
     /// The clock of a node that knows of no other.
     pub fn new(own: Arc<dyn Clock>) -> Self {
         let (follows_database, is_off) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { own, follows_database, correction: AtomicI64::new(0), is_off }
+        let ahead = AtomicI64::new((own.now() - own.steady()).num_milliseconds());
+        Self {
+            own,
+            follows_database,
+            correction: AtomicI64::new(0),
+            is_off,
+            ahead,
+            found_set: AtomicU64::new(u64::MAX),
+        }
     }
 
     /// Goes by the database's clock from now on; by how much the machine's own is ahead of it, if it is wrong.
@@ -90,6 +105,24 @@ impl NodeClock {
     /// Whether the machine's clock and the database's are far from each other. One of them is wrong, so nothing is purged.
     pub fn is_off(&self) -> bool {
         self.is_off.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is removed by this clock's time could be what is not old at all: it is off, or, where no database has a
+    /// better one, somebody set it within the last day. Who set it may be wrong, and has that day to notice. `true` comes with
+    /// by how much it was set, when that is new.
+    pub fn is_doubtful(&self) -> (bool, Option<TimeDelta>) {
+        if self.follows_database.load(Ordering::Relaxed) {
+            return (self.is_off(), None);
+        }
+        let since_boot = u64::try_from(self.since_boot().as_millis()).unwrap_or(u64::MAX);
+        let ahead = (self.own.now() - self.own.steady()).num_milliseconds();
+        let by = TimeDelta::milliseconds(ahead - self.ahead.swap(ahead, Ordering::Relaxed));
+        if by.abs() > Self::OFF {
+            self.found_set.store(since_boot, Ordering::Relaxed);
+            return (true, Some(by));
+        }
+        let passed = since_boot.checked_sub(self.found_set.load(Ordering::Relaxed));
+        (passed.is_some_and(|passed| u128::from(passed) < Self::TRUSTED_AFTER.as_millis()), None)
     }
 }
 

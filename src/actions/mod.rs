@@ -2,6 +2,7 @@
 //!
 //! Each file is in this order: the rule in words, input, error, the verb, helpers.
 
+pub mod apply_retention;
 pub mod back_up;
 pub mod check_ready;
 pub mod create_admin;

@@ -67,7 +67,7 @@ pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
 
 /// Until there is nothing left; each piece in a transaction of its own, so that other writers get their turn in between. How much
 /// went.
-async fn in_pieces(
+pub(super) async fn in_pieces(
     app: &App,
     piece: impl Fn(&mut Conn) -> Result<usize, StoreError> + Copy + Send + 'static,
 ) -> Result<usize, StoreError> {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use ipnet::IpNet;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -105,6 +106,18 @@ pub fn seconds(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration,
     move |text| number(text).map(Duration::from_secs).map_err(|_| format!("{text:?} {refused}"))
 }
 
+/// A number of days after which something goes; none when it never does.
+pub fn days_or_never(text: &str) -> Result<Option<TimeDelta>, String> {
+    const LONGEST: i64 = 36_500;
+    match text.trim() {
+        "never" => Ok(None),
+        days => match days.parse() {
+            Ok(days @ 1..=LONGEST) => Ok(Some(TimeDelta::days(days))),
+            _ => Err(format!("{text:?} is not a number of days from 1 to {LONGEST}, nor never")),
+        },
+    }
+}
+
 /// What is logged: a level, or a filter as `tracing` reads it.
 #[derive(Clone, Debug)]
 pub struct LogFilter(String);
@@ -177,6 +190,16 @@ mod tests {
         }
         for text in ["10.0.0.0/33", "proxy", "10.0.0.1:80", "*", "::ffff:10.0.0.0/64", "10.0.0.0/", "10.0.0.0/-1"] {
             assert!(networks(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn days_or_none_at_all() {
+        assert_eq!(days_or_never("never"), Ok(None));
+        assert_eq!(days_or_never(" 1 "), Ok(Some(TimeDelta::days(1))));
+        assert_eq!(days_or_never("36500"), Ok(Some(TimeDelta::days(36_500))));
+        for mistake in ["0", "-1", "36501", "1.5", "90d", "Never", "", "9223372036854775807"] {
+            assert!(days_or_never(mistake).is_err(), "{mistake}");
         }
     }
 

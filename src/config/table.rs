@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use chrono::TimeDelta;
 use ipnet::IpNet;
 
 use super::{
@@ -109,6 +110,10 @@ settings! {
     /// The most rotations of one organization on one day (UTC)
     max_rotations_per_day: u64 =
         "KEYSTEAD_MAX_ROTATIONS_PER_DAY", "NUMBER", DefaultValue::Text("100"), parse::number(1..=10_000_000);
+
+    /// How long audit events are kept, in days, or never to remove none; failed sign-ins go after 90 days in any case
+    audit_kept: Option<TimeDelta> =
+        "KEYSTEAD_AUDIT_KEPT_DAYS", "DAYS", DefaultValue::Text("never"), parse::days_or_never;
 
     /// Proxies whose X-Forwarded-For is believed, as addresses or networks separated by commas
     trusted_proxies: Vec<IpNet> =

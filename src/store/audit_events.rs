@@ -1,10 +1,12 @@
-//! Table `audit_events`: only ever added to, in the transaction of the change it tells about.
+//! Table `audit_events`: added to in the transaction of the change that an event tells about, and never changed. What is older
+//! than somebody set goes.
 
-use diesel::prelude::*;
+use chrono::{DateTime, Utc};
+use diesel::{prelude::*, sql_types::BigInt};
 
 use super::{Conn, StoreError, columns::Millis, schema::audit_events};
 use crate::domain::{
-    audit_event::{AuditActor, AuditEvent},
+    audit_event::{AuditAction, AuditActor, AuditEvent},
     ids::EventId,
 };
 
@@ -42,4 +44,33 @@ pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<EventId, StoreError
 pub fn exists(conn: &mut Conn, id: &EventId) -> Result<bool, StoreError> {
     let found = audit_events::table.find(id.as_str()).select(audit_events::id).first::<String>(conn).optional()?;
     Ok(found.is_some())
+}
+
+/// Events that one call removes: some milliseconds in which nobody else writes.
+const AT_ONCE: i64 = 2000;
+
+/// Forgets events from before a time, the oldest first, some thousand in a call; how many went.
+///
+/// # Errors
+/// [`StoreError`]; the caller's transaction must then be rolled back.
+pub fn forget(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, StoreError> {
+    forget_where(conn, "", before)
+}
+
+/// The same of failed sign-ins alone.
+///
+/// # Errors
+/// [`StoreError`]; the caller's transaction must then be rolled back.
+pub fn forget_failed_sign_ins(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, StoreError> {
+    // In the text and not bound: only so SQLite knows that its index of such events has them all.
+    forget_where(conn, &format!("action = '{}' AND", AuditAction::SignInFailed.as_str()), before)
+}
+
+fn forget_where(conn: &mut Conn, condition: &str, before: DateTime<Utc>) -> Result<usize, StoreError> {
+    let sql = format!(
+        "DELETE FROM audit_events WHERE id IN (
+            SELECT id FROM audit_events WHERE {condition} at < $1 ORDER BY at LIMIT $2
+        )"
+    );
+    Ok(diesel::sql_query(sql).bind::<BigInt, _>(before.timestamp_millis()).bind::<BigInt, _>(AT_ONCE).execute(conn)?)
 }

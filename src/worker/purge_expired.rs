@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    actions::purge_expired::{Purged, mend_last_uses, purge_expired},
+    actions::{
+        apply_retention::{Removed, apply_retention},
+        purge_expired::{Purged, mend_last_uses, purge_expired},
+    },
     app::App,
     supervision::Part,
 };
@@ -13,14 +16,13 @@ const EVERY: Duration = Duration::from_secs(600);
 /// Runs until it is dropped.
 pub async fn run(app: App) {
     let mut ticks = tokio::time::interval(EVERY);
-    let mut is_first = true;
+    // A machine that was just started may still have the time that its battery kept.
+    let mut is_first_run = true;
     loop {
         ticks.tick().await;
         app.supervision.step(Part::PurgeExpired);
-        // A machine that was just started may still have the time that its battery kept.
-        if !std::mem::take(&mut is_first)
-            && let Err(error) = mend_last_uses(&app).await
-        {
+        let is_first = std::mem::take(&mut is_first_run);
+        if !is_first && let Err(error) = mend_last_uses(&app).await {
             tracing::warn!(%error, "last uses could not be looked at; the next run tries again");
         }
         match purge_expired(&app).await {
@@ -28,6 +30,14 @@ pub async fn run(app: App) {
                 tracing::debug!(sessions, form_tokens, hours, old_usage, "purged what has expired");
             }
             Err(error) => tracing::warn!(%error, "nothing was purged; the next run tries again"),
+        }
+        if is_first {
+            continue;
+        }
+        match apply_retention(&app).await {
+            Ok(removed) if removed == Removed::default() => {}
+            Ok(Removed { events }) => tracing::info!(events, "removed what was kept for long enough"),
+            Err(error) => tracing::warn!(%error, "old records could not all be removed; the next run tries again"),
         }
     }
 }

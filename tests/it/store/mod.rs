@@ -13,6 +13,7 @@ mod postgres_pooler;
 mod postgres_setup;
 mod postgres_urls;
 mod postgres_wire;
+mod retention;
 mod revocations;
 mod secrecy;
 mod sqlite_faults;

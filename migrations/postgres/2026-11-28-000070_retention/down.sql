@@ -1,0 +1,2 @@
+DROP INDEX audit_events_failed_sign_ins;
+DROP INDEX audit_events_by_age;
