@@ -16,6 +16,9 @@ use crate::domain::{actor::MAX_USER_AGENT, usage::LastUsed, verdict::CODES};
 
 /// Codes that name a key: the first of [`CODES`].
 const COUNTED: usize = 4;
+/// What a counter keeps at most of what could not be written. Above it there is room for what is counted until the next
+/// flush, so that a counter of 32 bits does not begin again at 0 while the database is away.
+const MOST_KEPT: u32 = 1 << 31;
 
 /// Who came with a key, as far as it can be known without copying anything.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,8 +121,8 @@ impl Usage {
         }
     }
 
-    /// Takes what was counted, code and count, and the newest use. With no count a caller who is here already is about to
-    /// be counted, and stays.
+    /// Takes what was counted, code and count, and the newest use. Where nothing was counted yet the last caller stays: a
+    /// verification stores its caller before it adds its count, so it may be in between.
     pub fn take(&self) -> (Vec<(&'static str, u64)>, Option<LastUsed>) {
         let counts: [u32; COUNTED] = array::from_fn(|n| self.counts[n].swap(0, Ordering::Acquire));
         // As long as it must be, mostly one: collecting makes room for four, and here may be a million keys.
@@ -137,11 +140,14 @@ impl Usage {
         (taken, last_used)
     }
 
-    /// Puts back what could not be written.
+    /// Puts back what could not be written, as far as there is room: [`MOST_KEPT`] of a code.
     pub fn put_back(&self, counts: &[(&'static str, u64)], last: Option<LastUsed>) {
         for (code, count) in counts {
             if let Some(own) = CODES.iter().position(|known| known == code).and_then(|place| self.counts.get(place)) {
-                own.fetch_add(u32::try_from(*count).unwrap_or(u32::MAX), Ordering::Relaxed);
+                let count = u32::try_from(*count).unwrap_or(u32::MAX);
+                // What was counted in the meantime stays, also when it is more than that.
+                let kept = |own: u32| Some(own.max(own.saturating_add(count).min(MOST_KEPT)));
+                let _ = own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, kept);
             }
         }
         // Somebody who came in the meantime is newer.
@@ -158,4 +164,18 @@ fn readable(user_agent: &str) -> Arc<str> {
         return user_agent.into();
     }
     user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_for_long_stops_growing_instead_of_beginning_at_0() {
+        let usage = Usage::default();
+        usage.put_back(&[("VALID", 3_000_000_000), ("REVOKED", 7)], None);
+        usage.put_back(&[("VALID", u64::MAX), ("REVOKED", 1)], None);
+        usage.count(0, DateTime::UNIX_EPOCH, Caller::default());
+        assert_eq!(usage.take().0, [("VALID", u64::from(MOST_KEPT) + 1), ("REVOKED", 8)]);
+    }
 }
