@@ -148,7 +148,7 @@ impl Thread {
     fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
         let logged = self.keeper.end_again(conn)?;
         let position = key_changes::current(conn)?;
-        let (keys, secrets) = key_records::count(conn)?;
+        let (keys, secrets) = key_records::estimate(conn)?;
         self.index.reserve(keys, secrets);
         let (stopping, keeper) = (&self.stopping, &mut self.keeper);
         let mut reload = self.index.reload();

@@ -103,6 +103,27 @@ pub fn time(conn: &mut Conn) -> QueryResult<Option<DateTime<Utc>>> {
     }
 }
 
+#[derive(QueryableByName)]
+struct Rows {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    rows: i64,
+}
+
+/// How many rows Postgres thought a table had when it last analyzed it, and 0 before the first time, without reading the table;
+/// `None` on SQLite, which counts fast enough.
+pub fn estimated_rows(conn: &mut Conn, table: &'static str) -> QueryResult<Option<i64>> {
+    match conn {
+        Conn::Sqlite(_) => Ok(None),
+        Conn::Postgres(c) => {
+            let sql = format!(
+                "SELECT CAST(greatest(reltuples, 0) AS BIGINT) AS rows FROM pg_class WHERE oid = CAST('{table}' AS REGCLASS)"
+            );
+            let Rows { rows } = diesel::sql_query(sql).get_result(c)?;
+            Ok(Some(rows))
+        }
+    }
+}
+
 /// The channel on which followers are woken.
 pub const CHANNEL: &str = "keystead_key_changes";
 

@@ -12,6 +12,7 @@ use diesel::{
 use super::{
     Conn, StoreError,
     columns::{Digest32, Millis},
+    dialect,
     schema::{api_keys, key_secrets},
 };
 use crate::domain::{
@@ -61,10 +62,20 @@ macro_rules! on_rows {
 type KeyRow = (String, String, String, Option<Millis>, Option<Millis>, i64);
 type SecretRow = (String, Digest32, Option<Millis>);
 
-/// How many keys and secrets there are.
-pub fn count(conn: &mut Conn) -> Result<(usize, usize), StoreError> {
-    let keys: i64 = api_keys::table.count().get_result(conn)?;
-    let secrets: i64 = key_secrets::table.count().get_result(conn)?;
+/// About how many keys and secrets there are. Postgres says what it estimated last: to count it would read both tables whole,
+/// which takes longer than the follower waits for an answer when they are large enough.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be asked.
+pub fn estimate(conn: &mut Conn) -> Result<(usize, usize), StoreError> {
+    let keys = match dialect::estimated_rows(conn, "api_keys")? {
+        Some(keys) => keys,
+        None => api_keys::table.count().get_result(conn)?,
+    };
+    let secrets = match dialect::estimated_rows(conn, "key_secrets")? {
+        Some(secrets) => secrets,
+        None => key_secrets::table.count().get_result(conn)?,
+    };
     Ok((usize::try_from(keys).unwrap_or(0), usize::try_from(secrets).unwrap_or(0)))
 }
 

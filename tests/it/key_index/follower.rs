@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 use keystead::{
     domain::{
         key_record::Epoch,
         position::{Mark, Position},
     },
     key_index::Trouble,
+    store::{StoreError, in_transaction, key_records},
 };
 
-use crate::support::{TestApp, until};
+use crate::support::{TestApp, TestDatabase, on_own_thread, until};
 
 pub async fn until_told(app: &TestApp, secret: &str, code: &str) {
     let begun = Instant::now();
@@ -79,4 +81,29 @@ async fn a_change_counts_as_applied_only_when_the_index_has_it() {
     app.execute("ALTER TABLE elsewhere RENAME TO key_secrets").await;
     until_told(&app, &key.secret, "REVOKED").await;
     until("it counts as applied", async || app.app.follower.has_applied(change, now.looks)).await;
+}
+
+/// It waits a quarter of a lease for an answer; a table that is large enough takes longer to be counted.
+#[tokio::test]
+async fn to_make_room_for_the_keys_no_table_of_postgres_is_read() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let app = TestApp::start_on(database, |_| {}).await;
+    app.admin().await.create_key("Production").await;
+    // A connection that has done nothing yet: what is counted is counted since the last report of its own.
+    let mut conn = app.database.connect();
+    let scans = on_own_thread(move || {
+        in_transaction::<_, StoreError>(&mut conn, |conn| {
+            key_records::estimate(conn)?;
+            let scans = "SELECT CAST(sum(coalesce(seq_scan, 0) + coalesce(idx_scan, 0)) AS BIGINT) AS n
+                FROM pg_stat_xact_user_tables WHERE relname IN ('api_keys', 'key_secrets')";
+            Ok(sql_query(scans).get_result::<Scans>(conn)?.n)
+        })
+    });
+    assert_eq!(scans.unwrap(), 0);
+}
+
+#[derive(QueryableByName)]
+struct Scans {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
 }

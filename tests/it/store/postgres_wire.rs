@@ -1,7 +1,10 @@
 //! Connections to Postgres that break in the middle of a result, and what a session leaves behind. These tests need
 //! `TEST_DATABASE_URL`.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use cpu_time::ThreadTime;
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::Text};
@@ -9,6 +12,7 @@ use keystead::store::{
     StoreError,
     connection::{Conn, DatabaseUrl},
     in_transaction,
+    notifications::Listener,
 };
 
 use rand::{RngExt, SeedableRng};
@@ -150,4 +154,22 @@ async fn a_page_whose_connection_breaks_or_goes_silent_under_a_read_is_shown_all
             assert_eq!(page.all(".key-name strong"), ["Production"], "{words} {failure:?}");
         }
     }
+}
+
+/// A firewall that forgot the connection: nothing comes any more, not even an error.
+#[tokio::test]
+async fn notifications_come_by_another_connection_when_theirs_has_gone_silent() {
+    const NO_STATEMENT: &str = "Q\0\0\0\u{5}\0";
+    let Some(database) = TestDatabase::postgres() else { return };
+    let proxy = WireProxy::start(&database.url().unwrap());
+    let (sender, woken) = mpsc::channel();
+    let url = DatabaseUrl::Postgres(proxy.url());
+    let _listener = Listener::start(&url, &Arc::default(), move || _ = sender.send(())).unwrap();
+    on_own_thread(move || {
+        // Each connection wakes once it listens.
+        woken.recv_timeout(Duration::from_secs(60)).unwrap();
+        proxy.fail_at(NO_STATEMENT, Failure::Stalled);
+        woken.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(proxy.has_failed());
+    });
 }
