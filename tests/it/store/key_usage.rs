@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::RunQueryDsl;
 use futures_util::future::join_all;
 use keystead::{
-    actions::purge_expired::purge_expired,
+    actions::{flush_usage::flush_usage, purge_expired::purge_expired},
     clock::Clock,
     domain::{
         ids::{KeyId, NodeId, OrgId},
@@ -472,6 +472,48 @@ async fn a_flush_is_claimed_once_and_in_the_order_of_its_writer() {
         });
         assert!(crash.await.is_err());
     }
+}
+
+/// The rows of this key are refused from now on.
+fn refuse_rows_of(app: &TestApp, number: i64) {
+    let statements = if app.database.is_postgres() {
+        vec![
+            "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE 'refused'; END $$ LANGUAGE plpgsql".to_owned(),
+            format!(
+                "CREATE TRIGGER refusing BEFORE INSERT ON key_usage_open FOR EACH ROW WHEN (new.key_number = {number})
+                EXECUTE FUNCTION refuse()"
+            ),
+        ]
+    } else {
+        vec![format!(
+            "CREATE TRIGGER refusing BEFORE INSERT ON key_usage_open WHEN new.key_number = {number}
+            BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )]
+    };
+    statements.iter().for_each(|sql| app.database.execute(sql));
+}
+
+#[tokio::test]
+async fn a_flush_is_written_whole_or_leaves_nothing_and_counts_once() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let (first, second) = (maya.create_key("First").await, maya.create_key("Second").await);
+    refuse_rows_of(&app, app.key_number(&second.id).await.0);
+    for key in [&first, &second, &first, &first, &second] {
+        app.verify(&key.secret).await;
+    }
+    for _ in 0..3 {
+        flush_usage(&app.app).await.unwrap_err();
+        assert_eq!(app.count("key_usage_open").await, 0, "the first key's row goes with the second's");
+        assert_eq!(app.count("usage_flushes").await, 0, "what says that it is written too");
+    }
+    let all = if app.database.is_postgres() { " ON key_usage_open" } else { "" };
+    app.database.execute(&format!("DROP TRIGGER refusing{all}"));
+    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app).await.unwrap();
+    let counts = app.lines("SELECT CAST(count AS TEXT) AS line FROM key_usage_open ORDER BY key_number").await;
+    assert_eq!(counts, ["3", "2"]);
+    assert_eq!(app.app.flushes.unsettled(), 0);
 }
 
 #[tokio::test]
