@@ -4,13 +4,14 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::{App as ActixApp, HttpServer, dev::Server, http::KeepAlive, middleware::from_fn, web};
 
 use tokio::sync::{mpsc, watch};
 
+mod ending;
 mod head;
 mod listener;
 mod request;
@@ -37,8 +38,9 @@ use crate::{
     web as pages, worker,
 };
 
-/// How long the last usage may take to be written.
-const LAST_FLUSH: Duration = Duration::from_secs(15);
+/// How long stopping may take after the time for draining: half a second for connections half open, six for requests in
+/// flight, and the rest for the database.
+pub const LONGEST_STOP: Duration = Duration::from_secs(9);
 
 /// How long a scrape may take when the server stops, in seconds.
 const LAST_SCRAPE_SECONDS: u64 = 1;
@@ -158,27 +160,20 @@ impl Running {
         let (stop_flushing, stopped) = watch::channel(false);
         let work = app.clone();
         let flush = move || worker::flush_usage::run(work.clone(), stopped.clone());
-        let mut flushing = tokio::spawn(keep_running(Arc::clone(supervision), Part::FlushUsage, flush));
+        let flushing = tokio::spawn(keep_running(Arc::clone(supervision), Part::FlushUsage, flush));
         let metrics = self.metrics.map(|server| (server.handle(), tokio::spawn(server)));
         let ended = self.transport.run(&app, self.orders).await;
         purging.abort();
         stop_flushing.send_replace(true);
-        if tokio::time::timeout(LAST_FLUSH, &mut flushing).await.is_err() {
-            flushing.abort();
-            tracing::error!("the last usage could not be written");
-        }
-        // Nobody is answered any more: the lease goes back, so that no revocation elsewhere waits for this node.
-        let stopping = move || {
-            app.follower.stop();
-            app.db.close();
-        };
-        let _ = tokio::task::spawn_blocking(stopping).await;
+        let told = ended.as_ref().map_or_else(|_| Instant::now(), |told| *told);
+        ending::settle_with_database(app, flushing, told).await;
         // Last: nothing else may wait for somebody who reads slowly.
         if let Some((handle, ended)) = metrics {
             handle.stop(true).await;
             let _ = ended.await;
         }
-        Ok(ended?)
+        ended?;
+        Ok(())
     }
 
     /// What stops it from elsewhere.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::{
     app::App,
+    domain::usage::verifications,
     key_index::Flush,
     store::{StoreError, key_usage, usage_flushes},
 };
@@ -33,6 +34,7 @@ pub async fn flush_usage(app: &App) -> Result<Flushed, StoreError> {
         writer.in_doubt = None;
     }
     let taken = app.index.take_usage();
+    app.flushes.taken(&taken.deltas);
     let (now, mut from) = (app.clock.now(), 0);
     while let Some(flush) = writer.next(&taken.deltas, from, now) {
         let (begins, ends) = (flush.begins(), flush.ends());
@@ -41,7 +43,9 @@ pub async fn flush_usage(app: &App) -> Result<Flushed, StoreError> {
             Err(error) => {
                 let is_in_doubt = matches!(error, StoreError::Unknown(_));
                 writer.in_doubt = is_in_doubt.then_some(flush);
-                app.index.put_usage_back(&taken, if is_in_doubt { ends } else { begins });
+                let put_back = if is_in_doubt { ends } else { begins };
+                app.index.put_usage_back(&taken, put_back);
+                app.flushes.settled(taken.deltas.get(put_back..).unwrap_or_default());
                 return Err(error);
             }
         }
@@ -60,6 +64,7 @@ impl Flushed {
 /// Writes a flush, if it is not written already.
 async fn write(app: &App, flush: Flush) -> Result<Flushed, StoreError> {
     let (begun, now, keys) = (app.clock.since_boot(), app.clock.now(), flush.deltas().len());
+    let settled = flush.clone();
     let written = app.db.write(move |conn| {
         if usage_flushes::claim(conn, &flush.id, now)? {
             key_usage::add(conn, flush.at, flush.deltas())?;
@@ -69,5 +74,13 @@ async fn write(app: &App, flush: Flush) -> Result<Flushed, StoreError> {
     let result = written.await;
     let took = app.clock.since_boot().saturating_sub(begun);
     app.metrics.flushed(keys, took, result.is_ok());
-    result.map(|()| Flushed { keys, took })
+    result.map(|()| {
+        app.flushes.settled(settled.deltas());
+        Flushed { keys, took }
+    })
+}
+
+/// How many verifications were counted and are not known to be written, when this process ends without another flush.
+pub fn count_unwritten(app: &App) -> u64 {
+    verifications(&app.index.take_usage().deltas) + app.flushes.unsettled()
 }

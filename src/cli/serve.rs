@@ -1,6 +1,13 @@
 //! `keystead serve`: what is said at the start, and what ends it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    process::exit,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::CliError;
 use crate::{
@@ -10,15 +17,15 @@ use crate::{
     telemetry::say,
 };
 
-/// How long stopping may take after the time for draining: half a second for connections half open, six for requests in
-/// flight, and the rest for the database.
-const LONGEST_STOP: Duration = Duration::from_secs(9);
+/// How long a second signal waits for what is under way.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is told to stop.
 pub async fn serve(config: Config) -> Result<(), CliError> {
     let format = config.log_format;
     let running = server::start(config, Arc::new(SystemClock)).await?;
-    let signals = stop_on_signals(&running)?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let signals = stop_on_signals(&running, &is_over)?;
     let (url, address) = (running.app.public_url.as_str(), running.address.to_string());
     let brand = running.app.config.brand.as_str();
     let line = format!("The keys of {brand} are served at {url} (listening on {address})");
@@ -36,7 +43,10 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
     print_first_account(&running, format);
     let ended = running.run().await;
     signals.abort();
-    Ok(ended?)
+    ended?;
+    // What is left are threads that wait for a silent database: nobody waits for them for longer than was said.
+    is_over.store(true, Ordering::SeqCst);
+    Ok(())
 }
 
 /// How the first account is made. A log is kept, and read by many: of the link it only learns where it is.
@@ -69,7 +79,10 @@ fn print_first_account(running: &server::Running, format: LogFormat) {
 
 /// SIGTERM, SIGQUIT and Ctrl+C stop the server gracefully, a second one at once. Other signals that would end a process
 /// by default (a closed terminal, `logrotate`, `systemctl reload`) end nothing: there is nothing to reload.
-fn stop_on_signals(running: &server::Running) -> Result<tokio::task::JoinHandle<()>, CliError> {
+fn stop_on_signals(
+    running: &server::Running,
+    is_over: &Arc<AtomicBool>,
+) -> Result<tokio::task::JoinHandle<()>, CliError> {
     use tokio::signal::unix::{Signal, SignalKind, signal};
     let listen = |kind: SignalKind| signal(kind).map_err(CliError::Runtime);
     let [mut terminate, mut quit, mut interrupt] =
@@ -83,7 +96,8 @@ fn stop_on_signals(running: &server::Running) -> Result<tokio::task::JoinHandle<
             }
         });
     }
-    let (handle, limit) = (running.handle(), running.app.config.drain + LONGEST_STOP);
+    let (handle, limit) = (running.handle(), running.app.config.drain + server::LONGEST_STOP);
+    let is_over = Arc::clone(is_over);
     Ok(tokio::spawn(async move {
         let mut asked = async || {
             tokio::select! {
@@ -94,21 +108,25 @@ fn stop_on_signals(running: &server::Running) -> Result<tokio::task::JoinHandle<
         };
         asked().await;
         tracing::info!("stopping: requests in flight, and those about to come, are answered first");
-        end_after(limit);
+        end_after(limit, &is_over);
         handle.stop();
         asked().await;
+        end_after(AT_ONCE, &is_over);
         handle.abort();
     }))
 }
 
-/// Ends the process when stopping takes too long: whoever started it would kill it, and say nothing.
-fn end_after(limit: Duration) {
+/// Ends the process when stopping takes too long: whoever started it would kill it, and say nothing. It is a success if
+/// everything is over but for threads that nobody waits for.
+fn end_after(limit: Duration, is_over: &Arc<AtomicBool>) {
+    let is_over = Arc::clone(is_over);
     let watching = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
         std::thread::sleep(limit);
-        tracing::error!(
-            "stopping takes too long, mostly for a database that does not answer: the last usage may not be written"
-        );
-        std::process::exit(1);
+        if is_over.load(Ordering::SeqCst) {
+            exit(0);
+        }
+        tracing::error!("stopping takes too long; it ends here, and the last usage may not be written");
+        exit(1);
     });
     if let Err(error) = watching {
         tracing::warn!(%error, "nothing bounds how long stopping takes");

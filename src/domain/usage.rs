@@ -122,6 +122,11 @@ pub struct FlushId {
     pub number: i64,
 }
 
+/// How many verifications these are.
+pub fn verifications(deltas: &[UsageDelta]) -> u64 {
+    deltas.iter().flat_map(|delta| &delta.counts).map(|(_, count)| *count).sum()
+}
+
 /// What a node has counted since it last wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageDelta {

@@ -1,20 +1,31 @@
 //! The flushes of this process: each has a number, under which it is written once.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::{
     ids::NodeId,
-    usage::{FlushId, UsageDelta},
+    usage::{FlushId, UsageDelta, verifications},
 };
 
 /// Keys of one flush: with the slowest database measured a tenth of what a statement may take (`docs/performance.md`).
 const AT_ONCE: usize = 5_000;
 
 /// Who writes, and how far.
-pub struct Flushes(Mutex<Writer>);
+pub struct Flushes {
+    writer: Mutex<Writer>,
+    /// Verifications that were taken out of the index, and neither written nor put back. Apart from the writer, so that it
+    /// can be read when the writer is given up in the middle of a flush.
+    unsettled: AtomicU64,
+}
 
 /// The one that writes now.
 pub struct Writer {
@@ -55,12 +66,28 @@ impl Flush {
 impl Flushes {
     /// A process that has written nothing.
     pub fn new(now: DateTime<Utc>) -> Self {
-        Self(Mutex::new(Writer { id: NodeId::generate(now), last: 0, in_doubt: None }))
+        let writer = Mutex::new(Writer { id: NodeId::generate(now), last: 0, in_doubt: None });
+        Self { writer, unsettled: AtomicU64::new(0) }
     }
 
     /// Waits until nobody else writes.
     pub async fn lock(&self) -> MutexGuard<'_, Writer> {
-        self.0.lock().await
+        self.writer.lock().await
+    }
+
+    /// These were taken out of the index.
+    pub fn taken(&self, deltas: &[UsageDelta]) {
+        self.unsettled.fetch_add(verifications(deltas), Ordering::Relaxed);
+    }
+
+    /// These are written, or back in the index.
+    pub fn settled(&self, deltas: &[UsageDelta]) {
+        self.unsettled.fetch_sub(verifications(deltas), Ordering::Relaxed);
+    }
+
+    /// How many verifications were taken and are neither written nor back.
+    pub fn unsettled(&self) -> u64 {
+        self.unsettled.load(Ordering::Relaxed)
     }
 }
 

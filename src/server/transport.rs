@@ -111,11 +111,11 @@ impl Transport {
         Ok(Self { listener: Some(listener), open, is_aborted, ended })
     }
 
-    /// Answers requests until it is told to stop.
+    /// Answers requests until it is told to stop. Returns when it was told to.
     ///
     /// # Errors
     /// When one of its threads has ended by itself: what is left is no server any more.
-    pub async fn run(mut self, app: &App, mut orders: mpsc::UnboundedReceiver<Order>) -> std::io::Result<()> {
+    pub async fn run(mut self, app: &App, mut orders: mpsc::UnboundedReceiver<Order>) -> std::io::Result<Instant> {
         let order = tokio::select! {
             order = orders.recv() => order,
             thread = self.ended.recv() => {
@@ -123,6 +123,7 @@ impl Transport {
                 return Err(std::io::Error::other(format!("its {} has ended", thread.unwrap_or_default())));
             }
         };
+        let told = Instant::now();
         if order == Some(Order::Stop) {
             app.drain();
             tokio::select! {
@@ -131,7 +132,7 @@ impl Transport {
             }
         }
         self.abort().await;
-        Ok(())
+        Ok(told)
     }
 
     async fn finish(&mut self, grace: Duration) {

@@ -7,8 +7,10 @@ use tokio::sync::watch;
 use crate::{actions::flush_usage::flush_usage, app::App, supervision::Part};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// When the last flush is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
 
-/// Runs until it is told to stop; what it has begun it finishes.
+/// Runs until it is told to stop and everything is written, or it is dropped; what it has begun it finishes.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(EVERY);
     // After a slow flush a whole second again: what waits is written at once.
@@ -20,7 +22,9 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => true,
         };
         app.supervision.step(Part::FlushUsage);
-        match flush_usage(&app).await {
+        let result = flush_usage(&app).await;
+        let is_written = result.is_ok();
+        match result {
             Ok(flushed) => {
                 failing = false;
                 // As in the log of requests: a number in JSON too.
@@ -34,8 +38,11 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             }
             Err(_) => {}
         }
-        if is_last {
+        if is_last && is_written {
             return;
+        }
+        if is_last {
+            tokio::time::sleep(AGAIN).await;
         }
     }
 }

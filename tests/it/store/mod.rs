@@ -16,6 +16,7 @@ mod postgres_wire;
 mod retention;
 mod revocations;
 mod secrecy;
+mod silent_stops;
 mod sqlite_faults;
 mod upgrades;
 mod wire_proxy;

@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -35,7 +38,12 @@ pub struct WireProxy {
     url: String,
     plan: Arc<Mutex<Option<Plan>>>,
     question: Question,
+    is_silent: Arc<AtomicBool>,
+    sent: Sent,
 }
+
+/// What each client has sent, if it is kept.
+type Sent = Arc<Mutex<Option<Vec<Vec<u8>>>>>;
 
 /// Words of a client, and what then happens to its connection, once.
 type Question = Arc<Mutex<Option<(&'static str, Failure)>>>;
@@ -53,14 +61,33 @@ impl WireProxy {
         let plan: Arc<Mutex<Option<Plan>>> = Arc::default();
         let question = Question::default();
         let (of_connections, of_questions) = (Arc::clone(&plan), Arc::clone(&question));
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let of_all = Arc::clone(&is_silent);
+        let sent = Sent::default();
+        let kept = Arc::clone(&sent);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 let plan = *of_connections.lock().unwrap();
-                carry(client, server, plan, Arc::clone(&of_questions));
+                carry(client, server, plan, Arc::clone(&of_questions), &of_all, Arc::clone(&kept));
             }
         });
-        Self { url: url.into(), plan, question }
+        Self { url: url.into(), plan, question, is_silent, sent }
+    }
+
+    /// From now on what clients send is kept. To be called before the first one connects.
+    pub fn keep_what_is_sent(&self) {
+        *self.sent.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// What was kept, a connection each.
+    pub fn sent(&self) -> Vec<Vec<u8>> {
+        self.sent.lock().unwrap().clone().unwrap_or_default()
+    }
+
+    /// From now on everything is accepted, connections included, and nothing is carried either way.
+    pub fn go_silent(&self) {
+        self.is_silent.store(true, Ordering::SeqCst);
     }
 
     /// The URL of the same database by way of this.
@@ -84,13 +111,31 @@ impl WireProxy {
     }
 }
 
-fn carry(client: TcpStream, server: TcpStream, plan: Option<Plan>, question: Question) {
+fn carry(
+    client: TcpStream,
+    server: TcpStream,
+    plan: Option<Plan>,
+    question: Question,
+    is_silent: &Arc<AtomicBool>,
+    sent: Sent,
+) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let (silent_there, silent_back) = (Arc::clone(is_silent), Arc::clone(is_silent));
     thread::spawn(move || {
         let mut buffer = vec![0; 1 << 16];
+        let place = sent.lock().unwrap().as_mut().map(|connections| {
+            connections.push(Vec::new());
+            connections.len() - 1
+        });
         while let Ok(read @ 1..) = from_client.read(&mut buffer) {
+            if let (Some(place), Some(connections)) = (place, sent.lock().unwrap().as_mut()) {
+                connections[place].extend_from_slice(&buffer[..read]);
+            }
+            if silent_there.load(Ordering::SeqCst) {
+                continue;
+            }
             let has = |words: &str| buffer[..read].windows(words.len()).any(|window| window == words.as_bytes());
             let failure = question.lock().unwrap().take_if(|(words, _)| has(words));
             match failure {
@@ -103,13 +148,18 @@ fn carry(client: TcpStream, server: TcpStream, plan: Option<Plan>, question: Que
         let _ = to_server.shutdown(Shutdown::Both);
     });
     thread::spawn(move || {
-        let _ = copy_messages(&server, &client, plan);
+        let _ = copy_messages(&server, &client, plan, &silent_back);
         let _ = client.shutdown(Shutdown::Both);
         let _ = server.shutdown(Shutdown::Both);
     });
 }
 
-fn copy_messages(mut server: &TcpStream, mut client: &TcpStream, plan: Option<Plan>) -> std::io::Result<()> {
+fn copy_messages(
+    mut server: &TcpStream,
+    mut client: &TcpStream,
+    plan: Option<Plan>,
+    is_silent: &AtomicBool,
+) -> std::io::Result<()> {
     let mut arrived = 0;
     loop {
         let mut message = vec![0; 5];
@@ -117,6 +167,9 @@ fn copy_messages(mut server: &TcpStream, mut client: &TcpStream, plan: Option<Pl
         let length = u32::from_be_bytes([message[1], message[2], message[3], message[4]]) as usize;
         message.resize(1 + length, 0);
         server.read_exact(&mut message[5..])?;
+        if is_silent.load(Ordering::SeqCst) {
+            continue;
+        }
         match plan {
             Some(Plan { messages, failure }) if messages == arrived => {
                 return match failure {
