@@ -14,9 +14,9 @@ struct LastUses;
 
 impl Statement for LastUses {
     const SQL: &'static str = "
-        SELECT id, created_at, at, address, user_agent
+        SELECT api_keys.id, api_keys.created_at, key_last_used.at, key_last_used.address, key_last_used.user_agent
         FROM api_keys LEFT JOIN key_last_used ON key_last_used.key_id = api_keys.id
-        WHERE organization_id = ? AND id IN ?";
+        WHERE api_keys.organization_id = ? AND api_keys.id IN ?";
 }
 
 /// A key, and when it was used last as far as that is known of hours that are over.
@@ -46,15 +46,17 @@ pub fn last_uses<'a>(
 }
 
 /// The open hours by leaps from one to the next, for there is no index by key: commonly two of them, with thousands of rows.
+/// Each column is named with its table: a newer version may add one of the same name to the other.
 macro_rules! hours {
     () => {
         "WITH RECURSIVE hours (starts_at) AS (
             SELECT min(starts_at) FROM key_usage_open
             UNION ALL
-            SELECT (SELECT min(starts_at) FROM key_usage_open WHERE starts_at > hours.starts_at)
-            FROM hours WHERE starts_at IS NOT NULL
+            SELECT (SELECT min(later.starts_at) FROM key_usage_open AS later WHERE later.starts_at > hours.starts_at)
+            FROM hours WHERE hours.starts_at IS NOT NULL
         )
-        SELECT id AS key_id, CAST(0 AS BIGINT) AS seconds, open.starts_at, code, count, at, address, user_agent
+        SELECT keys.id AS key_id, CAST(0 AS BIGINT) AS seconds, open.starts_at, open.code, open.count, open.at,
+            open.address, open.user_agent
         FROM hours "
     };
 }
@@ -78,9 +80,9 @@ struct CountsOnSqlite;
 impl Statement for CountsOnSqlite {
     const SQL: &'static str = concat!(
         hours!(),
-        "CROSS JOIN api_keys CROSS JOIN key_usage_open AS open
-        WHERE hours.starts_at IS NOT NULL AND id IN ?
-            AND open.starts_at = hours.starts_at AND key_number = number",
+        "CROSS JOIN api_keys AS keys CROSS JOIN key_usage_open AS open
+        WHERE hours.starts_at IS NOT NULL AND keys.id IN ?
+            AND open.starts_at = hours.starts_at AND open.key_number = keys.number",
         closed!()
     );
 }

@@ -233,7 +233,7 @@ pub fn take_open(conn: &mut Conn, before: i64, limit: i64) -> QueryResult<Vec<Ta
         "DELETE FROM key_usage_open WHERE (starts_at, key_number, code) IN (
             SELECT starts_at, key_number, code FROM key_usage_open WHERE starts_at < $1
             ORDER BY starts_at, key_number, code LIMIT $2 {skip}
-        ) RETURNING (SELECT id FROM api_keys WHERE number = key_number) AS key_id, starts_at, code, count, at, address, user_agent"
+        ) RETURNING (SELECT api_keys.id FROM api_keys WHERE api_keys.number = key_usage_open.key_number) AS key_id, starts_at, code, count, at, address, user_agent"
     ))
     .bind::<BigInt, _>(before)
     .bind::<BigInt, _>(limit)
