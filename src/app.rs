@@ -36,7 +36,7 @@ use crate::{
 use database_check::DatabaseCheck;
 pub use database_check::database_answers;
 pub use files::{lock_database, set_foreign_wal_aside};
-pub use start::{StartError, open_database};
+pub use start::{StartError, migrate_database, open_database};
 
 /// How long whoever made a change waits until this node knows it. Without a database it may be never.
 const SETTLED: Duration = Duration::from_secs(1);

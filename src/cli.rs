@@ -19,7 +19,7 @@ use crate::{
         reset_password::{ResetPasswordError, reset_password},
         restore_backup::RestoreError,
     },
-    app::{StartError, open_database},
+    app::{StartError, migrate_database, open_database},
     clock::SystemClock,
     config::{ConfigError, Environment, LogFormat, Settings},
     domain::{
@@ -57,7 +57,8 @@ enum Command {
     Restore(backup::RestoreArguments),
     /// Bring the database's schema up to date and exit
     Migrate,
-    /// Print every setting, where it comes from, and what is wrong with it; exits with 1 if anything is
+    /// Print every setting, where it comes from, what is wrong with it, and how the database's schema stands; exits with 1
+    /// if anything is wrong
     Check,
 }
 
@@ -188,8 +189,12 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
         match command {
             Command::Serve => serve::serve(config).await,
             Command::Migrate => {
-                open_database(&config).await?;
-                say(format, "The schema is up to date.", &[]);
+                let (_, done) = migrate_database(&config).await?;
+                let line = match done.newer {
+                    None => "The schema is up to date.",
+                    Some(_) => "The schema is a newer version's, and this version can go on with it.",
+                };
+                say(format, line, &[]);
                 Ok(())
             }
             Command::Backup(arguments) => backup::backup(&config, &arguments),

@@ -27,7 +27,7 @@ use crate::{
         database_file::write_log_again,
         database_lock::LockError,
         installation,
-        migrations::{self, MigrationError},
+        migrations::{self, Migrated, MigrationError},
     },
     supervision::Supervision,
     throttle::Throttle,
@@ -133,6 +133,14 @@ impl AppState {
 /// # Errors
 /// [`StartError`] when it cannot be opened or migrated.
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
+    migrate_database(config).await.map(|(db, _)| db)
+}
+
+/// The same, for whoever wants to know what was done.
+///
+/// # Errors
+/// As [`open_database`].
+pub async fn migrate_database(config: &Config) -> Result<(Db, Migrated), StartError> {
     make_data_dir(&config.data_dir)?;
     set_foreign_wal_aside(config)?;
     if let DatabaseUrl::Sqlite(path) = &config.database {
@@ -148,11 +156,18 @@ pub async fn open_database(config: &Config) -> Result<Db, StartError> {
         if let DatabaseUrl::Sqlite(path) = &url {
             write_log_again(&mut conn, path).map_err(|error| StartError::Database(url.clone(), error))?;
         }
-        let ran = migrations::run(&mut conn).map_err(|error| StartError::Migration(url.clone(), error))?;
-        if ran > 0 {
-            tracing::info!(migrations = ran, database = ?url, "schema brought up to date");
+        let done = migrations::run(&mut conn).map_err(|error| StartError::Migration(url.clone(), error))?;
+        if done.ran > 0 {
+            tracing::info!(migrations = done.ran, database = ?url, "schema brought up to date");
         }
-        Db::open(&url, size).map_err(|error| StartError::Database(url, error))
+        if let Some(schema) = &done.newer {
+            tracing::warn!(
+                schema,
+                "the database has the schema of a newer version of keystead; this version goes on with it"
+            );
+        }
+        let db = Db::open(&url, size).map_err(|error| StartError::Database(url, error))?;
+        Ok((db, done))
     });
     match opening.await {
         Ok(result) => result,

@@ -1,11 +1,15 @@
-//! `keystead check`: every setting as it holds, where it comes from, and what is wrong with it.
+//! `keystead check`: every setting as it holds, where it comes from, and what is wrong with it; and how the schema stands.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use crate::{
-    config::{LogFormat, Settings},
+    config::{DatabaseUrl, LogFormat, Settings},
+    store::migrations::{self, MigrationError, Standing},
     telemetry::say,
 };
+
+/// How long a database may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Prints it; nothing is made or changed.
 pub fn check(settings: &Settings, format: LogFormat) -> ExitCode {
@@ -28,10 +32,34 @@ pub fn check(settings: &Settings, format: LogFormat) -> ExitCode {
         say(format, &format!("Note: {warning}"), &[("warning", &warning)]);
     }
     let wrong = rows.iter().filter(|row| row.problem.is_some()).count();
-    if config.is_some() && wrong == 0 {
-        say(format, "Every setting can be used.", &[]);
-        return ExitCode::SUCCESS;
-    }
-    say(format, &format!("Settings that cannot be used: {wrong}."), &[]);
-    ExitCode::FAILURE
+    let Some(config) = config.filter(|_| wrong == 0) else {
+        say(format, &format!("Settings that cannot be used: {wrong}."), &[]);
+        return ExitCode::FAILURE;
+    };
+    say(format, "Every setting can be used.", &[]);
+    if can_use_schema(&config.database, format) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says how the schema stands. A database that does not answer now is nobody's mistake.
+fn can_use_schema(url: &DatabaseUrl, format: LogFormat) -> bool {
+    let looked = url.connect_to_look(PATIENCE).map_err(MigrationError::from);
+    let looked = looked.and_then(|conn| conn.map_or(Ok(Standing::Missing), |mut conn| migrations::look(&mut conn)));
+    let (word, line) = match &looked {
+        Ok(Standing::Missing) => ("missing", "Note: there is no database yet; the first start makes it.".to_owned()),
+        Ok(Standing::Current) => ("current", "The database has this version's schema.".to_owned()),
+        Ok(Standing::Behind(count)) => (
+            "older",
+            format!("Note: the database's schema is older; the next start brings it up to date ({count} migrations)."),
+        ),
+        Ok(Standing::Newer(version)) => (
+            "newer",
+            format!("Note: the database has schema {version} of a newer version; this version can go on with it."),
+        ),
+        Err(MigrationError::Store(error)) => {
+            ("unknown", format!("Note: the database was not asked for its schema: {error}"))
+        }
+        Err(error) => ("unusable", format!("WRONG: the database cannot be used: {error}")),
+    };
+    say(format, &line.replace(char::is_control, " "), &[("schema", word)]);
+    !matches!(&looked, Err(error) if !matches!(error, MigrationError::Store(_)))
 }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     domain::{key_record::Epoch, position::Position},
     store::{
-        Conn, Db, Fault, StoreError, key_changes,
+        Conn, Db, Fault, StoreError, generations, key_changes,
         key_records::{self, Scanned},
         notifications::Listener,
     },
@@ -104,6 +104,8 @@ impl Thread {
         // A part of the lease, so that a wire that has gone silent is given up and another one renews it in time.
         let patience = self.membership.patience();
         let mut conn = self.db.connect_apart(patience)?;
+        // What fails when a newer program has changed the schema is said with the reason.
+        generations::check(&mut conn)?;
         while !self.is_stopping() {
             self.supervision.step(Part::Follower);
             if self.must_load {

@@ -19,7 +19,7 @@ use super::{
     StoreError,
     connection::establish_sqlite,
     file_mark::{mark_anew, wal_length},
-    installation, migrations,
+    generations, installation, migrations,
 };
 use crate::private_file::{self, beside, sync_folder};
 
@@ -38,8 +38,8 @@ pub enum BackupError {
     /// SQLite finds fault with the file.
     #[error("{0} is not a whole database of keystead: {1}")]
     Damaged(PathBuf, String),
-    /// It was made by a later version.
-    #[error("{0} has schema {1}, which this version of keystead does not know; use the newer version")]
+    /// It was made by a later version, which took away what this one uses.
+    #[error("{0} has schema {1}, and a newer version of keystead took away what this one uses; use the newer version")]
     Newer(PathBuf, String),
     /// Its keys were made with another pepper.
     #[error("{0} was made with another pepper than {1}; put its own pepper there first")]
@@ -172,16 +172,21 @@ fn check(file: &Path) -> Result<Checked, BackupError> {
     let applied: Vec<Line> = sql_query("SELECT version AS line FROM __diesel_schema_migrations ORDER BY version")
         .load(&mut conn)
         .map_err(wrong)?;
-    if let Some(unknown) = migrations::unknown_of(applied.iter().map(|line| line.line.as_str())) {
+    let mut installed = |name: &str| {
+        let value = sql_query("SELECT value AS line FROM installation WHERE name = ?").bind::<Text, _>(name.to_owned());
+        let value: Option<Line> = value.get_result(&mut conn).optional().map_err(wrong)?;
+        Ok(value.map(|line| line.line))
+    };
+    let oldest =
+        generations::parse(installed(generations::OLDEST)?.as_deref()).map_err(|error| damaged(file, error))?;
+    let pepper_check = installed(installation::PEPPER_CHECK)?;
+    if let Some(unknown) = migrations::unknown_of(applied.iter().map(|line| line.line.as_str()))
+        && oldest > generations::OWN
+    {
         return Err(BackupError::Newer(file.to_owned(), unknown));
     }
     let keys: Number = sql_query("SELECT count(*) AS n FROM api_keys").get_result(&mut conn).map_err(wrong)?;
-    let pepper_check: Option<Line> = sql_query("SELECT value AS line FROM installation WHERE name = ?")
-        .bind::<Text, _>(installation::PEPPER_CHECK)
-        .get_result(&mut conn)
-        .optional()
-        .map_err(wrong)?;
-    Ok(Checked { pepper_check: pepper_check.map(|line| line.line), keys: keys.n })
+    Ok(Checked { pepper_check, keys: keys.n })
 }
 
 fn damaged(path: &Path, error: StoreError) -> BackupError {

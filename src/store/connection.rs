@@ -7,8 +7,10 @@ use std::{
 };
 
 use diesel::{connection::SimpleConnection, prelude::*};
+use url::Url;
 
 pub use crate::config::DatabaseUrl;
+use crate::private_file::beside;
 
 use super::{
     StoreError,
@@ -58,6 +60,26 @@ impl DatabaseUrl {
             Self::Sqlite(path) => Ok(Conn::Sqlite(establish_sqlite(path)?)),
             Self::Postgres(url) => Ok(Conn::Postgres(PgConnection::dial(&pg::target(url)?, limit)?)),
         }
+    }
+
+    /// A new connection for whoever only looks: of a SQLite database no file is made or changed; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`DatabaseUrl::connect`].
+    pub fn connect_to_look(&self, limit: Duration) -> Result<Option<Conn>, StoreError> {
+        let Self::Sqlite(path) = self else { return self.connect_within(limit).map(Some) };
+        if !path.exists() {
+            return Ok(None);
+        }
+        // Without a log nobody has it open: then not even the files beside it are made.
+        let how = if beside(path, "-wal").exists() { "mode=ro" } else { "immutable=1" };
+        let unreachable = |words: String| StoreError::Fault(Fault::Unreachable, words);
+        let path = std::path::absolute(path).map_err(|error| unreachable(error.to_string()))?;
+        let mut name = Url::from_file_path(path).map_err(|()| unreachable("the path is none".to_owned()))?;
+        name.set_query(Some(how));
+        let mut conn = SqliteConnection::establish(name.as_str())?;
+        conn.batch_execute("PRAGMA busy_timeout = 2000")?;
+        Ok(Some(Conn::Sqlite(conn)))
     }
 }
 

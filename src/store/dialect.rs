@@ -38,8 +38,12 @@ pub fn begin_write(conn: &mut Conn) -> QueryResult<()> {
     }
 }
 
-/// As long as it takes: a big table is rewritten, or another node rewrites it.
+/// As long as it takes: a big index is built, or another node builds it.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a migration waits for the lock on a table, as Postgres writes it. A fifth of what the follower waits for an answer
+/// with the usual lease of ten seconds: whoever wants the table waits behind the migration, and has no lock yet.
+pub const TABLE_LOCK_TIMEOUT: &str = "500ms";
 
 /// Waits, inside a transaction, until no other node migrates: of Postgres nodes that started at once without this, 45 of
 /// 60 failed. SQLite's write lock, which [`begin_write`] took, does the same.
@@ -48,11 +52,53 @@ pub fn wait_for_other_migrations(conn: &mut Conn) -> QueryResult<()> {
         Conn::Sqlite(_) => Ok(()),
         Conn::Postgres(c) => {
             c.set_limit(MIGRATION_LIMIT);
-            c.batch_execute(
-                "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7306386)",
-            )
+            c.batch_execute(&format!(
+                "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7306386);
+                SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'"
+            ))
         }
     }
+}
+
+/// Who else has locks on tables of this database, the longest transaction first, in words for whoever runs it; `None` on SQLite.
+pub fn lock_holders(conn: &mut Conn) -> QueryResult<Option<String>> {
+    let Conn::Postgres(c) = conn else { return Ok(None) };
+    // Of other roles' sessions Postgres shows the id alone.
+    let holders: Vec<Line> = diesel::sql_query(
+        "SELECT concat_ws(' ', 'process', pid, 'of', coalesce(nullif(application_name, ''), usename), state,
+            'since ' || to_char(xact_start AT TIME ZONE 'UTC', 'HH24:MI:SS') || ' UTC') AS line
+        FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND pid IN (
+            SELECT pid FROM pg_locks
+            WHERE granted AND locktype = 'relation' AND relation >= 16384
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        )
+        ORDER BY xact_start NULLS LAST LIMIT 3",
+    )
+    .load(c)?;
+    let lines: Vec<String> = holders.into_iter().map(|holder| holder.line).collect();
+    Ok(Some(if lines.is_empty() { "they have ended by now".to_owned() } else { lines.join("; ") }))
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
+}
+
+/// Whether the table of migrations is there.
+pub fn has_migrations(conn: &mut Conn) -> QueryResult<bool> {
+    let names: Vec<Line> = match conn {
+        Conn::Sqlite(c) => {
+            diesel::sql_query("SELECT name AS line FROM sqlite_master WHERE name = '__diesel_schema_migrations'")
+                .load(c)?
+        }
+        Conn::Postgres(c) => {
+            diesel::sql_query("SELECT 'here' AS line WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL")
+                .load(c)?
+        }
+    };
+    Ok(!names.is_empty())
 }
 
 /// How a Postgres database stores text, if it is not UTF-8; SQLite's always is.

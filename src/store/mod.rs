@@ -22,6 +22,7 @@ pub mod db;
 pub mod ended_again;
 pub mod file_mark;
 pub mod form_tokens;
+pub mod generations;
 pub mod installation;
 pub mod key_changes;
 pub mod key_records;

@@ -2,9 +2,7 @@
 
 use std::{net::TcpListener, os::unix::fs::PermissionsExt};
 
-use diesel::{RunQueryDsl, sql_query};
-
-use crate::support::{Binary, on_own_thread};
+use crate::support::Binary;
 
 #[test]
 fn every_variable_is_checked() {
@@ -170,23 +168,6 @@ fn a_pepper_that_is_lost() {
     std::fs::remove_file(&pepper).unwrap();
     keystead.run(&[]).refused_with(&["pepper", "missing", "restore it"]);
     assert!(!pepper.exists(), "a new pepper was made for an old database");
-}
-
-#[test]
-fn a_schema_from_the_future() {
-    let keystead = Binary::new();
-    keystead.run(&["migrate"]).succeeded();
-    let url = match keystead.database().url() {
-        Some(url) => keystead::store::connection::DatabaseUrl::Postgres(url),
-        None => keystead::store::connection::DatabaseUrl::Sqlite(keystead.data_dir().join("keystead.db")),
-    };
-    on_own_thread(move || {
-        let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')";
-        sql_query(sql).execute(&mut url.connect().unwrap()).unwrap();
-    });
-    for arguments in [&["migrate"] as &[&str], &["serve"]] {
-        keystead.run(arguments).refused_with(&["29990101000000", "newer version"]);
-    }
 }
 
 #[test]

@@ -138,6 +138,9 @@ async fn what_is_no_good_backup_is_refused_and_the_database_stays() {
     make("newer", &|conn| {
         let insert = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')";
         sql_query(insert).execute(conn).unwrap();
+        // What is newer and only added can be used.
+        let take_away = "INSERT INTO installation (name, value) VALUES ('oldest_generation', '2999')";
+        sql_query(take_away).execute(conn).unwrap();
     });
     make("of-another-pepper", &|conn| {
         sql_query("UPDATE installation SET value = 'x' WHERE name = 'pepper_check'").execute(conn).unwrap();

@@ -2,17 +2,21 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use keystead::domain::{
-    pepper::Pepper,
-    secret::{KeyPrefix, Secret},
+use keystead::{
+    domain::{
+        pepper::Pepper,
+        secret::{KeyPrefix, Secret},
+    },
+    store::generations,
 };
 
+use super::last_release;
 use crate::support::{TestApp, TestDatabase, on_own_thread};
 
 /// The newest migration of the time before the rule below.
 const BEFORE_THE_RULE: &str = "2026-11-27";
 
-fn migrations(dialect: &str) -> Vec<(String, String)> {
+pub fn migrations(dialect: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(dialect);
     let mut found: Vec<_> = fs::read_dir(root)
         .unwrap()
@@ -27,46 +31,85 @@ fn migrations(dialect: &str) -> Vec<(String, String)> {
 }
 
 /// What keeps a program that knows nothing of a statement from running beside it, or keeps everybody waiting for a lock. A
-/// comment that begins with `-- allowed:` and the reason, above the statement, excuses it.
+/// comment that begins with `-- allowed:` and the reason, above the statement, excuses it; where something is taken away, only
+/// beside the generation of programs that does not miss it.
 fn faults(sql: &str) -> Vec<String> {
     let mut faults = Vec::new();
+    let oldest = oldest_generation(sql);
     for statement in sql.split(';') {
         let is_allowed = statement.lines().any(|line| line.starts_with("-- allowed: "));
         let says_of_locks = statement.to_lowercase().contains("lock");
-        let lines = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
-        let words = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").to_uppercase();
+        let words = words(statement);
         let has = |needle: &str| words.contains(needle);
         let begins = |needle: &str| words.starts_with(needle);
-        let reason = if begins("DROP ") || has(" DROP COLUMN") || has(" DROP CONSTRAINT") {
-            "an old program still uses it"
+        let has_any = |needles: &[&str]| needles.iter().any(|needle| has(needle));
+        let default = words.split_once(" DEFAULT ").map_or("", |(_, default)| default);
+        let taken_away = if begins("DROP ") || has(" DROP COLUMN") || has(" DROP CONSTRAINT") {
+            Some("an old program still uses it")
         } else if has(" RENAME ") {
-            "an old program knows it by its old name"
-        } else if has(" ALTER COLUMN ") || has(" ALTER TYPE ") {
-            "it rewrites the table, or forbids what an old program writes"
-        } else if has(" ADD COLUMN ") && has(" NOT NULL") && !has(" DEFAULT ") {
-            "an old program does not fill it"
+            Some("an old program knows it by its old name")
+        } else if has_any(&[" ALTER COLUMN ", " ALTER TYPE "]) {
+            Some("it rewrites the table, or forbids what an old program writes")
+        } else if has(" ADD COLUMN ") && has(" NOT NULL") && default.is_empty() {
+            Some("an old program does not fill it")
+        } else if begins("CREATE UNIQUE INDEX") || begins("CREATE TRIGGER") {
+            Some("it may refuse or change what an old program writes")
+        } else {
+            None
+        };
+        let reason = if taken_away.is_some() && is_allowed && oldest.is_none() {
+            "it has to say from which generation of programs on nobody misses it (CONTRIBUTING.md)"
+        } else if let Some(reason) = taken_away {
+            reason
         } else if has(" ADD COLUMN ")
-            && (has(" GENERATED ") || has(" SERIAL") || has("DEFAULT NOW()") || has("DEFAULT GEN_"))
+            && (has_any(&[" GENERATED ", " SERIAL"]) || default.contains('(') || begins_with_now(default))
         {
             "it rewrites the table under an exclusive lock"
-        } else if has(" ADD CONSTRAINT")
-            || (has(" ADD COLUMN ") && (has(" REFERENCES ") || has(" UNIQUE") || has(" CHECK ")))
+        } else if has_any(&[
+            " ADD CONSTRAINT",
+            " ADD CHECK",
+            " ADD UNIQUE",
+            " ADD PRIMARY",
+            " ADD FOREIGN",
+            " VALIDATE ",
+        ]) || (has(" ADD COLUMN ") && has_any(&[" REFERENCES ", " UNIQUE", " CHECK "]))
         {
             "it reads the whole table under a lock"
-        } else if begins("CREATE UNIQUE INDEX") || begins("CREATE TRIGGER") {
-            "it may refuse or change what an old program writes"
+        } else if ["CLUSTER", "VACUUM", "REINDEX", "TRUNCATE", "LOCK "].iter().any(|verb| begins(verb))
+            || has_any(&[" SET LOGGED", " SET UNLOGGED", " SET TABLESPACE", " SET ACCESS METHOD"])
+        {
+            "it keeps everybody from the whole table until it is done"
         } else if begins("UPDATE ") || begins("DELETE ") {
             "it holds the locks of every row until the end; let the worker do it in pieces"
+        } else if (begins("INSERT ") || begins("CREATE TABLE ")) && has(" SELECT ") {
+            "it reads a table of any size while locks are held; let the worker do it in pieces"
         } else if begins("CREATE INDEX") && !says_of_locks {
             "a comment has to say how long it locks its table against writes"
         } else {
             continue;
         };
-        if !is_allowed {
+        if !is_allowed || (taken_away.is_some() && oldest.is_none()) {
             faults.push(format!("{reason}: {words}"));
         }
     }
     faults
+}
+
+/// A statement without its comments, in capitals and one line.
+fn words(statement: &str) -> String {
+    let lines = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").to_uppercase()
+}
+
+/// What is worked out anew for each row, though it has no parentheses.
+fn begins_with_now(default: &str) -> bool {
+    default.starts_with("CURRENT_") || default.starts_with("LOCALTIME")
+}
+
+/// The oldest generation of programs that may go on after this migration, if it says so.
+fn oldest_generation(sql: &str) -> Option<i64> {
+    let (_, rest) = sql.split_once(&format!("'{}', '", generations::OLDEST))?;
+    rest.split('\'').next()?.parse().ok()
 }
 
 #[test]
@@ -75,6 +118,25 @@ fn migrations_only_add() {
         for (name, sql) in migrations(dialect).into_iter().filter(|(name, _)| &name[..10] > BEFORE_THE_RULE) {
             // A table that this migration makes is nobody's yet.
             assert_eq!(faults(&sql), Vec::<String>::new(), "migrations/{dialect}/{name}: CONTRIBUTING.md has the rule");
+        }
+    }
+}
+
+#[test]
+fn what_is_taken_away_the_last_release_does_not_miss() {
+    let of_last_release: i64 = last_release::about("generation").parse().unwrap();
+    assert!(
+        (of_last_release..=of_last_release + 1).contains(&generations::OWN),
+        "one more in each release, or the same"
+    );
+    for dialect in ["sqlite", "postgres"] {
+        let mut newest = 0;
+        for (name, sql) in migrations(dialect) {
+            let Some(oldest) = oldest_generation(&sql) else { continue };
+            assert!(oldest >= newest, "{name}: what was refused once is not let in again");
+            // Otherwise nobody could go from one release to the next without stopping every node.
+            assert!(oldest <= of_last_release, "{name}: the last release has generation {of_last_release}");
+            newest = oldest;
         }
     }
 }
@@ -99,6 +161,19 @@ fn the_rule_sees_what_it_is_for() {
         "DELETE FROM a",
         "CREATE TRIGGER a AFTER INSERT ON b BEGIN SELECT 1",
         "-- Drops nothing.\nCREATE TABLE a (b TEXT);\nDROP TABLE c",
+        "-- allowed: nothing has read it since version 3.\nDROP TABLE a",
+        "-- allowed: every row has it.\nALTER TABLE a ALTER COLUMN b SET NOT NULL",
+        "ALTER TABLE a ADD COLUMN b TEXT DEFAULT md5(random()::text)",
+        "ALTER TABLE a ADD COLUMN b TIMESTAMPTZ DEFAULT current_timestamp",
+        "ALTER TABLE a ADD CHECK (b > 0)",
+        "ALTER TABLE a ADD PRIMARY KEY (b)",
+        "ALTER TABLE a VALIDATE CONSTRAINT b",
+        "ALTER TABLE a SET TABLESPACE b",
+        "REINDEX TABLE a",
+        "LOCK TABLE a",
+        "TRUNCATE a",
+        "INSERT INTO a (b) SELECT c FROM d",
+        "CREATE TABLE a AS SELECT * FROM b",
     ] {
         assert_eq!(faults(refused).len(), 1, "{refused}");
     }
@@ -107,7 +182,10 @@ fn the_rule_sees_what_it_is_for() {
         "ALTER TABLE a ADD COLUMN b BIGINT",
         "ALTER TABLE a ADD COLUMN b TEXT NOT NULL DEFAULT ''",
         "-- It locks a table of ten rows.\nCREATE INDEX a ON b (c)",
-        "-- allowed: nothing has read it since version 3.\nDROP TABLE a",
+        "INSERT INTO installation (name, value) VALUES ('oldest_generation', '3')
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+        \n-- allowed: nothing has read it since version 3.\nDROP TABLE a",
+        "-- allowed: it has ten rows.\nUPDATE a SET b = 1",
         "INSERT INTO a (b) VALUES (1)",
         "-- DROP TABLE a",
     ] {
@@ -116,7 +194,7 @@ fn the_rule_sees_what_it_is_for() {
 }
 
 /// A database as a program of an earlier time left it: migrated up to this folder, and with these rows.
-fn database_of(up_to: &str, rows: Vec<String>) -> TestDatabase {
+pub fn database_of(up_to: &str, rows: Vec<String>) -> TestDatabase {
     let database = TestDatabase::fresh();
     let mut conn = database.connect();
     let dialect = if database.is_postgres() { "postgres" } else { "sqlite" };

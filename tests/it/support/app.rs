@@ -121,6 +121,13 @@ impl TestApp {
         app
     }
 
+    /// Stops it; the database stays, for another server.
+    pub fn end(mut self) -> TestDatabase {
+        let database = std::mem::replace(&mut self.database, TestDatabase::sqlite());
+        drop(self);
+        database
+    }
+
     /// Waits until it answers verifications.
     pub async fn ready(&self) {
         let begun = std::time::Instant::now();

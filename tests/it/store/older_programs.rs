@@ -1,0 +1,221 @@
+//! This program beside a newer one, whose migrations it does not know: it goes on while they only add, and is refused with
+//! the reason when they take something away.
+//!
+//! The newer program is played by the widest migration that the rule in CONTRIBUTING.md allows: every table gets a column of
+//! every name that any table has, so that a statement which names a column without its table, relies on the number of
+//! columns, or leaves a new one empty that must not be, fails here. What it does not show is what *another* version's
+//! statements do; those of the last release are in `last_release.rs`.
+
+use std::collections::BTreeMap;
+
+use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::Text};
+use keystead::{
+    config::DatabaseUrl,
+    store::{Conn, generations},
+};
+
+use super::journey;
+use crate::support::{Binary, PASSWORD, TestApp, TestDatabase, on_own_thread, until};
+
+/// No program of ours will ever know it.
+const FUTURE: &str = "20991231000000";
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    of: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// What each table of ours has.
+pub fn columns(conn: &mut Conn) -> BTreeMap<String, Vec<String>> {
+    let sql = match conn {
+        Conn::Sqlite(_) => {
+            "SELECT m.name AS of, p.name AS name FROM sqlite_master m, pragma_table_info(m.name) p
+            WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%'"
+        }
+        Conn::Postgres(_) => {
+            "SELECT table_name::text AS of, column_name::text AS name FROM information_schema.columns
+            WHERE table_schema = 'public'"
+        }
+    };
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for Column { of, name } in sql_query(sql).load::<Column>(conn).unwrap() {
+        if !of.starts_with("__") {
+            tables.entry(of).or_default().push(name);
+        }
+    }
+    tables
+}
+
+/// What a newer version might add, and everything that it may.
+pub fn widen(mut conn: Conn) {
+    on_own_thread(move || {
+        let tables = columns(&mut conn);
+        assert!(tables.len() > 10, "{tables:?}");
+        let mut names: Vec<&String> = tables.values().flatten().collect();
+        names.sort();
+        names.dedup();
+        let mut migration = String::new();
+        for (table, own) in &tables {
+            for name in names.iter().filter(|name| !own.contains(name)) {
+                // As a column that has always to be filled, and is by its default.
+                migration +=
+                    &format!("ALTER TABLE {table} ADD COLUMN \"{name}\" TEXT NOT NULL DEFAULT 'of the future';\n");
+            }
+            migration += &format!("CREATE INDEX future_{table} ON {table} (\"{}\");\n", names[0]);
+        }
+        migration += "CREATE TABLE future (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL);\n";
+        migration += &format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{FUTURE}');");
+        conn.batch_execute(&format!("BEGIN; {migration} COMMIT;")).unwrap();
+    });
+}
+
+/// What a migration of a newer version writes that takes something away.
+fn take_away(url: &DatabaseUrl) {
+    let oldest = generations::OWN + 1;
+    let sql = format!(
+        "INSERT INTO installation (name, value) VALUES ('{}', '{oldest}')
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        generations::OLDEST
+    );
+    let url = url.clone();
+    on_own_thread(move || sql_query(sql).execute(&mut url.connect().unwrap()).unwrap());
+}
+
+fn url_of(keystead: &Binary) -> DatabaseUrl {
+    match keystead.database().url() {
+        Some(url) => DatabaseUrl::Postgres(url),
+        None => DatabaseUrl::Sqlite(keystead.data_dir().join("keystead.db")),
+    }
+}
+
+fn connect(url: &DatabaseUrl) -> Conn {
+    let url = url.clone();
+    on_own_thread(move || url.connect().unwrap())
+}
+
+#[tokio::test]
+async fn a_program_starts_on_a_newer_schema_that_only_added_and_does_everything() {
+    let first = TestApp::start().await;
+    let maya = journey::set_up(&first).await;
+    let key = maya.create_key("From before").await;
+    widen(first.database.connect());
+    let database = first.end();
+    let app = TestApp::start_on(database, |_| {}).await;
+    let maya = app.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    journey::live(&app, &maya).await;
+}
+
+#[tokio::test]
+async fn a_program_that_runs_goes_on_when_a_newer_one_adds_to_its_schema() {
+    let app = TestApp::start().await;
+    let maya = journey::set_up(&app).await;
+    let key = maya.create_key("From before").await;
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    widen(app.database.connect());
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    journey::live(&app, &maya).await;
+}
+
+#[tokio::test]
+async fn nodes_that_started_before_and_after_a_newer_schema_serve_side_by_side() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let (url, pepper) = (database.url().unwrap(), database.folder().join("pepper"));
+    let one = TestApp::start_on(database, |_| {}).await;
+    let maya = one.admin().await;
+    let (first, second) = (maya.create_key("First").await, maya.create_key("Second").await);
+    widen(one.database.connect());
+    let other = TestApp::start_on(TestDatabase::sqlite(), |settings| {
+        settings.database = url;
+        settings.pepper_file = pepper.to_str().unwrap().to_owned();
+    })
+    .await;
+    let there = other.anonymous();
+    there.sign_in("maya@acme.example", PASSWORD).await;
+    let third = there.create_key("Third").await;
+    until("the new key is known", async || one.verify(&third.secret).await == "VALID").await;
+    // Each returns when both know.
+    maya.revoke(&first).await;
+    there.revoke(&second).await;
+    for app in [&one, &other] {
+        assert_eq!(app.verify(&first.secret).await, "REVOKED");
+        assert_eq!(app.verify(&second.secret).await, "REVOKED");
+        assert_eq!(app.verify(&third.secret).await, "VALID");
+    }
+    assert_eq!(one.count("nodes").await, 2);
+}
+
+#[test]
+fn a_newer_schema_is_said_at_the_start_and_by_check() {
+    let keystead = Binary::new();
+    let url = url_of(&keystead);
+    if !keystead.database().is_postgres() {
+        assert!(keystead.run(&["check"]).succeeded().stdout.contains("there is no database yet"));
+        assert!(!keystead.data_dir().exists(), "check makes nothing");
+    }
+    keystead.run(&["migrate"]).succeeded();
+    assert!(keystead.run(&["check"]).succeeded().stdout.contains("has this version's schema"));
+    widen(connect(&url));
+    let checked = keystead.run(&["check"]).succeeded().stdout;
+    assert!(checked.contains(&format!("has schema {FUTURE} of a newer version; this version can go on")), "{checked}");
+    let migrated = keystead.run(&["migrate"]).succeeded().stdout;
+    assert!(migrated.contains("this version can go on with it"), "{migrated}");
+    let server = keystead.serve();
+    let log = server.stop().succeeded().stderr;
+    let said = log.lines().find(|line| line.contains("WARN") && line.contains("of a newer version"));
+    assert!(said.is_some_and(|line| line.contains(FUTURE)), "{log}");
+}
+
+#[test]
+fn a_program_is_refused_with_the_reason_when_a_newer_one_took_something_away() {
+    let keystead = Binary::new();
+    let url = url_of(&keystead);
+    keystead.run(&["migrate"]).succeeded();
+    widen(connect(&url));
+    take_away(&url);
+    let words = [FUTURE, "took away what this one uses", "generation 1", "run the newer version"];
+    for command in ["serve", "migrate"] {
+        keystead.run(&[command]).refused_with(&words);
+    }
+    let checked = keystead.run(&["check"]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.stdout.contains("WRONG: the database cannot be used: the database has schema"), "{checked:?}");
+}
+
+#[test]
+fn a_backup_of_a_newer_schema_is_restored_unless_something_was_taken_away() {
+    let keystead = Binary::on_sqlite();
+    keystead.serve().stop().succeeded();
+    let url = url_of(&keystead);
+    widen(connect(&url));
+    keystead.run(&["backup", "added"]).succeeded();
+    take_away(&url);
+    keystead.run(&["restore", "added"]).succeeded();
+    keystead.serve().stop().succeeded();
+    take_away(&url);
+    std::fs::copy(keystead.data_dir().join("keystead.db"), keystead.folder().join("taken")).unwrap();
+    keystead.run(&["restore", "taken"]).refused_with(&[FUTURE, "took away what this one uses"]);
+}
+
+#[tokio::test]
+async fn a_program_that_runs_says_so_and_answers_nobody_once_what_it_follows_was_taken_away() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let url = DatabaseUrl::Postgres(database.url().unwrap());
+    let app = TestApp::start_on(database, |_| {}).await;
+    let key = app.admin().await.create_key("Production").await;
+    take_away(&url);
+    // What it follows by breaks, as it does when a table is gone: it connects again, and finds the reason.
+    app.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        .await;
+    until("it does not follow any more", async || app.app.follower.progress().trouble.is_some()).await;
+    app.clock.pass(chrono::TimeDelta::minutes(1));
+    // It tries again five times a second; one that did not ask would be back with the first.
+    for _ in 0..20 {
+        assert_eq!(app.ask_about(&key.secret).await.status, 503, "the lease has ended and is not renewed");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
