@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, TrySendError, sync_channel},
+        mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -15,46 +15,16 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{KeyIndex, Lease, following::Thread, membership::Membership, revocation_keeper::RevocationKeeper};
-use crate::{
-    clock::Clock,
-    domain::{key_record::Epoch, position::Position},
-    revocation_log::RevocationLog,
-    store::Db,
-    supervision::Supervision,
+use super::{
+    KeyIndex, Lease,
+    following::{Thread, wake},
+    membership::Membership,
+    progress::Progress,
+    revocation_keeper::RevocationKeeper,
 };
-
-/// How far the follower has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Whether the index holds every key; until then nothing is answered.
-    pub is_loaded: bool,
-    /// Every change up to here is in the index.
-    pub applied: Position,
-    /// The newest change that is known to be committed.
-    pub seen: Epoch,
-    /// The number of the last look at the database after which everything that it found was in the index.
-    pub looks: u64,
-    /// Why the index may not be true, if that is known.
-    pub trouble: Option<Trouble>,
-    /// How often every key was read again because changes were missing.
-    pub gaps: u64,
-    /// How often it was found that the database has another history than before.
-    pub lost_histories: u64,
-    /// When that was found for the last time, on the clock of leases.
-    pub history_lost_at: Option<Duration>,
-}
-
-/// What keeps the follower from following.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The database does not answer, or refuses.
-    Database,
-    /// The database is not the one that was followed: every key is read again.
-    LostHistory,
-    /// The thread failed and begins anew.
-    Failed,
-}
+use crate::{
+    clock::Clock, domain::position::Position, revocation_log::RevocationLog, store::Db, supervision::Supervision,
+};
 
 /// What the thread works on.
 pub struct Parts {
@@ -123,10 +93,9 @@ impl Follower {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// Whether a change is in the index: it is the last one that was applied, or everything was applied that a look found which
-    /// began after its commit. The number of its epoch would prove nothing: it may be one of another history.
+    /// Whether a change is in the index ([`Progress::has_applied`]).
     pub fn has_applied(&self, change: Position, looks_before: u64) -> bool {
-        is_applied(&self.progress.borrow(), change, looks_before)
+        self.progress.borrow().has_applied(change, looks_before)
     }
 
     /// Waits until the index holds every key.
@@ -139,7 +108,7 @@ impl Follower {
     pub async fn applied(&self, change: Position, looks_before: u64) {
         self.wake();
         let mut progress = self.progress.clone();
-        if progress.wait_for(|progress| is_applied(progress, change, looks_before)).await.is_err() {
+        if progress.wait_for(|progress| progress.has_applied(change, looks_before)).await.is_err() {
             // The thread has ended, so nobody will ever know. To return would claim the contrary.
             std::future::pending::<()>().await;
         }
@@ -156,21 +125,9 @@ impl Follower {
     }
 }
 
-fn is_applied(progress: &Progress, change: Position, looks_before: u64) -> bool {
-    progress.is_loaded && (progress.looks > looks_before || change.mark.is_known() && progress.applied == change)
-}
-
 impl Drop for Follower {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.wake();
-    }
-}
-
-/// Tells the thread to look.
-pub fn wake(orders: &SyncSender<()>) {
-    // Full: an order to look lies there already, and nobody has looked since.
-    if let Err(TrySendError::Disconnected(())) = orders.try_send(()) {
-        tracing::debug!("the follower has ended");
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError},
     },
     time::Duration,
 };
@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use super::{
     KeyIndex,
-    follower::{Progress, Trouble, wake},
     history::{Standing, standing, standing_at_the_end},
     membership::Membership,
+    progress::{Progress, Trouble},
     revocation_keeper::RevocationKeeper,
 };
 use crate::{
@@ -42,6 +42,14 @@ const LOADING: Duration = Duration::from_secs(60);
 const LOOK_UP_AFTER: u32 = 1_000;
 /// Epochs a step of catching up.
 const STEP: i64 = 500;
+
+/// Tells the thread to look.
+pub fn wake(orders: &SyncSender<()>) {
+    // Full: an order to look lies there already, and nobody has looked since.
+    if let Err(TrySendError::Disconnected(())) = orders.try_send(()) {
+        tracing::debug!("the follower has ended");
+    }
+}
 
 pub struct Thread {
     pub db: Db,

@@ -10,6 +10,7 @@ mod history;
 mod index;
 mod lease;
 mod membership;
+mod progress;
 mod receipt;
 mod revocation_keeper;
 mod secret_entry;
@@ -23,8 +24,9 @@ mod dirty_list_tests;
 mod slots_tests;
 
 pub use flushes::{Flush, Flushes, Writer};
-pub use follower::{Follower, Parts, Progress, Trouble};
+pub use follower::{Follower, Parts};
 pub use index::KeyIndex;
 pub use lease::Lease;
+pub use progress::{Progress, Trouble};
 pub use receipt::{Means, Receipt, ReceiptProgress, Receipts};
 pub use usage::Caller;

@@ -10,7 +10,7 @@ use actix_web::{
 };
 use ipnet::IpNet;
 
-use super::{envelope::RequestId, request_log};
+use super::{request_id::RequestId, request_log};
 use crate::{
     app::App,
     domain::actor::{Client, MAX_USER_AGENT},

@@ -20,12 +20,8 @@ use actix_web::{
 };
 use tracing::Instrument;
 
-use super::{asker, client, connection, failure::Failure, limits, request_log};
+use super::{asker, client, connection, failure::Failure, limits, request_id::RequestId, request_log};
 use crate::{app::App, metrics::Endpoint};
-
-/// Stands in the log, in `X-Request-Id` and on error pages.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
 
 /// What must be known of a request to answer its failure.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, http::StatusCode};
 
-use super::envelope::RequestId;
+use super::request_id::RequestId;
 use crate::{
     passwords::PasswordFault,
     store::{Fault, StoreError},

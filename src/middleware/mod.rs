@@ -6,4 +6,5 @@ pub mod connection;
 pub mod envelope;
 pub mod failure;
 pub mod limits;
+pub mod request_id;
 pub mod request_log;

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 
-use super::{key_list, usage::number};
+use super::usage::number;
 use crate::{
     actions::limits::LimitReached,
     app::App,
@@ -11,8 +11,8 @@ use crate::{
     key_index::Receipt,
     middleware::failure::Failure,
     web::{
-        htmx::{self, Fragments, dialog},
-        page::{Page, Toast},
+        htmx::{self, dialog},
+        page::Page,
     },
 };
 
@@ -111,21 +111,6 @@ pub fn no_such_key() -> Failure {
         "This key no longer exists",
         "It may have been revoked in another tab or by another admin.",
     )
-}
-
-/// The same, with the list as it now is: a row of a key that is gone must not stay on the page.
-pub async fn key_gone(
-    app: &App,
-    request: &HttpRequest,
-    admin: &Admin,
-    list_page: i64,
-) -> Result<HttpResponse, Failure> {
-    let failure = no_such_key();
-    if !htmx::is_htmx(request) {
-        return Err(failure);
-    }
-    let list = key_list::add_list(app, admin, list_page, None, Fragments::default()).await?;
-    Ok(htmx::toast_answer(failure.status, Toast::of_failure(&failure), list))
 }
 
 /// The key that a path names.

@@ -6,7 +6,7 @@ use askama::Template;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{
-    answers::{TITLE, list_page_of},
+    answers::{TITLE, list_page_of, no_such_key},
     protect_your_api::{ProtectYourApi, protect_your_api},
     usage::UsageView,
 };
@@ -17,7 +17,7 @@ use crate::{
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments},
-        page::Page,
+        page::{Page, Toast},
         relative_time,
         return_path::HOME,
         see_other, session,
@@ -183,4 +183,19 @@ pub async fn add_list(
         "innerHTML",
         &KeyActionsFragment { list: &list },
     )
+}
+
+/// The answer for a key that is gone, with the list as it now is: its row must not stay on the page.
+pub async fn key_gone(
+    app: &App,
+    request: &HttpRequest,
+    admin: &Admin,
+    list_page: i64,
+) -> Result<HttpResponse, Failure> {
+    let failure = no_such_key();
+    if !htmx::is_htmx(request) {
+        return Err(failure);
+    }
+    let list = add_list(app, admin, list_page, None, Fragments::default()).await?;
+    Ok(htmx::toast_answer(failure.status, Toast::of_failure(&failure), list))
 }

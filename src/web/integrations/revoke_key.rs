@@ -6,8 +6,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, key_gone, key_id, list_page_of, refused_on},
-    key_list::{KeyRow, add_list},
+    answers::{INCOMPLETE, TITLE, key_id, list_page_of, refused_on},
+    key_list::{KeyRow, add_list, key_gone},
 };
 use crate::{
     actions::{

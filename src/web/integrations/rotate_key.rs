@@ -5,10 +5,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{
-        INCOMPLETE, TITLE, already_done, key_gone, key_id, limit_reached, list_page_of, new_form_token, no_entropy,
-    },
-    key_list::{KeyRow, add_list},
+    answers::{INCOMPLETE, TITLE, already_done, key_id, limit_reached, list_page_of, new_form_token, no_entropy},
+    key_list::{KeyRow, add_list, key_gone},
     reveal_key::reveal,
 };
 use crate::{

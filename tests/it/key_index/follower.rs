@@ -83,7 +83,7 @@ async fn a_change_counts_as_applied_only_when_the_index_has_it() {
     until("it counts as applied", async || app.app.follower.has_applied(change, now.looks)).await;
 }
 
-/// It waits a quarter of a lease for an answer; a table that is large enough takes longer to be counted.
+/// A table that is large enough takes longer to be counted than the follower waits for an answer.
 #[tokio::test]
 async fn to_make_room_for_the_keys_no_table_of_postgres_is_read() {
     let Some(database) = TestDatabase::postgres() else { return };
