@@ -5,10 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::migration::MigrationVersion;
+use diesel::{
+    Connection,
+    migration::{MigrationSource, MigrationVersion},
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Conn, StoreError, dialect, error::Fault, generations, pg, transaction::in_transaction};
+use super::{Conn, StoreError, dialect, error::Fault, generations, nodes, pg, transaction::in_transaction};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -40,6 +43,12 @@ pub enum MigrationError {
         /// The oldest generation of programs that may use it.
         oldest: i64,
     },
+    /// Nodes run that use what would be taken away.
+    #[error(
+        "the schema is not up to date, and would take something away that nodes of an older version use, which run now ({0}); \
+         nothing was changed. Stop these nodes, or wait a minute if they were killed, and start again"
+    )]
+    InUse(String),
     /// Others hold locks on tables that have to be changed.
     #[error(
         "the schema is not up to date, and for {seconds} s it could not be changed: others hold locks on its tables ({holders}); \
@@ -101,16 +110,27 @@ pub fn run(conn: &mut Conn) -> Result<Migrated, MigrationError> {
 /// # Errors
 /// As [`run`].
 pub fn run_within(conn: &mut Conn, patience: Duration) -> Result<Migrated, MigrationError> {
+    match conn {
+        Conn::Sqlite(_) => run_from(conn, || SQLITE, patience),
+        Conn::Postgres(_) => run_from(conn, || POSTGRES, patience),
+    }
+}
+
+/// The same with these migrations, which are this program's, or those of a newer one that a test makes up.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_from<S>(conn: &mut Conn, migrations: impl Fn() -> S, patience: Duration) -> Result<Migrated, MigrationError>
+where
+    S: MigrationSource<<Conn as Connection>::Backend>,
+{
     check_database(conn)?;
     let begun = Instant::now();
     let mut is_told = false;
     loop {
         let result = in_transaction(conn, |conn| {
             dialect::wait_for_other_migrations(conn).map_err(StoreError::from)?;
-            match conn {
-                Conn::Sqlite(_) => run_all(conn, SQLITE),
-                Conn::Postgres(_) => run_all(conn, POSTGRES),
-            }
+            run_all(conn, migrations())
         });
         if !matches!(result, Err(MigrationError::Store(StoreError::Fault(Fault::Busy, _)))) {
             return result;
@@ -161,9 +181,19 @@ fn failed(error: Failure) -> MigrationError {
     }
 }
 
-fn run_all(conn: &mut Conn, migrations: EmbeddedMigrations) -> Result<Migrated, MigrationError> {
+fn run_all(
+    conn: &mut Conn,
+    migrations: impl MigrationSource<<Conn as Connection>::Backend>,
+) -> Result<Migrated, MigrationError> {
     let newer = find_newer(conn)?;
     let ran = conn.run_pending_migrations(migrations).map_err(failed)?.len();
+    if ran > 0 {
+        let oldest = generations::oldest(conn)?;
+        let in_use = nodes::older_than(conn, oldest)?;
+        if !in_use.is_empty() {
+            return Err(MigrationError::InUse(in_use.join(", ")));
+        }
+    }
     Ok(Migrated { ran, newer })
 }
 
@@ -185,7 +215,7 @@ fn find_newer(conn: &mut Conn) -> Result<Option<String>, MigrationError> {
 
 /// Both databases have the same.
 fn known() -> Result<Vec<String>, MigrationError> {
-    let own = diesel::migration::MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE).map_err(failed)?;
+    let own = MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE).map_err(failed)?;
     Ok(own.iter().map(|migration| migration.name().version().to_string()).collect())
 }
 

@@ -1,6 +1,6 @@
 //! Table `nodes`: who may answer from memory, and how far each has applied the changes (Postgres only).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     dsl::{exists, max},
     prelude::*,
@@ -10,6 +10,7 @@ use diesel::{
 use super::{
     Conn, StoreError,
     columns::Millis,
+    dialect, generations,
     schema::{key_changes, nodes},
 };
 use crate::domain::{ids::NodeId, key_record::Epoch, position::Position};
@@ -54,6 +55,7 @@ pub fn insert(
             nodes::renewal.eq(0),
             nodes::lease_ms.eq(lease_ms),
             nodes::lease_until.eq(Millis::from(now)),
+            nodes::generation.eq(generations::OWN),
         ))
         .execute(conn)?;
     Ok(())
@@ -97,6 +99,16 @@ pub fn list(conn: &mut Conn) -> Result<Vec<Node>, StoreError> {
         lease_ms,
     };
     Ok(rows.into_iter().map(node).collect())
+}
+
+/// After the end of its lease a node is gone for certain, whatever the clocks.
+const GONE_AFTER: TimeDelta = TimeDelta::minutes(1);
+
+/// Nodes of an older generation than this one that run, or did within the last minute (Postgres only).
+pub fn older_than(conn: &mut Conn, generation: i64) -> Result<Vec<String>, StoreError> {
+    let Some(now) = dialect::time(conn)? else { return Ok(Vec::new()) };
+    let running = nodes::table.filter(nodes::lease_until.gt(Millis::from(now - GONE_AFTER)));
+    Ok(running.filter(nodes::generation.lt(generation)).order(nodes::id).select(nodes::id).load(conn)?)
 }
 
 /// Forgets a node whose lease has certainly ended, unless it renewed in the meantime.

@@ -134,6 +134,7 @@ diesel::table! {
         renewal -> BigInt,
         lease_ms -> BigInt,
         lease_until -> BigInt,
+        generation -> BigInt,
     }
 }
 

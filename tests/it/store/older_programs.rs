@@ -6,15 +6,24 @@
 //! columns, or leaves a new one empty that must not be, fails here. What it does not show is what *another* version's
 //! statements do; those of the last release are in `last_release.rs`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::Text};
+use diesel::{
+    QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    sql_query,
+    sql_types::{BigInt, Text},
+};
+use diesel_migrations::FileBasedMigrations;
 use keystead::{
     config::DatabaseUrl,
-    store::{Conn, generations},
+    store::{
+        Conn, generations,
+        migrations::{self, MigrationError},
+    },
 };
 
-use super::journey;
+use super::{journey, upgrades};
 use crate::support::{Binary, PASSWORD, TestApp, TestDatabase, on_own_thread, until};
 
 /// No program of ours will ever know it.
@@ -149,6 +158,15 @@ async fn nodes_that_started_before_and_after_a_newer_schema_serve_side_by_side()
     assert_eq!(one.count("nodes").await, 2);
 }
 
+/// The data directory: names and what is in them.
+fn files_of(keystead: &Binary) -> Vec<(String, Vec<u8>)> {
+    let Ok(entries) = std::fs::read_dir(keystead.data_dir()) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = paths.map(|path| (path.display().to_string(), std::fs::read(path).unwrap())).collect();
+    files.sort();
+    files
+}
+
 #[test]
 fn a_newer_schema_is_said_at_the_start_and_by_check() {
     let keystead = Binary::new();
@@ -160,14 +178,33 @@ fn a_newer_schema_is_said_at_the_start_and_by_check() {
     keystead.run(&["migrate"]).succeeded();
     assert!(keystead.run(&["check"]).succeeded().stdout.contains("has this version's schema"));
     widen(connect(&url));
+    let before = files_of(&keystead);
     let checked = keystead.run(&["check"]).succeeded().stdout;
+    assert_eq!(files_of(&keystead), before, "check changes nothing");
     assert!(checked.contains(&format!("has schema {FUTURE} of a newer version; this version can go on")), "{checked}");
     let migrated = keystead.run(&["migrate"]).succeeded().stdout;
     assert!(migrated.contains("this version can go on with it"), "{migrated}");
     let server = keystead.serve();
+    let checked = keystead.run(&["check"]).succeeded().stdout;
+    assert!(checked.contains("this version can go on"), "also while it runs: {checked}");
     let log = server.stop().succeeded().stderr;
     let said = log.lines().find(|line| line.contains("WARN") && line.contains("of a newer version"));
     assert!(said.is_some_and(|line| line.contains(FUTURE)), "{log}");
+}
+
+#[test]
+fn check_leaves_the_files_of_a_killed_server_as_they_are() {
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    server.signal("KILL");
+    server.wait();
+    // What SQLite keeps beside a log may be made anew; it is worth nothing.
+    let files = || files_of(&keystead).into_iter().filter(|(name, _)| !name.ends_with("-shm")).collect::<Vec<_>>();
+    let before = files();
+    assert!(before.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()));
+    assert!(keystead.run(&["check"]).succeeded().stdout.contains("has this version's schema"));
+    assert!(files() == before, "check changes nothing");
+    keystead.serve().stop().succeeded();
 }
 
 #[test]
@@ -199,6 +236,54 @@ fn a_backup_of_a_newer_schema_is_restored_unless_something_was_taken_away() {
     take_away(&url);
     std::fs::copy(keystead.data_dir().join("keystead.db"), keystead.folder().join("taken")).unwrap();
     keystead.run(&["restore", "taken"]).refused_with(&[FUTURE, "took away what this one uses"]);
+}
+
+/// The migrations of a newer version: this one's, and one that takes something away.
+fn newer_migrations(database: &TestDatabase) -> FileBasedMigrations {
+    let dialect = if database.is_postgres() { "postgres" } else { "sqlite" };
+    let folder = database.folder().join("migrations");
+    for (name, sql) in upgrades::migrations(dialect) {
+        std::fs::create_dir_all(folder.join(&name)).unwrap();
+        std::fs::write(folder.join(name).join("up.sql"), sql).unwrap();
+    }
+    let contracting = folder.join("2099-12-31-000000_contracting");
+    std::fs::create_dir(&contracting).unwrap();
+    let (row, oldest) = (generations::OLDEST, generations::OWN + 1);
+    let sql = format!("INSERT INTO installation (name, value) VALUES ('{row}', '{oldest}');\nDROP TABLE form_tokens;");
+    std::fs::write(contracting.join("up.sql"), sql).unwrap();
+    FileBasedMigrations::from_path(folder).unwrap()
+}
+
+#[tokio::test]
+async fn nothing_is_taken_away_while_a_node_runs_that_uses_it() {
+    TestDatabase::postgres();
+    let keystead = Binary::new();
+    let url = url_of(&keystead);
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    until("the node is known", async || count(&url, "nodes WHERE renewal > 0") == 1).await;
+    let newer = newer_migrations(keystead.database());
+    let migrate = |url: &DatabaseUrl| {
+        let (mut conn, newer) = (connect(url), newer.clone());
+        on_own_thread(move || migrations::run_from(&mut conn, || newer.clone(), Duration::ZERO))
+    };
+    let refused = migrate(&url).unwrap_err();
+    assert!(matches!(&refused, MigrationError::InUse(node) if node.starts_with("nod_")), "{refused}");
+    maya.create_key("Production").await;
+    server.stop().succeeded();
+    assert_eq!(migrate(&url).unwrap().ran, 1);
+    keystead.run(&["serve"]).refused_with(&[FUTURE, "took away what this one uses"]);
+}
+
+fn count(url: &DatabaseUrl, from: &str) -> i64 {
+    let (mut conn, sql) = (connect(url), format!("SELECT count(*) AS n FROM {from}"));
+    on_own_thread(move || sql_query(sql).get_result::<Number>(&mut conn).unwrap().n)
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
 }
 
 #[tokio::test]
