@@ -3,6 +3,7 @@
 mod database_check;
 mod files;
 mod start;
+mod start_error;
 
 use std::{
     path::PathBuf,
@@ -36,7 +37,8 @@ use crate::{
 use database_check::DatabaseCheck;
 pub use database_check::database_answers;
 pub use files::{lock_database, set_foreign_wal_aside};
-pub use start::{StartError, migrate_database, open_database};
+pub use start::{migrate_database, open_database};
+pub use start_error::StartError;
 
 /// How long whoever made a change waits until this node knows it. Without a database it may be never.
 const SETTLED: Duration = Duration::from_secs(1);

@@ -17,6 +17,7 @@ mod listener;
 mod request;
 mod service;
 mod stream;
+mod thread_end;
 mod transport;
 mod worker_thread;
 

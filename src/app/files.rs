@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::DirBuilderExt, path::Path};
 
-use super::start::StartError;
+use super::start_error::StartError;
 use crate::{
     config::{Config, DatabaseUrl},
     private_file,

@@ -1,14 +1,12 @@
 //! Bringing the application up: the locks, the database, the pepper, and the threads that work beside requests.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use super::{
     App, AppState, DatabaseCheck,
     files::{lock_database, make_data_dir, make_database_file, set_aside, set_foreign_wal_aside},
     follow_database_clock,
+    start_error::StartError,
 };
 use crate::{
     clock::{Clock, NodeClock},
@@ -18,16 +16,14 @@ use crate::{
     metrics::Metrics,
     notices::Notices,
     passwords::Passwords,
-    pepper_file::{self, PepperError},
-    private_file::LooseFile,
-    revocation_log::{self, RevocationLog, RevocationLogError},
+    pepper_file,
+    revocation_log::{self, RevocationLog},
     store::{
         Db, StoreError,
         connection::DatabaseUrl,
         database_file::write_log_again,
-        database_lock::LockError,
         installation,
-        migrations::{self, Migrated, MigrationError},
+        migrations::{self, Migrated},
     },
     supervision::Supervision,
     throttle::Throttle,
@@ -36,35 +32,6 @@ use crate::{
 /// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
 const SQLITE_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 8;
-
-/// Why the application cannot start. Each message is one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("cannot make the data directory {0}: {1}")]
-    DataDir(PathBuf, std::io::Error),
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    #[error(transparent)]
-    LooseFile(#[from] LooseFile),
-    #[error("cannot open {0}: {1}")]
-    DatabaseFile(PathBuf, std::io::Error),
-    #[error("cannot open the database {0:?}: {1}")]
-    Database(DatabaseUrl, StoreError),
-    #[error("the database {0:?} cannot be used: {1}")]
-    Migration(DatabaseUrl, MigrationError),
-    #[error(transparent)]
-    Pepper(#[from] PepperError),
-    #[error(
-        "the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)"
-    )]
-    PepperMissing(PathBuf),
-    #[error(transparent)]
-    RevocationLog(#[from] RevocationLogError),
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
-    #[error("the pepper in {0} is not the one this database was made with; use the right file")]
-    WrongPepper(PathBuf),
-}
 
 impl AppState {
     /// Takes the lock, opens and migrates the database and checks the pepper against it.

@@ -23,7 +23,7 @@ use rustix::{
 use socket2::{SockFilter, SockRef};
 use tokio::sync::mpsc;
 
-use super::transport::Ended;
+use super::thread_end::Ended;
 
 /// How many connections the kernel may accept before we do.
 const BACKLOG: i32 = 1024;

@@ -10,7 +10,6 @@ use actix_http::{HttpMessage, Payload, Request, error::PayloadError, header};
 use actix_web::web::Bytes;
 use futures_util::Stream;
 
-use super::service;
 use crate::middleware::connection::{Connection, Kind};
 
 /// Tells a connection that its request begins, and later that the body has come.
@@ -19,13 +18,18 @@ pub fn begin(request: &mut Request) -> Option<Rc<Connection>> {
         Payload::None => Some(0),
         _ => request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok()),
     };
-    let kind = if service::is_verification(request.path()) { Kind::Verification } else { Kind::Other };
+    let kind = if is_verification(request.path()) { Kind::Verification } else { Kind::Other };
     let connection = Rc::clone(request.conn_data::<Rc<Connection>>()?);
     if connection.begin(kind, body) {
         let body = Watched { body: request.take_payload(), connection: Rc::clone(&connection) };
         *request.payload() = Payload::Stream { payload: Box::pin(body) };
     }
     Some(connection)
+}
+
+/// Whether a path is asked by programs about keys.
+fn is_verification(path: &str) -> bool {
+    path.starts_with("/v1/keys/verify") || path.starts_with("/v1/forward-auth")
 }
 
 /// A body of which only its end tells how long it is.

@@ -23,11 +23,6 @@ use crate::{app::App, middleware::connection::Connection};
 /// not a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Whether a path is asked by programs about keys.
-pub fn is_verification(path: &str) -> bool {
-    path.starts_with("/v1/keys/verify") || path.starts_with("/v1/forward-auth")
-}
-
 /// What makes the service of a worker. Times are ours to keep ([`Connection`]), so the library's clocks are off, but for
 /// the last one.
 pub fn factory(

@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     listener::Listener,
+    thread_end::Ended,
     worker_thread::{TICK, Worker},
 };
 use crate::{app::App, middleware::connection::Patience};
@@ -49,23 +50,6 @@ pub enum Order {
     Stop,
     /// End at once, whatever is unanswered.
     Abort,
-}
-
-/// Reports that a thread has ended, however it did.
-#[derive(Debug)]
-pub struct Ended(mpsc::UnboundedSender<String>, String);
-
-impl Ended {
-    /// For a thread of this name.
-    pub fn new(report: &mpsc::UnboundedSender<String>, name: &str) -> Self {
-        Self(report.clone(), name.to_owned())
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.send(std::mem::take(&mut self.1));
-    }
 }
 
 /// See the module.

@@ -1,9 +1,13 @@
 //! The layers and the other invariants of ARCHITECTURE.md, read from the sources.
 
+mod imports;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+use imports::{imports, module_of};
 
 /// Every source file under a folder of `src/`, with its path below `src/`.
 fn whole_sources(below: &str) -> Vec<(String, String)> {
@@ -39,83 +43,6 @@ fn sources(below: &str) -> Vec<(String, String)> {
 
 fn files_with(needle: &str, below: &str) -> Vec<String> {
     sources(below).into_iter().filter(|(_, text)| text.contains(needle)).map(|(name, _)| name).collect()
-}
-
-/// The modules, from the top layer down. Modules of one layer do not import each other.
-const LAYERS: [&[&str]; 11] = [
-    &["main"],
-    &["cli"],
-    &["server"],
-    &["web", "api", "worker"],
-    &["middleware"],
-    &["actions"],
-    &["app"],
-    &["key_index", "passwords", "throttle", "notices", "pepper_file", "telemetry", "metrics"],
-    &["store", "revocation_log"],
-    &["config", "clock", "private_file", "supervision"],
-    &["domain"],
-];
-
-fn module_of(path: &str) -> &str {
-    path.split(['/', '.']).next().unwrap()
-}
-
-fn layer_of(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|layer| layer.contains(&module))
-}
-
-/// Modules a source imports: `crate::module` alone or inside `crate::{…}`.
-fn imports(text: &str) -> Vec<String> {
-    let mut modules = Vec::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
-        if let Some(group) = rest.strip_prefix('{') {
-            let (mut depth, mut start) = (0, 0);
-            for (i, c) in group.char_indices() {
-                match c {
-                    '{' => depth += 1,
-                    ',' | '}' if depth == 0 => {
-                        modules.push(group[start..i].trim().to_owned());
-                        start = i + 1;
-                        if c == '}' {
-                            break;
-                        }
-                    }
-                    '}' => depth -= 1,
-                    _ => {}
-                }
-            }
-        } else {
-            modules.push(rest.to_owned());
-        }
-    }
-    let name = |module: String| module.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap().to_owned();
-    modules.into_iter().map(name).filter(|module| !module.is_empty()).collect()
-}
-
-#[test]
-fn imports_only_go_down() {
-    let mut wrong = Vec::new();
-    for (path, text) in sources("") {
-        let module = module_of(&path);
-        if module == "lib" {
-            continue;
-        }
-        let own = layer_of(module).unwrap_or_else(|| panic!("{path} is in no layer"));
-        for imported in imports(&text) {
-            let allowed = imported == module;
-            if !allowed && layer_of(&imported).is_some_and(|layer| layer <= own) {
-                wrong.push(format!("{path} imports {imported}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn the_import_reader_sees_groups_and_single_imports() {
-    assert_eq!(imports("use crate::{app::App, domain::{a, b}, store};"), ["app", "domain", "store"]);
-    assert_eq!(imports("crate::web::assets::url(\"x\")"), ["web"]);
 }
 
 #[test]
@@ -237,6 +164,20 @@ fn source_files_stay_small() {
     let lines = whole_sources("").into_iter().map(|(path, text)| (path, text.lines().count()));
     let large: Vec<_> = lines.filter(|(_, lines)| *lines > 300).collect();
     assert!(large.is_empty(), "longer than 300 lines, with comments and tests: {large:?}");
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let (mut in_dependencies, mut before) = (false, "");
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.ends_with("dependencies]");
+        } else if in_dependencies && line.contains(" = ") && !line.starts_with('#') {
+            assert!(before.starts_with("# ") && before.ends_with('.'), "a sentence above says what for: {line}");
+        }
+        before = line;
+    }
 }
 
 #[test]

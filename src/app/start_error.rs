@@ -1,0 +1,39 @@
+//! Why the application cannot start.
+
+use std::path::PathBuf;
+
+use crate::{
+    pepper_file::PepperError,
+    private_file::LooseFile,
+    revocation_log::RevocationLogError,
+    store::{StoreError, connection::DatabaseUrl, database_lock::LockError, migrations::MigrationError},
+};
+
+/// Each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot make the data directory {0}: {1}")]
+    DataDir(PathBuf, std::io::Error),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    LooseFile(#[from] LooseFile),
+    #[error("cannot open {0}: {1}")]
+    DatabaseFile(PathBuf, std::io::Error),
+    #[error("cannot open the database {0:?}: {1}")]
+    Database(DatabaseUrl, StoreError),
+    #[error("the database {0:?} cannot be used: {1}")]
+    Migration(DatabaseUrl, MigrationError),
+    #[error(transparent)]
+    Pepper(#[from] PepperError),
+    #[error(
+        "the pepper file {0} is missing, but the database was made with one; restore it (keys cannot be verified without it)"
+    )]
+    PepperMissing(PathBuf),
+    #[error(transparent)]
+    RevocationLog(#[from] RevocationLogError),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("the pepper in {0} is not the one this database was made with; use the right file")]
+    WrongPepper(PathBuf),
+}
