@@ -3,22 +3,33 @@
 //! Nothing is removed while this machine's clock and the database's are far from each other, or for a day after somebody set the
 //! only clock there is; and everything in pieces, each a transaction of its own.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::purge_expired::in_pieces;
 use crate::{
     app::App,
-    store::{StoreError, audit_events},
+    store::{
+        StoreError, audit_events,
+        ended_keys::{self, ForgottenKeys},
+    },
 };
 
 /// Failed sign-ins, which strangers make, go after this time even if other events stay longer.
 const FAILED_SIGN_INS_KEPT: TimeDelta = TimeDelta::days(90);
+
+/// How much later than its last secret the row of a revoked key goes: longer than any node that still knew the secret can take to
+/// write what it counted of it.
+const KEYS_KEPT_LONGER: TimeDelta = TimeDelta::days(1);
 
 /// What went.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// Events of the audit log.
     pub events: usize,
+    /// Secrets that had ended.
+    pub secrets: usize,
+    /// Keys that had been revoked.
+    pub keys: usize,
 }
 
 /// Removes what is older than the settings say.
@@ -38,11 +49,27 @@ pub async fn apply_retention(app: &App) -> Result<Removed, StoreError> {
         return Ok(Removed::default());
     }
     let now = app.clock.now();
-    let mut events = 0;
+    let mut removed = Removed::default();
     if let Some(kept) = app.config.audit_kept {
-        events += in_pieces(app, move |conn| audit_events::forget(conn, now - kept)).await?;
+        removed.events += in_pieces(app, move |conn| audit_events::forget(conn, now - kept)).await?;
     }
     let before = now - FAILED_SIGN_INS_KEPT;
-    events += in_pieces(app, move |conn| audit_events::forget_failed_sign_ins(conn, before)).await?;
-    Ok(Removed { events })
+    removed.events += in_pieces(app, move |conn| audit_events::forget_failed_sign_ins(conn, before)).await?;
+    if let Some(kept) = app.config.ended_keys_kept {
+        let before = now - kept;
+        removed.secrets = in_pieces(app, move |conn| ended_keys::forget_secrets(conn, before)).await?;
+        removed.keys = forget_keys(app, before - KEYS_KEPT_LONGER).await?;
+    }
+    Ok(removed)
+}
+
+async fn forget_keys(app: &App, before: DateTime<Utc>) -> Result<usize, StoreError> {
+    let mut keys = 0;
+    loop {
+        let piece = app.db.write(move |conn| ended_keys::forget_keys(conn, before)).await?;
+        if piece == ForgottenKeys::default() {
+            return Ok(keys);
+        }
+        keys += piece.keys;
+    }
 }

@@ -1,5 +1,5 @@
 //! What one organization may make: so many living keys, keys a day and rotations a day; and one person, so many changes at
-//! once. Every secret, also an ended one, is in the memory of every node: without limits one customer's script fills it for all.
+//! once. Every secret, also an ended one for a time, is in the memory of every node: without limits one customer's script fills it for all.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

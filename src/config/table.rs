@@ -115,6 +115,10 @@ settings! {
     audit_kept: Option<TimeDelta> =
         "KEYSTEAD_AUDIT_KEPT_DAYS", "DAYS", DefaultValue::Text("never"), parse::days_or_never;
 
+    /// How long revoked keys and replaced secrets are known as such, in days, or never to forget none; then they are NOT_FOUND
+    ended_keys_kept: Option<TimeDelta> =
+        "KEYSTEAD_ENDED_KEYS_KEPT_DAYS", "DAYS", DefaultValue::Text("90"), parse::days_or_never;
+
     /// Proxies whose X-Forwarded-For is believed, as addresses or networks separated by commas
     trusted_proxies: Vec<IpNet> =
         "KEYSTEAD_TRUSTED_PROXIES", "CIDRS", DefaultValue::None, parse::networks;

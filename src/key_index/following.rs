@@ -1,6 +1,7 @@
 //! What the follower's thread does: look what is committed, apply it, renew the lease; and begin anew when it cannot go on.
 
 use std::{
+    collections::HashSet,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -14,7 +15,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    KeyIndex,
+    Forgotten, KeyIndex,
     history::{Standing, standing, standing_at_the_end},
     membership::Membership,
     progress::{Progress, Trouble},
@@ -23,7 +24,8 @@ use super::{
 use crate::{
     domain::{key_record::Epoch, position::Position},
     store::{
-        Conn, Db, Fault, StoreError, generations, key_changes,
+        Conn, Db, Fault, StoreError, generations,
+        key_changes::{self, Change},
         key_records::{self, Scanned},
         notifications::Listener,
     },
@@ -217,26 +219,38 @@ impl Thread {
             }
             let to = newest.epoch.min(Epoch(applied.epoch.0 + STEP));
             let changes = key_changes::between(conn, applied.epoch, to)?;
-            let last = match standing(applied, &changes, to) {
+            let positions: Vec<Position> = changes.iter().map(|change| change.position).collect();
+            let last = match standing(applied, &positions, to) {
                 Standing::Behind(last) => last,
                 Standing::Gap => return Ok(self.find_gap()),
                 Standing::AnotherHistory => return Ok(self.lose_history(conn, newest)),
             };
-            let mut ids: Vec<&str> = changes.iter().map(|(_, id)| id.as_str()).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            let records = key_records::find(conn, &ids)?;
-            records.iter().for_each(|record| self.keeper.note_changes(&self.index, record));
-            records.iter().for_each(|record| self.index.put(record));
-            for id in ids {
-                if !records.iter().any(|record| record.id.as_str() == id) {
-                    self.index.refuse(id);
-                }
-            }
-            self.keeper.write();
+            self.apply(conn, &changes, applied)?;
             // Only now: whoever sees this finds the changes in the index, and what they ended in the log.
             self.note_applied(last);
         }
+    }
+
+    /// Brings the keys of these changes into the index, as they now stand in the database; the log first.
+    fn apply(&mut self, conn: &mut Conn, changes: &[Change], applied: Position) -> Result<(), StoreError> {
+        let mut ids: Vec<&str> = changes.iter().map(|change| change.key_id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let found = key_records::find(conn, &ids)?;
+        found.records.iter().for_each(|record| self.keeper.note_changes(&self.index, record));
+        found.records.iter().for_each(|record| self.index.put(record));
+        found.unreadable.iter().for_each(|id| self.index.refuse(id));
+        let there: HashSet<&str> = found.records.iter().map(|record| record.id.as_str()).collect();
+        ids.retain(|id| !there.contains(id) && !found.unreadable.iter().any(|unreadable| unreadable == id));
+        let is_new = |change: &&Change| change.is_removal && change.position.epoch > applied.epoch;
+        let removed: HashSet<&str> = changes.iter().filter(is_new).map(|change| change.key_id.as_str()).collect();
+        let fewer: Vec<_> = found.records.iter().filter(|record| removed.contains(record.id.as_str())).collect();
+        let forgotten = self.index.forget(&ids, &fewer);
+        if forgotten != Forgotten::default() {
+            tracing::debug!(keys = forgotten.keys, secrets = forgotten.secrets, "forgot what the database has no more");
+        }
+        self.keeper.write();
+        Ok(())
     }
 
     fn note_applied(&self, position: Position) -> bool {

@@ -4,7 +4,7 @@
 //! before it is one that the node has applied. If it has another, the node followed a history that is gone: a backup was
 //! restored, or a standby promoted that had not received everything.
 
-use crate::domain::{ids::KeyId, key_record::Epoch, position::Position};
+use crate::domain::{key_record::Epoch, position::Position};
 
 /// How a node's position stands to the changes in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub enum Standing {
 }
 
 /// Where a node that has applied this stands, if these are the changes from its own epoch up to `to`.
-pub fn standing(applied: Position, changes: &[(Position, KeyId)], to: Epoch) -> Standing {
-    let mut own = changes.iter().map(|(position, _)| position).filter(|position| position.epoch == applied.epoch);
-    let (own, mut last) = (own.next(), applied);
+pub fn standing(applied: Position, changes: &[Position], to: Epoch) -> Standing {
+    let own = changes.iter().find(|position| position.epoch == applied.epoch);
+    let mut last = applied;
     match own {
         Some(own) if own.mark != applied.mark && own.mark.is_known() && applied.mark.is_known() => {
             return Standing::AnotherHistory;
@@ -28,7 +28,7 @@ pub fn standing(applied: Position, changes: &[(Position, KeyId)], to: Epoch) -> 
         None if applied.mark.is_known() => return Standing::Gap,
         _ => {}
     }
-    for (position, _) in changes.iter().filter(|(position, _)| position.epoch > applied.epoch) {
+    for position in changes.iter().filter(|position| position.epoch > applied.epoch) {
         if position.epoch.0 > last.epoch.0 + 1 {
             return Standing::Gap;
         }
@@ -54,8 +54,6 @@ pub fn standing_at_the_end(applied: Position, newest: Position) -> Option<Standi
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
     use crate::domain::position::Mark;
 
@@ -63,23 +61,19 @@ mod tests {
         Position { epoch: Epoch(epoch), mark: Mark::parse(&mark.repeat(32)).unwrap() }
     }
 
-    fn rows(positions: &[Position]) -> Vec<(Position, KeyId)> {
-        positions.iter().map(|position| (*position, KeyId::generate(DateTime::UNIX_EPOCH))).collect()
-    }
-
     #[test]
     fn changes_that_follow_are_read() {
-        let all = rows(&[at(4, "a"), at(5, "b"), at(5, "b"), at(6, "c")]);
+        let all = [at(4, "a"), at(5, "b"), at(5, "b"), at(6, "c")];
         assert_eq!(standing(at(4, "a"), &all, Epoch(6)), Standing::Behind(at(6, "c")));
         // The first change of all has nothing before it.
-        let first = rows(&[at(1, "a")]);
+        let first = [at(1, "a")];
         assert_eq!(standing(Position::default(), &first, Epoch(1)), Standing::Behind(at(1, "a")));
         assert_eq!(standing_at_the_end(at(6, "c"), at(6, "c")), None);
     }
 
     #[test]
     fn another_change_of_the_same_number_is_another_history() {
-        let all = rows(&[at(4, "f"), at(5, "b")]);
+        let all = [at(4, "f"), at(5, "b")];
         assert_eq!(standing(at(4, "a"), &all, Epoch(5)), Standing::AnotherHistory);
         assert_eq!(standing_at_the_end(at(4, "a"), at(4, "f")), Some(Standing::AnotherHistory));
         assert_eq!(standing_at_the_end(at(4, "a"), at(3, "c")), Some(Standing::AnotherHistory));
@@ -95,16 +89,16 @@ mod tests {
             (&[at(4, "a"), at(5, "b"), at(7, "d")], 7),
             (&[], 5),
         ] {
-            assert_eq!(standing(at(4, "a"), &rows(changes), Epoch(to)), Standing::Gap, "{changes:?}");
+            assert_eq!(standing(at(4, "a"), changes, Epoch(to)), Standing::Gap, "{changes:?}");
         }
-        assert_eq!(standing(Position::default(), &rows(&[at(2, "b")]), Epoch(2)), Standing::Gap);
+        assert_eq!(standing(Position::default(), &[at(2, "b")], Epoch(2)), Standing::Gap);
         assert_eq!(standing_at_the_end(at(4, "a"), at(4, "")), Some(Standing::Gap), "all were removed");
     }
 
     #[test]
     fn changes_of_an_older_program_have_no_mark() {
-        assert_eq!(standing(at(4, ""), &rows(&[at(4, ""), at(5, "")]), Epoch(5)), Standing::Behind(at(5, "")));
-        assert_eq!(standing(at(4, ""), &rows(&[at(4, "a"), at(5, "b")]), Epoch(5)), Standing::Behind(at(5, "b")));
+        assert_eq!(standing(at(4, ""), &[at(4, ""), at(5, "")], Epoch(5)), Standing::Behind(at(5, "")));
+        assert_eq!(standing(at(4, ""), &[at(4, "a"), at(5, "b")], Epoch(5)), Standing::Behind(at(5, "b")));
         assert_eq!(standing_at_the_end(at(4, ""), at(4, "a")), Some(Standing::Behind(at(4, "a"))));
     }
 }

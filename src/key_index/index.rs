@@ -1,19 +1,25 @@
 //! The index itself: the digest of a secret leads to its key, and the key to what a verification answers.
 //!
-//! Readers take no lock and wait for nobody. There is one writer at a time, the follower. Entries are never removed or
-//! moved: a secret that ended stays, so that `REVOKED` and `ROTATED` can be told from `NOT_FOUND` without a database. What the
-//! database does not have any more stays too, and is refused as if it were not there (`index/reload.rs`).
+//! Readers take no lock and wait for nobody. There is one writer at a time, the follower. Entries never move. A secret that
+//! ended stays, so that `REVOKED` and `ROTATED` can be told from `NOT_FOUND` without a database. A secret that the database does
+//! not have any more leaves memory, and its entry serves for another one; of a key remains what names it (`index/forget.rs`).
 
 mod endings;
+mod forget;
 mod put;
 mod reload;
 mod used;
+
+pub use forget::Forgotten;
 
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     hint::black_box,
-    sync::{Mutex, atomic::AtomicI64},
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, AtomicUsize},
+    },
 };
 
 use chrono::{DateTime, Utc};
@@ -21,7 +27,7 @@ use chrono::{DateTime, Utc};
 use super::{
     arena::Arena,
     dirty_list::{DirtyList, Mark},
-    secret_entry::{GONE, LIVING, REPLACED, SecretEntry, words_of},
+    secret_entry::{GONE, REPLACED, SecretEntry},
     slots::Slots,
     sync::{AtomicU32, OnceLock, Ordering},
     usage::{Caller, Usage},
@@ -31,11 +37,13 @@ use crate::domain::{
     verdict::{ID_CHARS, Verdict, VerifiedKey},
 };
 
-/// When a key ends, in Unix milliseconds; and three times that are none.
+/// When a key ends, in Unix milliseconds; and four times that are none.
 const NEVER: i64 = i64::MAX;
 const REVOKED: i64 = i64::MIN;
-/// The key changed, and its row cannot be read or is gone.
+/// The key changed, and its row cannot be read.
 const UNREADABLE: i64 = i64::MIN + 1;
+/// The database does not have the key any more.
+const FORGOTTEN: i64 = i64::MIN + 2;
 
 /// Numbers in `by_digest` from here on are of secrets apart; the others are of keys, whose own secret it is.
 const APART: u32 = 1 << 31;
@@ -50,6 +58,8 @@ pub struct KeyIndex {
     /// For the writer, which knows keys by their ids.
     by_id: Slots,
     used: DirtyList,
+    /// How many of the keys are [`FORGOTTEN`].
+    forgotten_keys: AtomicUsize,
     writer: Mutex<Writer>,
 }
 
@@ -63,6 +73,8 @@ struct Writer {
     organization_numbers: u32,
     keys: u32,
     apart: u32,
+    /// Of secrets that lie apart and were forgotten: their entries are empty.
+    free_apart: Vec<u32>,
 }
 
 /// Two cache lines side by side, which the processor fetches together: the first secret lies with its key, so that finding
@@ -94,6 +106,7 @@ impl Default for KeyIndex {
             by_digest: Slots::new(10),
             by_id: Slots::new(10),
             used: DirtyList::new(),
+            forgotten_keys: AtomicUsize::new(0),
             writer: Mutex::default(),
         }
     }
@@ -102,7 +115,7 @@ impl Default for KeyIndex {
 impl KeyIndex {
     /// How many keys it knows, living or not.
     pub fn keys(&self) -> usize {
-        self.by_id.len()
+        self.by_id.len().saturating_sub(self.forgotten_keys.load(Ordering::Relaxed))
     }
 
     /// How many secrets it knows, living or not.
@@ -118,8 +131,10 @@ impl KeyIndex {
         let Some(key) = self.key_of(entry) else { return Verdict::NotFound };
         // In this order: whoever finds a key that is refused no longer finds its secrets replaced that were replaced before.
         let ends_at = entry.ends_at.load(Ordering::Acquire);
-        let verdict = match (secret.state.load(Ordering::Acquire), ends_at) {
-            (GONE, _) | (_, UNREADABLE) => return Verdict::NotFound,
+        // Last, for the entry may be another secret's by now.
+        let Some(state) = secret.state_of(words) else { return Verdict::NotFound };
+        let verdict = match (state, ends_at) {
+            (GONE, _) | (_, UNREADABLE | FORGOTTEN) => return Verdict::NotFound,
             (_, REVOKED) => Verdict::Revoked(key),
             (REPLACED, _) => Verdict::Rotated(key),
             (_, ends_at) if ends_at <= now.timestamp_millis() => Verdict::Expired(key),
@@ -153,7 +168,7 @@ impl KeyIndex {
             return self.keys.get(number).map(|key| (number, key, &key.secret));
         }
         let secret = self.secrets.get(number - APART)?;
-        let number = secret.key.load(Ordering::Relaxed);
+        let number = secret.key();
         Some((number, self.keys.get(number)?, secret))
     }
 
@@ -178,6 +193,12 @@ impl KeyIndex {
     fn hash_of_secret(&self, number: u32) -> u64 {
         self.secret(number).map_or(0, |secret| secret.hash())
     }
+}
+
+/// A digest is as random as any hash of it.
+fn words_of(digest: &SecretDigest) -> [u64; 4] {
+    let (words, _) = digest.0.as_chunks::<8>();
+    std::array::from_fn(|n| words.get(n).map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
 fn hash_of_id(id: &str) -> u64 {

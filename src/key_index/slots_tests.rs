@@ -32,3 +32,48 @@ fn room_made_beforehand_is_one_table() {
     assert_eq!(slots.bytes(), bytes);
     assert_eq!(bytes, (4 + 2048) * 8);
 }
+
+#[test]
+fn what_is_removed_is_not_found_and_all_behind_it_is() {
+    let slots = Slots::new(2);
+    let is = |wanted: u32| move |found: u32| found == wanted;
+    for number in 0..1_000 {
+        slots.insert(hash_of(number), number, hash_of);
+    }
+    for number in (0..1_000).step_by(2) {
+        slots.remove(hash_of(number), number);
+        slots.remove(hash_of(number), number);
+    }
+    slots.remove(hash_of(5_000), 5_000);
+    assert_eq!(slots.len(), 500);
+    for growth in [0, 5_000] {
+        slots.reserve(growth, hash_of);
+        for number in 0..1_000 {
+            let expected = (number % 2 == 1).then_some(number);
+            assert_eq!(slots.find(hash_of(number), is(number)), expected);
+        }
+    }
+    slots.insert(hash_of(0), 0, hash_of);
+    assert_eq!((slots.find(hash_of(0), is(0)), slots.len()), (Some(0), 501));
+}
+
+/// A thousand come and go a hundred times; a table for all of them would have 1 MB.
+#[test]
+fn what_comes_takes_the_places_of_what_went() {
+    let slots = Slots::new(10);
+    for round in 0..100 {
+        (0..1_000).for_each(|n| slots.insert(hash_of(round * 1_000 + n), round * 1_000 + n, hash_of));
+        (0..1_000).for_each(|n| slots.remove(hash_of(round * 1_000 + n), round * 1_000 + n));
+    }
+    assert_eq!(slots.len(), 0);
+    assert!(slots.bytes() <= 32 * 1024, "{}", slots.bytes());
+}
+
+/// The word of a removed slot has the tag 0, like every 2^32nd hash.
+#[test]
+fn a_removed_slot_is_nobodys() {
+    let slots = Slots::new(2);
+    slots.insert(1, 7, |_| 1);
+    slots.remove(1, 7);
+    assert_eq!(slots.find(1, |number| panic!("asked for {number}")), None);
+}

@@ -26,21 +26,45 @@ pub struct Recorded {
     event: EventId,
 }
 
+/// A key that a change was about.
+#[derive(Debug)]
+pub struct Change {
+    /// The change's place in the history.
+    pub position: Position,
+    /// Which key.
+    pub key_id: KeyId,
+    /// Whether secrets of it, or the key itself, were removed from the database.
+    pub is_removal: bool,
+}
+
 /// Notes that a key changed, as this event tells. To be called last in the transaction of the change: from here until the
 /// commit every other change waits, which makes the order of epochs the order of commits.
 pub fn record(conn: &mut Conn, key_id: &KeyId, event: EventId) -> Result<Recorded, StoreError> {
+    Ok(Recorded { position: record_keys(conn, &[key_id.as_str()], false)?, event })
+}
+
+/// Notes that of these keys, each once, secrets or the keys themselves were removed, as one change. It has no event: it changes
+/// what is known of what had ended, and nothing that works. To be called last in its transaction, as [`record`].
+pub fn record_removal(conn: &mut Conn, key_ids: &[&str]) -> Result<(), StoreError> {
+    record_keys(conn, key_ids, true).map(drop)
+}
+
+fn record_keys(conn: &mut Conn, key_ids: &[&str], is_removal: bool) -> Result<Position, StoreError> {
     let mark = Mark::generate().map_err(|error| StoreError::Fault(Fault::Other, error.to_string()))?;
     diesel::update(key_epoch::table.find(ONLY)).set(key_epoch::value.eq(key_epoch::value + 1)).execute(conn)?;
     let epoch = newest(conn)?;
-    diesel::insert_into(key_changes::table)
-        .values((
-            key_changes::epoch.eq(epoch.0),
-            key_changes::key_id.eq(key_id.as_str()),
-            key_changes::mark.eq(mark.to_string()),
-        ))
-        .execute(conn)?;
+    for key_id in key_ids {
+        diesel::insert_into(key_changes::table)
+            .values((
+                key_changes::epoch.eq(epoch.0),
+                key_changes::key_id.eq(key_id),
+                key_changes::mark.eq(mark.to_string()),
+                key_changes::is_removal.eq(i64::from(is_removal)),
+            ))
+            .execute(conn)?;
+    }
     dialect::notify_followers(conn)?;
-    Ok(Recorded { position: Position { epoch, mark }, event })
+    Ok(Position { epoch, mark })
 }
 
 /// Whether a change was committed; asked on another connection when the one that made it broke.
@@ -100,16 +124,17 @@ pub fn is_lost(conn: &mut Conn, change: Position) -> Result<bool, StoreError> {
 }
 
 /// The changes from one epoch on and up to another, both included, in their order.
-pub fn between(conn: &mut Conn, from: Epoch, to: Epoch) -> Result<Vec<(Position, KeyId)>, StoreError> {
-    let rows: Vec<(i64, String, String)> = key_changes::table
+pub fn between(conn: &mut Conn, from: Epoch, to: Epoch) -> Result<Vec<Change>, StoreError> {
+    let rows: Vec<(i64, String, String, i64)> = key_changes::table
         .filter(key_changes::epoch.ge(from.0))
         .filter(key_changes::epoch.le(to.0))
         .order((key_changes::epoch, key_changes::key_id))
-        .select((key_changes::epoch, key_changes::key_id, key_changes::mark))
+        .select((key_changes::epoch, key_changes::key_id, key_changes::mark, key_changes::is_removal))
         .load(conn)?;
-    let change = |(epoch, id, mark): (i64, String, String)| {
+    let change = |(epoch, id, mark, is_removal): (i64, String, String, i64)| {
         let position = Position { epoch: Epoch(epoch), mark: read_mark(&mark)? };
-        Ok((position, KeyId::parse(&id).ok_or_else(|| StoreError::damaged("key_changes.key_id"))?))
+        let key_id = KeyId::parse(&id).ok_or_else(|| StoreError::damaged("key_changes.key_id"))?;
+        Ok(Change { position, key_id, is_removal: is_removal != 0 })
     };
     rows.into_iter().map(change).collect()
 }

@@ -23,6 +23,8 @@ use crate::domain::{
 
 /// Rows a step of a scan on Postgres, whose cursors stand in a transaction.
 const STEP: usize = 5_000;
+/// How many keys are looked for with one statement.
+const AT_ONCE: usize = 500;
 
 /// Shows each row of a query: SQLite's as the database comes upon it, Postgres' through a cursor, because its connection would
 /// keep all rows in memory.
@@ -158,12 +160,25 @@ impl From<SecretByName> for SecretRow {
     }
 }
 
-/// These keys, in no order. One that cannot be read is left out.
-pub fn find(conn: &mut Conn, ids: &[&str]) -> Result<Vec<KeyRecord>, StoreError> {
-    let keys: Vec<KeyRow> = api_keys::table.filter(api_keys::id.eq_any(ids)).select(KEY_COLUMNS).load(conn)?;
-    let secrets: Vec<SecretRow> =
-        key_secrets::table.filter(key_secrets::key_id.eq_any(ids)).select(SECRET_COLUMNS).load(conn)?;
-    Ok(join(keys, secrets))
+/// Keys that were looked for, in no order.
+#[derive(Default)]
+pub struct Found {
+    /// Those that are there.
+    pub records: Vec<KeyRecord>,
+    /// Ids of those that are there and cannot be read.
+    pub unreadable: Vec<String>,
+}
+
+/// Looks for these keys.
+pub fn find(conn: &mut Conn, ids: &[&str]) -> Result<Found, StoreError> {
+    let mut found = Found::default();
+    for ids in ids.chunks(AT_ONCE) {
+        let keys: Vec<KeyRow> = api_keys::table.filter(api_keys::id.eq_any(ids)).select(KEY_COLUMNS).load(conn)?;
+        let secrets: Vec<SecretRow> =
+            key_secrets::table.filter(key_secrets::key_id.eq_any(ids)).select(SECRET_COLUMNS).load(conn)?;
+        join(keys, secrets, &mut found);
+    }
+    Ok(found)
 }
 
 const KEY_COLUMNS: (
@@ -184,17 +199,21 @@ const KEY_COLUMNS: (
 const SECRET_COLUMNS: (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at) =
     (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at);
 
-fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>) -> Vec<KeyRecord> {
+fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>, found: &mut Found) {
     let mut of_key: HashMap<String, Vec<SecretRecord>> = HashMap::with_capacity(keys.len());
     for (key_id, digest, ended) in secrets {
         let secret = SecretRecord { digest: SecretDigest(digest.0), is_replaced: ended.is_some() };
         of_key.entry(key_id).or_default().push(secret);
     }
-    let record = |row: KeyRow| {
-        let secrets = of_key.remove(&row.0).unwrap_or_default();
-        read(&row, secrets).inspect_err(|error| tracing::error!(%error, key_id = row.0, "this key is refused")).ok()
-    };
-    keys.into_iter().filter_map(record).collect()
+    for row in keys {
+        match read(&row, of_key.remove(&row.0).unwrap_or_default()) {
+            Ok(record) => found.records.push(record),
+            Err(error) => {
+                tracing::error!(%error, key_id = row.0, "this key is refused");
+                found.unreadable.push(row.0);
+            }
+        }
+    }
 }
 
 fn read(row: &KeyRow, secrets: Vec<SecretRecord>) -> Result<KeyRecord, StoreError> {

@@ -1,4 +1,5 @@
-//! Table `key_secrets`: what a key is found by. A row says when its secret ended; rows are never removed.
+//! Table `key_secrets`: what a key is found by. A row says when its secret ended; long after that
+//! it is removed (`ended_keys.rs`).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

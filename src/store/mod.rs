@@ -20,6 +20,7 @@ pub mod database_file;
 pub mod database_lock;
 pub mod db;
 pub mod ended_again;
+pub mod ended_keys;
 pub mod file_mark;
 pub mod form_tokens;
 pub mod generations;

@@ -122,6 +122,7 @@ diesel::table! {
         epoch -> BigInt,
         key_id -> Text,
         mark -> Text,
+        is_removal -> BigInt,
     }
 }
 

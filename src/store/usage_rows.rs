@@ -253,3 +253,15 @@ pub fn forget_closed(conn: &mut Conn, seconds: i64, before: i64, limit: i64) -> 
     .bind::<BigInt, _>(limit)
     .execute(conn)
 }
+
+/// Removes at most `limit` rows of this key; how many.
+pub fn forget_of_key(conn: &mut Conn, key_id: &str, limit: i64) -> QueryResult<usize> {
+    diesel::sql_query(
+        "DELETE FROM key_usage WHERE (key_id, seconds, starts_at, code) IN (
+            SELECT key_id, seconds, starts_at, code FROM key_usage WHERE key_id = $1 LIMIT $2
+        )",
+    )
+    .bind::<Text, _>(key_id)
+    .bind::<BigInt, _>(limit)
+    .execute(conn)
+}

@@ -6,9 +6,10 @@ use crate::domain::{ended_secret::Ending, pepper::SecretDigest};
 impl KeyIndex {
     /// How this secret ended, as far as the index knows.
     pub fn ending_of(&self, digest: &SecretDigest) -> Option<Ending> {
-        let (_, entry, secret) = self.key_with_secret(self.find_number(words_of(digest))?)?;
+        let words = words_of(digest);
+        let (_, entry, secret) = self.key_with_secret(self.find_number(words)?)?;
         let is_revoked = entry.ends_at.load(Ordering::Acquire) == REVOKED;
-        ending(is_revoked, secret.state.load(Ordering::Acquire) == REPLACED)
+        ending(is_revoked, secret.state_of(words) == Some(REPLACED))
     }
 
     /// How a secret of the key with this number ended.

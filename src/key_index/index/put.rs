@@ -3,7 +3,7 @@
 
 use std::sync::PoisonError;
 
-use super::{APART, KeyIndex, LIVING, NEVER, Ordering, REPLACED, REVOKED, UNREADABLE, Writer, hash_of_id, words_of};
+use super::{APART, FORGOTTEN, KeyIndex, NEVER, Ordering, REVOKED, UNREADABLE, Writer, hash_of_id, words_of};
 use crate::domain::key_record::{KeyRecord, SecretRecord};
 
 impl KeyIndex {
@@ -17,7 +17,7 @@ impl KeyIndex {
     /// Takes over one secret of a key that it knows; the numbers of the key and the secret.
     pub(super) fn put_secret(&self, key_id: &str, secret: &SecretRecord) -> Option<(u32, u32)> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.by_id.find(hash_of_id(key_id), |number| self.id_of(number) == Some(key_id))?;
+        let number = self.number_of(key_id)?;
         Some((number, self.put_secret_of(&mut writer, number, secret)))
     }
 
@@ -27,7 +27,7 @@ impl KeyIndex {
             return self.add_secret(writer, words, key, secret.is_replaced);
         };
         if let Some(known) = self.secret(number) {
-            known.state.store(if secret.is_replaced { REPLACED } else { LIVING }, Ordering::Release);
+            known.set(secret.is_replaced);
             stored();
         }
         number
@@ -46,6 +46,11 @@ impl KeyIndex {
         let known = self.by_id.find(hash, |number| self.id_of(number) == Some(id));
         let number = known.unwrap_or_else(|| next(&mut writer.keys));
         let entry = self.keys.make(number);
+        if entry.ends_at.load(Ordering::Relaxed) == FORGOTTEN {
+            // It is back: another history, or a copy of the database.
+            entry.ends_at.store(UNREADABLE, Ordering::Release);
+            self.forgotten_keys.fetch_sub(1, Ordering::Relaxed);
+        }
         // What takes something away first, and what gives something back last.
         if record.is_revoked {
             entry.ends_at.store(REVOKED, Ordering::Release);
@@ -53,7 +58,7 @@ impl KeyIndex {
         }
         for secret in record.secrets.iter().filter(|secret| secret.is_replaced) {
             if let Some(known) = self.find(words_of(&secret.digest)) {
-                known.state.store(REPLACED, Ordering::Release);
+                known.set(true);
                 stored();
             }
         }
@@ -91,19 +96,21 @@ impl KeyIndex {
 
     /// Refuses a key that changed and cannot be read.
     pub fn refuse(&self, id: &str) {
-        let number = self.by_id.find(hash_of_id(id), |number| self.id_of(number) == Some(id));
-        if let Some(entry) = number.and_then(|number| self.keys.get(number)) {
-            entry.ends_at.store(UNREADABLE, Ordering::Release);
+        if let Some(entry) = self.number_of(id).and_then(|number| self.keys.get(number)) {
+            self.end_as(entry, UNREADABLE);
         }
+    }
+
+    pub(super) fn number_of(&self, id: &str) -> Option<u32> {
+        self.by_id.find(hash_of_id(id), |number| self.id_of(number) == Some(id))
     }
 
     fn add_secret(&self, writer: &mut Writer, words: [u64; 4], key: u32, is_replaced: bool) -> u32 {
         let first = &self.keys.make(key).secret;
-        // A digest of zeros is none: nobody finds what hashes to it.
-        let (number, entry) = if first.has([0; 4]) {
+        let (number, entry) = if first.is_empty() {
             (key, first)
         } else {
-            let number = next(&mut writer.apart);
+            let number = writer.free_apart.pop().unwrap_or_else(|| next(&mut writer.apart));
             (APART + number, self.secrets.make(number))
         };
         entry.fill(words, key, is_replaced);

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::PoisonError};
 
-use super::{APART, GONE, KeyIndex, Ordering, UNREADABLE, endings::ending, put::Arrival};
+use super::{APART, KeyIndex, Ordering, endings::ending, forget::Forgotten, put::Arrival};
 use crate::domain::{
     ended_secret::Ending,
     key_record::{KeyRecord, SecretRecord},
@@ -18,15 +18,6 @@ pub struct Reload<'a> {
     /// When keys end that were refused until now. They stay refused until all their secrets were read: one of these may have
     /// been replaced meanwhile.
     revived: HashMap<u32, i64>,
-}
-
-/// What was in memory and not in the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forgotten {
-    /// Keys that are not found any more.
-    pub keys: usize,
-    /// Secrets that are not found any more, with those of such keys.
-    pub secrets: usize,
 }
 
 impl KeyIndex {
@@ -67,23 +58,14 @@ impl Reload<'_> {
         if is_revived { ending(false, secret.is_replaced) } else { self.index.ending_in(key, secret.is_replaced) }
     }
 
-    /// Everything was read: what was not is refused from now on.
+    /// Everything was read: what was not is forgotten.
     pub fn finish(self) -> Forgotten {
         let index = self.index;
-        let mut forgotten = Forgotten { keys: 0, secrets: 0 };
-        for number in self.keys.unseen() {
-            let Some(entry) = index.keys.get(number).filter(|entry| entry.words.get().is_some()) else { continue };
-            entry.ends_at.store(UNREADABLE, Ordering::Release);
-            // Its number may be another key's by now, to whom these uses would be ascribed.
-            let _ = entry.usage.take();
-            forgotten.keys += 1;
-        }
-        let first = self.first_secrets.unseen().filter_map(|number| Some(&index.keys.get(number)?.secret));
-        let apart = self.secrets_apart.unseen().filter_map(|number| index.secrets.get(number));
-        for secret in first.chain(apart).filter(|secret| !secret.has([0; 4])) {
-            secret.state.store(GONE, Ordering::Release);
-            forgotten.secrets += 1;
-        }
+        let mut forgetting = index.forgetting();
+        self.keys.unseen().for_each(|number| forgetting.key(number));
+        self.first_secrets.unseen().for_each(|number| forgetting.secret(number));
+        self.secrets_apart.unseen().for_each(|number| forgetting.secret(APART + number));
+        let forgotten = forgetting.done();
         for (number, ends_at) in self.revived {
             if let Some(entry) = index.keys.get(number) {
                 entry.ends_at.store(ends_at, Ordering::Release);

@@ -10,6 +10,8 @@ use crate::domain::{
     key_record::{KeyNumber, KeyRecord, SecretRecord},
 };
 
+mod forgetting;
+
 thread_local! {
     /// What the test wants to do between any two things that the writer stores.
     static MEANWHILE: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
@@ -140,45 +142,6 @@ fn readers_find_every_key_while_others_are_added() {
         }
         records.iter().for_each(|record| index.put(record));
     });
-}
-
-/// Reads these keys with all their secrets, as the follower does: all keys first.
-fn read_again(index: &KeyIndex, records: &[&KeyRecord]) -> (usize, usize) {
-    let mut reload = index.reload();
-    for record in records {
-        reload.key(&KeyRecord { secrets: Vec::new(), ..(*record).clone() });
-    }
-    for record in records {
-        for secret in &record.secrets {
-            reload.secret(record.id.as_str(), secret);
-        }
-    }
-    let forgotten = reload.finish();
-    (forgotten.keys, forgotten.secrets)
-}
-
-#[test]
-fn what_is_not_read_again_is_not_found_and_the_rest_is_as_it_was_read() {
-    let index = KeyIndex::default();
-    let (mut kept, gone, mut revoked) = (record("Kept", &[1, 2, 3]), record("Gone", &[4, 5]), record("Revoked", &[6]));
-    revoked.is_revoked = true;
-    [&kept, &gone, &revoked].into_iter().for_each(|record| index.put(record));
-    code(&index, 5);
-    // One secret less, one replaced; and what memory has as revoked lives.
-    kept.secrets.pop();
-    kept.secrets[0].is_replaced = true;
-    revoked.is_revoked = false;
-    let new = record("New", &[7]);
-    assert_eq!(read_again(&index, &[&kept, &revoked, &new]), (1, 3));
-    assert_eq!([1, 2, 3].map(|number| code(&index, number)), ["ROTATED", "VALID", "NOT_FOUND"]);
-    assert_eq!([4, 5, 6, 7].map(|number| code(&index, number)), ["NOT_FOUND", "NOT_FOUND", "VALID", "VALID"]);
-    let uses: Vec<_> = index.take_usage().deltas.iter().map(|delta| delta.counts.clone()).collect();
-    assert!(uses.iter().all(|counts| counts.iter().all(|(_, count)| *count == 1)), "{uses:?}");
-    assert_eq!(uses.len(), 3, "uses of a key that is gone are nobody's");
-    // And everything may come back.
-    kept.secrets.push(SecretRecord { digest: digest(3), is_replaced: false });
-    assert_eq!(read_again(&index, &[&kept, &gone, &revoked, &new]), (0, 0));
-    assert_eq!([1, 3, 4, 5, 6].map(|number| code(&index, number)), ["ROTATED", "VALID", "VALID", "VALID", "VALID"]);
 }
 
 /// Of an unreadable key the secrets come long after the key; one may have been replaced meanwhile.

@@ -18,6 +18,12 @@ macro_rules! atomic {
             accesses: atomic::AtomicUsize,
         }
 
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new(0)
+            }
+        }
+
         impl $name {
             pub fn new(value: $number) -> Self {
                 Self { value: atomic::$name::new(value), accesses: atomic::AtomicUsize::new(0) }

@@ -2,8 +2,8 @@
 //! run by `loom` in every order of their steps, and with every old value that the memory of a real machine may still show.
 //!
 //! # How the same sources come to run here
-//! [`slots`](ordered::slots), [`lease`](ordered::lease) and [`dirty_list`](ordered::dirty_list) are the files of
-//! `src/key_index/`, compiled a second time. All they need of the outside is `super::sync`, and that is here a module with
+//! [`slots`](ordered::slots), [`secret_entry`](ordered::secret_entry), [`lease`](ordered::lease) and
+//! [`dirty_list`](ordered::dirty_list) are the files of `src/key_index/`, compiled a second time. All they need of the outside is `super::sync`, and that is here a module with
 //! `loom`'s atomics in the place of those of `std`. Their unit tests stand in files of their own, as they would not run here.
 //!
 //! They are even compiled three times: [`ordered`] as they are, [`unordered`] with each `Acquire` and `Release` read as
@@ -68,6 +68,31 @@ fn what_was_inserted_is_found_while_the_table_grows() {
 #[should_panic = "a key is not found, or not fully written"]
 fn without_orderings_a_look_up_can_miss() {
     in_orders_of_few_turns(unordered::scenarios::a_look_up_while_the_table_grows);
+}
+
+// Look-up against forgetting
+
+#[test]
+fn what_lies_behind_a_removed_number_is_found() {
+    in_orders_of_few_turns(ordered::scenarios::a_look_up_while_a_number_is_removed);
+}
+
+#[test]
+#[should_panic = "a key is not found, or not fully written"]
+fn without_orderings_what_takes_a_place_can_be_half_written() {
+    in_orders_of_few_turns(unordered::scenarios::a_look_up_while_a_number_is_removed);
+}
+
+#[test]
+fn a_forgotten_secret_is_never_taken_for_the_one_in_its_place() {
+    in_orders_of_few_turns(ordered::scenarios::a_look_up_while_an_entry_is_filled_anew);
+}
+
+/// The reader sees the new secret's state, and the old digest.
+#[test]
+#[should_panic = "a forgotten secret is taken for another one"]
+fn without_orderings_a_forgotten_secret_can_live() {
+    in_orders_of_few_turns(unordered::scenarios::a_look_up_while_an_entry_is_filled_anew);
 }
 
 // Look-up against revocation

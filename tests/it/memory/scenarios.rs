@@ -9,6 +9,7 @@ use loom::{sync::Arc, thread};
 use super::{
     dirty_list::{DirtyList, Mark},
     lease::Lease,
+    secret_entry::{REPLACED as ENTRY_REPLACED, SecretEntry},
     slots::Slots,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
@@ -53,10 +54,14 @@ impl Secrets {
     }
 }
 
+fn secrets(slots: Slots) -> Arc<Secrets> {
+    let entries = [(); 3].map(|()| Secret { digest: AtomicU64::new(0), key: AtomicU32::new(0) });
+    Arc::new(Secrets { slots, entries })
+}
+
 /// Two slots hold one number: each one inserted after it makes the table grow.
 pub fn a_look_up_while_the_table_grows() {
-    let entries = [(); 3].map(|()| Secret { digest: AtomicU64::new(0), key: AtomicU32::new(0) });
-    let secrets = Arc::new(Secrets { slots: Slots::new(1), entries });
+    let secrets = secrets(Slots::new(1));
     secrets.insert(0);
     let writer = thread::spawn({
         let secrets = Arc::clone(&secrets);
@@ -71,6 +76,46 @@ pub fn a_look_up_while_the_table_grows() {
     // Whoever has seen the second sees the first, and the one of before anyhow.
     let then = second.is_none_or(|second| second == key(2) && secrets.find(digest(1)) == Some(key(1)));
     assert!(before && first == key(1) && then, "a key is not found, or not fully written");
+    writer.join().unwrap();
+}
+
+/// What lies behind a removed number is found, also while another one takes that place.
+pub fn a_look_up_while_a_number_is_removed() {
+    let secrets = secrets(Slots::new(3));
+    secrets.insert(0);
+    secrets.insert(1);
+    let writer = thread::spawn({
+        let secrets = Arc::clone(&secrets);
+        move || {
+            secrets.slots.remove(digest(0), 0);
+            secrets.insert(2);
+        }
+    });
+    let behind = secrets.find(digest(1)) == Some(key(1));
+    let second = secrets.find(digest(2)).unwrap_or(key(2));
+    assert!(behind && second == key(2), "a key is not found, or not fully written");
+    writer.join().unwrap();
+    assert_eq!([0, 1, 2].map(|number| secrets.find(digest(number))), [None, Some(key(1)), Some(key(2))]);
+}
+
+/// A replaced secret of key 1 is forgotten, and its entry gets a living secret of key 2, while somebody comes with the first.
+pub fn a_look_up_while_an_entry_is_filled_anew() {
+    let (first, second) = ([11, 12, 13, 14], [21, 22, 23, 24]);
+    let entry = Arc::new(SecretEntry::default());
+    entry.fill(first, 1, true);
+    let writer = thread::spawn({
+        let entry = Arc::clone(&entry);
+        move || {
+            entry.empty();
+            entry.fill(second, 2, false);
+        }
+    });
+    if entry.has(first) {
+        let key = entry.key();
+        let found = entry.state_of(first).map(|state| (key, state));
+        let is_first = found.is_none_or(|(key, state)| key == 1 && state >= ENTRY_REPLACED);
+        assert!(is_first, "a forgotten secret is taken for another one");
+    }
     writer.join().unwrap();
 }
 

@@ -27,6 +27,9 @@ pub mod dirty_list;
 #[path = "../../../src/key_index/lease.rs"]
 #[allow(dead_code)]
 pub mod lease;
+#[path = "../../../src/key_index/secret_entry.rs"]
+#[allow(dead_code)]
+pub mod secret_entry;
 #[path = "../../../src/key_index/slots.rs"]
 #[allow(dead_code)]
 pub mod slots;

@@ -4,6 +4,7 @@
 use chrono::TimeDelta;
 use keystead::{
     actions::{
+        apply_retention::apply_retention,
         flush_usage::flush_usage,
         purge_expired::{mend_last_uses, purge_expired},
         read_metrics::read_metrics,
@@ -83,6 +84,16 @@ pub async fn live(app: &TestApp, maya: &Person) {
     assert!(shown.all(".key-name strong").contains(&"Kept".to_owned()));
     assert_eq!(app.verify(&rotated.secret).await, "VALID");
     read_metrics(&app.app).unwrap();
+
+    // What ended is forgotten: the secrets, a day later the key.
+    app.clock.advance(TimeDelta::days(87));
+    assert!(apply_retention(&app.app).await.unwrap().secrets >= 2);
+    app.clock.advance(TimeDelta::days(1));
+    assert!(apply_retention(&app.app).await.unwrap().keys >= 1);
+    until("it is unknown", async || app.ask_about(&ended.secret).await.text().contains("NOT_FOUND")).await;
+    assert_eq!(app.verify(&kept.secret).await, "NOT_FOUND");
+    assert_eq!(app.verify(&rotated.secret).await, "VALID");
+    maya.sign_in("maya@acme.example", "a new and long password").await;
     app.anonymous().get("/readyz/pages").await.expect(200);
     maya.sign_out().await;
     assert!(!maya.is_signed_in().await);
