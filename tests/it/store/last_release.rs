@@ -27,7 +27,7 @@ use super::{
     upgrades::{database_of, migrations as folders},
     wire_proxy::WireProxy,
 };
-use crate::support::{TestApp, TestDatabase, on_own_thread};
+use crate::support::{Binary, Key, PASSWORD, Person, Server, TestApp, TestDatabase, on_own_thread, until};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/last-release")
@@ -147,6 +147,67 @@ async fn a_database_of_the_last_release_is_brought_up_to_date_and_serves() {
     let app = TestApp::start_on(database_of(&about("schema"), Vec::new()), |_| {}).await;
     let maya = journey::set_up(&app).await;
     journey::live(&app, &maya).await;
+}
+
+#[allow(clippy::disallowed_methods)] // told by whoever runs this
+fn last_program() -> PathBuf {
+    std::env::var_os("KEYSTEAD_LAST_RELEASE").expect("KEYSTEAD_LAST_RELEASE names the last release's program").into()
+}
+
+async fn code(server: &Server, key: &Key) -> String {
+    let question = serde_json::json!({ "key": key.secret });
+    let answer = server.anonymous().post_json("/v1/keys/verify", &question).await.expect(200).json();
+    answer["code"].as_str().unwrap().to_owned()
+}
+
+async fn maya_at(server: &Server) -> Person {
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    maya
+}
+
+/// The program itself, which no repository can hold: whoever releases has it.
+#[tokio::test]
+#[ignore = "needs the last release's program: KEYSTEAD_LAST_RELEASE=FILE"]
+async fn the_last_releases_program_serves_beside_this_one_and_after_it() {
+    let old = Binary::new().of_program(last_program());
+    let before = old.serve();
+    let maya = before.set_up().await;
+    let (revoked, kept) = (maya.create_key("Revoked").await, maya.create_key("Kept").await);
+    let url = old.database().url();
+    let url = url.unwrap_or_else(|| format!("sqlite:{}", old.data_dir().join("keystead.db").display()));
+    let pepper = old.data_dir().join("pepper");
+    let new = Binary::on_sqlite().with("DATABASE_URL", &url).with("KEYSTEAD_PEPPER_FILE", pepper.to_str().unwrap());
+
+    // It goes on while its schema changes.
+    new.run(&["migrate"]).succeeded();
+    maya.revoke(&revoked).await;
+    let rotated = maya.rotate(&kept).await;
+    let as_it_should_be = async |server: &Server| {
+        for (key, expected) in [(&revoked, "REVOKED"), (&kept, "ROTATED"), (&rotated, "VALID")] {
+            until(expected, async || code(server, key).await == expected).await;
+        }
+    };
+    as_it_should_be(&before).await;
+    if old.database().is_postgres() {
+        let beside = new.serve();
+        as_it_should_be(&beside).await;
+        let there = maya_at(&beside).await;
+        for (one, maker, other, ender) in [(&before, &maya, &beside, &there), (&beside, &there, &before, &maya)] {
+            let key = maker.create_key("Of one").await;
+            until("the other one knows it", async || code(other, &key).await == "VALID").await;
+            ender.revoke(&key).await;
+            assert_eq!(code(one, &key).await, "REVOKED", "it was answered when both had it");
+        }
+        beside.stop().succeeded();
+    }
+    before.stop().succeeded();
+    for (turn, keystead) in [&new, &old, &new].into_iter().enumerate() {
+        let server = keystead.serve();
+        as_it_should_be(&server).await;
+        maya_at(&server).await.create_key(&format!("Turn {turn}")).await;
+        server.stop().succeeded();
+    }
 }
 
 // Recording: at a release, on each of the two databases,

@@ -20,6 +20,7 @@ pub struct Binary {
     database: TestDatabase,
     variables: Vec<(String, String)>,
     shell: Option<String>,
+    program: PathBuf,
 }
 
 /// How a run ended.
@@ -56,7 +57,8 @@ impl Binary {
     }
 
     fn on(database: TestDatabase) -> Self {
-        let binary = Self { variables: Vec::new(), shell: None, database };
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_keystead"));
+        let binary = Self { variables: Vec::new(), shell: None, program, database };
         let url = binary.database.url();
         // No load balancer looks: nothing is to be waited for when it stops.
         let binary = binary.with("KEYSTEAD_LISTEN", "127.0.0.1:0").with("KEYSTEAD_DRAIN_SECS", "0");
@@ -79,6 +81,12 @@ impl Binary {
         self
     }
 
+    /// Another program than this one.
+    pub fn of_program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
     pub fn database(&self) -> &TestDatabase {
         &self.database
     }
@@ -93,12 +101,11 @@ impl Binary {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let program = env!("CARGO_BIN_EXE_keystead");
         let mut command = match &self.shell {
-            None => Command::new(program),
+            None => Command::new(&self.program),
             Some(first) => {
                 let mut command = Command::new("sh");
-                command.args(["-c", &format!("{first}; exec \"$0\" \"$@\""), program]);
+                command.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]).arg(&self.program);
                 command
             }
         };
