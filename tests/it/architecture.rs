@@ -1,5 +1,6 @@
 //! The layers and the other invariants of ARCHITECTURE.md, read from the sources.
 
+mod documents;
 mod imports;
 
 use std::{

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{Answer, Binary, TestApp};
 
-const FAMILIES: [(&str, &str); 20] = [
+pub const FAMILIES: [(&str, &str); 20] = [
     ("keystead_verifications_total", "counter"),
     ("keystead_verification_duration_seconds", "histogram"),
     ("keystead_http_request_duration_seconds", "histogram"),

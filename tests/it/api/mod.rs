@@ -3,7 +3,7 @@
 mod batch;
 mod forward_auth;
 mod health;
-mod metrics;
+pub mod metrics;
 mod odd_headers;
 mod usage;
 mod verify;
