@@ -5,6 +5,7 @@
 //! (`docs/decisions/0025-the-log-of-revocations.md`). One line each, with a checksum; lines are only ever appended, and
 //! are on the disk before the change is answered.
 
+mod forget;
 mod lines;
 
 use std::{
@@ -22,7 +23,7 @@ use crate::{
     domain::ended_secret::EndedSecret,
     private_file::{self, beside, sync_folder},
 };
-use lines::{HEAD, line_of, read};
+use lines::{HEAD, Lines, line_of, read, text_of};
 
 /// Its name in the data directory.
 pub const FILE_NAME: &str = "revocations.log";
@@ -59,6 +60,10 @@ struct State {
     known: HashSet<[u8; 32]>,
     /// What could not be written; it is written before anything else.
     pending: Vec<EndedSecret>,
+    /// When the oldest line is from, as far as was read or written.
+    oldest: Option<DateTime<Utc>>,
+    /// What ended before this time is not in it.
+    complete_from: Option<DateTime<Utc>>,
 }
 
 impl RevocationLog {
@@ -69,7 +74,8 @@ impl RevocationLog {
     /// See [`RevocationLogError`].
     pub fn open(path: &Path) -> Result<Self, RevocationLogError> {
         let file = open_whole(path).map_err(|error| RevocationLogError::Io(path.to_owned(), error))?;
-        let state = State { file, recent: VecDeque::new(), known: HashSet::new(), pending: Vec::new() };
+        let (recent, known, pending) = Default::default();
+        let state = State { file, recent, known, pending, oldest: None, complete_from: None };
         let log = Self { path: path.to_owned(), state: Mutex::new(state) };
         log.entries()?;
         Ok(log)
@@ -101,12 +107,23 @@ impl RevocationLog {
     /// # Errors
     /// See [`RevocationLogError`].
     pub fn entries(&self) -> Result<Vec<EndedSecret>, RevocationLogError> {
-        let _state = self.state();
-        let (entries, damaged) = read(&self.path)?;
-        match damaged {
-            Some(line) => Err(RevocationLogError::Damaged(self.path.clone(), line)),
-            None => Ok(entries),
+        let mut state = self.state();
+        self.read_whole(&mut state).map(|lines| lines.entries)
+    }
+
+    /// What ended before this time is not in it: lines were removed. None if it has everything since it began.
+    pub fn complete_from(&self) -> Option<DateTime<Utc>> {
+        self.state().complete_from
+    }
+
+    fn read_whole(&self, state: &mut State) -> Result<Lines, RevocationLogError> {
+        let lines = read(&self.path)?;
+        if let Some(line) = lines.damaged {
+            return Err(RevocationLogError::Damaged(self.path.clone(), line));
         }
+        state.oldest = lines.entries.iter().map(|entry| entry.at).min();
+        state.complete_from = lines.complete_from;
+        Ok(lines)
     }
 
     /// Writes down what ended, once it is on the disk. What was written lately is not written again. What cannot be written
@@ -135,40 +152,10 @@ impl RevocationLog {
             return Err(failed(error));
         }
         for secret in std::mem::take(&mut state.pending) {
+            state.oldest = Some(state.oldest.map_or(secret.at, |oldest| oldest.min(secret.at)));
             state.remember(secret.digest.0);
         }
         Ok(())
-    }
-
-    /// Removes what ended before a time, unless another program has the log open; how many lines went. The file is
-    /// replaced as a whole, so that a crash leaves the old one or the new one.
-    ///
-    /// # Errors
-    /// See [`RevocationLogError`].
-    pub fn forget(&self, before: DateTime<Utc>) -> Result<usize, RevocationLogError> {
-        let mut state = self.state();
-        let (entries, damaged) = read(&self.path)?;
-        if let Some(line) = damaged {
-            return Err(RevocationLogError::Damaged(self.path.clone(), line));
-        }
-        let mut seen = HashSet::new();
-        let kept =
-            |secret: &&EndedSecret| secret.at >= before && seen.insert((secret.digest.0, secret.ending.as_str()));
-        let lines: Vec<String> = entries.iter().filter(kept).map(line_of).collect();
-        let gone = entries.len() - lines.len();
-        if gone == 0 || !is_alone(&state.file) {
-            return Ok(0);
-        }
-        let failed = |error| RevocationLogError::Io(self.path.clone(), error);
-        let replaced = replace(&self.path, &lines.concat()).and_then(|()| open_whole(&self.path));
-        match replaced {
-            Ok(file) => state.file = file,
-            Err(error) => {
-                let _ = state.file.lock_shared();
-                return Err(failed(error));
-            }
-        }
-        Ok(gone)
     }
 }
 
@@ -193,14 +180,14 @@ pub fn mend(path: &Path) -> Result<usize, RevocationLogError> {
     if !path.exists() {
         return Ok(0);
     }
-    let (entries, damaged) = read(path)?;
+    let Lines { entries, damaged, complete_from } = read(path)?;
     if damaged.is_none() {
         return Ok(0);
     }
     let failed = |error| RevocationLogError::Io(path.to_owned(), error);
     let before = fs::read(path).map_err(failed)?;
     let lines = before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count();
-    replace(path, &entries.iter().map(line_of).collect::<String>()).map_err(failed)?;
+    private_file::replace(path, text_of(complete_from, &entries).as_bytes()).map_err(failed)?;
     Ok(lines.saturating_sub(entries.len()))
 }
 
@@ -246,18 +233,6 @@ fn open_file(path: &Path) -> io::Result<File> {
             return Ok(file);
         }
     }
-}
-
-fn is_alone(file: &File) -> bool {
-    let is_alone = file.try_lock().is_ok();
-    if !is_alone {
-        let _ = file.try_lock_shared();
-    }
-    is_alone
-}
-
-fn replace(path: &Path, lines: &str) -> io::Result<()> {
-    private_file::replace(path, (HEAD.to_owned() + lines).as_bytes())
 }
 
 #[cfg(test)]

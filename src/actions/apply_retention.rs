@@ -3,6 +3,8 @@
 //! Nothing is removed while this machine's clock and the database's are far from each other, or for a day after somebody set the
 //! only clock there is; and everything in pieces, each a transaction of its own.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::purge_expired::in_pieces;
@@ -11,6 +13,7 @@ use crate::{
     store::{
         StoreError, audit_events,
         ended_keys::{self, ForgottenKeys},
+        installation,
     },
 };
 
@@ -21,6 +24,10 @@ const FAILED_SIGN_INS_KEPT: TimeDelta = TimeDelta::days(90);
 /// write what it counted of it.
 const KEYS_KEPT_LONGER: TimeDelta = TimeDelta::days(1);
 
+/// How much longer than ended secrets lines of the log of revocations are kept: a database that is older than this and the time of
+/// ended secrets together can bring keys back that had been revoked.
+const LOG_KEPT_LONGER: TimeDelta = TimeDelta::days(400);
+
 /// What went.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -30,6 +37,8 @@ pub struct Removed {
     pub secrets: usize,
     /// Keys that had been revoked.
     pub keys: usize,
+    /// Lines of the log of revocations.
+    pub lines: usize,
 }
 
 /// Removes what is older than the settings say.
@@ -50,6 +59,7 @@ pub async fn apply_retention(app: &App) -> Result<Removed, StoreError> {
     }
     let now = app.clock.now();
     let mut removed = Removed::default();
+    app.db.write(move |conn| installation::note_alive(conn, now)).await?;
     if let Some(kept) = app.config.audit_kept {
         removed.events += in_pieces(app, move |conn| audit_events::forget(conn, now - kept)).await?;
     }
@@ -59,6 +69,7 @@ pub async fn apply_retention(app: &App) -> Result<Removed, StoreError> {
         let before = now - kept;
         removed.secrets = in_pieces(app, move |conn| ended_keys::forget_secrets(conn, before)).await?;
         removed.keys = forget_keys(app, before - KEYS_KEPT_LONGER).await?;
+        removed.lines = forget_lines(app, before - LOG_KEPT_LONGER).await;
     }
     Ok(removed)
 }
@@ -71,5 +82,18 @@ async fn forget_keys(app: &App, before: DateTime<Utc>) -> Result<usize, StoreErr
             return Ok(keys);
         }
         keys += piece.keys;
+    }
+}
+
+/// A log that cannot be written anew stays as it is, which harms nobody; the next run tries again.
+async fn forget_lines(app: &App, before: DateTime<Utc>) -> usize {
+    let log = Arc::clone(&app.revocations);
+    match tokio::task::spawn_blocking(move || log.forget(before)).await {
+        Ok(Ok(lines)) => lines,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "old lines of the log of revocations could not be removed");
+            0
+        }
+        Err(_) => 0,
     }
 }

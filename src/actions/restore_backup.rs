@@ -18,7 +18,7 @@ use crate::{
     store::{
         Db, StoreError, audit_events,
         backup::{self, BackupError},
-        ended_again::{EndedAgain, end_again},
+        ended_again::{EndedAgain, TooOld, end_again, is_too_old},
     },
 };
 
@@ -58,8 +58,8 @@ pub enum RestoreError {
 /// What was done with the log of revocations.
 #[derive(Debug)]
 pub enum Revocations {
-    /// The log was applied; this many keys and secrets were ended again.
-    Kept(EndedAgain),
+    /// The log was applied; this many keys and secrets were ended again, and this is what it cannot know.
+    Kept(EndedAgain, Option<TooOld>),
     /// Set aside here; none if there was no log.
     GivenUp(Option<PathBuf>),
 }
@@ -100,10 +100,12 @@ pub async fn accept_revocations(
     match kept {
         Kept::All => {
             revocation_log::mend(&path)?;
-            let entries = RevocationLog::open(&path)?.entries()?;
+            let log = RevocationLog::open(&path)?;
+            let (entries, complete_from) = (log.entries()?, log.complete_from());
             // Its events are written there, one a key.
             let done = db.write(move |conn| end_again(conn, &entries, now)).await?;
-            Ok(Revocations::Kept(done))
+            let too_old = db.read(move |conn| is_too_old(conn, complete_from)).await?;
+            Ok(Revocations::Kept(done, too_old))
         }
         Kept::None => {
             if !RevocationLog::is_free(&path)? {

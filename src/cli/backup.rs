@@ -60,12 +60,15 @@ pub async fn restore(config: &Config, arguments: &RestoreArguments) -> Result<()
     let db = open_database(config).await?;
     let which = arguments.accept.unwrap_or(Kept::All);
     match accept_revocations(config, &db, &SystemClock, which).await? {
-        Revocations::Kept(done) => {
+        Revocations::Kept(done, too_old) => {
             let (keys, secrets) = (done.keys.to_string(), done.secrets.to_string());
             let line = format!(
                 "What was revoked or rotated since stays so: ended again were {keys} keys and {secrets} secrets of living keys."
             );
             say(format, &line, &[("keys", &keys), ("secrets", &secrets)]);
+            if let Some(too_old) = too_old.map(|too_old| too_old.to_string()) {
+                say(format, &format!("But {too_old}."), &[("too_old", &too_old)]);
+            }
         }
         Revocations::GivenUp(None) => say(format, "There is no revocations.log: nothing is ended again.", &[]),
         Revocations::GivenUp(Some(log)) => {

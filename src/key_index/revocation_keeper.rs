@@ -15,7 +15,7 @@ use crate::{
     revocation_log::RevocationLog,
     store::{
         Conn, Fault, StoreError,
-        ended_again::{EndedAgain, end_again},
+        ended_again::{EndedAgain, end_again, is_too_old},
         in_transaction,
     },
 };
@@ -56,6 +56,9 @@ impl RevocationKeeper {
                  secrets that had been replaced since were ended again; a key whose newest secret came after the backup \
                  has to be rotated"
             );
+        }
+        if let Some(too_old) = is_too_old(conn, self.log.complete_from())? {
+            tracing::error!(log = %self.log.path().display(), "{too_old}");
         }
         Ok(entries.iter().map(|entry| entry.digest).collect())
     }

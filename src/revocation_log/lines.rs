@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 
 use super::RevocationLogError;
 use crate::domain::{
@@ -16,22 +16,47 @@ use crate::domain::{
 pub const HEAD: &str =
     "# Keystead: what was revoked or rotated. Keep this file when you restore a database (docs/operations.md).\n";
 
-/// What can be read, and the number of the first line that cannot, counted from 1. A last line without an end was cut short by
-/// a crash, and is none.
-pub fn read(path: &Path) -> Result<(Vec<EndedSecret>, Option<usize>), RevocationLogError> {
+/// What the second line begins with in a log from which old lines were removed.
+const COMPLETE_FROM: &str = "# complete from ";
+
+/// What is in a log.
+#[derive(Default)]
+pub struct Lines {
+    /// What can be read.
+    pub entries: Vec<EndedSecret>,
+    /// The number of the first line that cannot, counted from 1.
+    pub damaged: Option<usize>,
+    /// What ended before this time may have been removed.
+    pub complete_from: Option<DateTime<Utc>>,
+}
+
+/// Reads a log. A last line without an end was cut short by a crash, and is none.
+pub fn read(path: &Path) -> Result<Lines, RevocationLogError> {
     let bytes = fs::read(path).map_err(|error| RevocationLogError::Io(path.to_owned(), error))?;
-    let (mut entries, mut damaged) = (Vec::new(), None);
+    let mut lines = Lines::default();
     for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let Some(line) = line.strip_suffix(b"\n") else { break };
+        let text = std::str::from_utf8(line).ok();
         if line.first() == Some(&b'#') {
+            lines.complete_from = lines.complete_from.max(text.and_then(parse_complete_from));
             continue;
         }
-        match std::str::from_utf8(line).ok().and_then(parse) {
-            Some(entry) => entries.push(entry),
-            None => damaged = damaged.or(Some(number + 1)),
+        match text.and_then(parse) {
+            Some(entry) => lines.entries.push(entry),
+            None => lines.damaged = lines.damaged.or(Some(number + 1)),
         }
     }
-    Ok((entries, damaged))
+    Ok(lines)
+}
+
+/// A whole log of these entries.
+pub fn text_of(complete_from: Option<DateTime<Utc>>, entries: &[EndedSecret]) -> String {
+    let complete_from = complete_from.map(|at| format!("{COMPLETE_FROM}{}\n", at.timestamp_millis()));
+    HEAD.to_owned() + &complete_from.unwrap_or_default() + &entries.iter().map(line_of).collect::<String>()
+}
+
+fn parse_complete_from(line: &str) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(line.strip_prefix(COMPLETE_FROM)?.parse().ok()?)
 }
 
 /// `1795414260000 revoked key_… <digest> <checksum>`

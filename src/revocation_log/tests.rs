@@ -29,6 +29,14 @@ fn what_was_appended_is_read_again_whoever_wrote_it() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
+/// As the documents say who count how much a year is.
+#[test]
+fn a_line_is_128_bytes() {
+    let at = START + chrono::TimeDelta::days(20_000);
+    assert_eq!(line_of(&EndedSecret { at, ending: Ending::Revoked, ..ended(1) }).len(), 128);
+    assert_eq!(line_of(&EndedSecret { at, ending: Ending::Rotated, ..ended(1) }).len(), 128);
+}
+
 #[test]
 fn a_digest_is_written_once() {
     let (_folder, path) = place();
@@ -80,15 +88,61 @@ fn what_is_old_goes_and_what_comes_later_is_written_to_the_new_file() {
     let log = RevocationLog::open(&path).unwrap();
     log.append(&[ended(1), ended(2), ended(3)]).unwrap();
     let day = |n| START + chrono::TimeDelta::days(n);
+    assert_eq!(log.forget(day(2)).unwrap(), 0, "not for one line");
+    assert_eq!(log.complete_from(), None);
     assert_eq!(log.forget(day(3)).unwrap(), 2);
     assert_eq!(log.forget(day(3)).unwrap(), 0);
     log.append(&[ended(4)]).unwrap();
-    assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap(), [ended_as(&log, 0), ended_as(&log, 1)]);
+    let again = RevocationLog::open(&path).unwrap();
+    assert_eq!(again.entries().unwrap(), [ended_as(&log, 0), ended_as(&log, 1)]);
+    assert_eq!((log.complete_from(), again.complete_from()), (Some(day(3)), Some(day(3))));
     // Whoever else has it open would go on writing to the file that was replaced.
-    let other = RevocationLog::open(&path).unwrap();
-    assert_eq!(log.forget(day(4)).unwrap(), 0, "not while another program has it open");
-    drop(other);
-    assert_eq!(log.forget(day(4)).unwrap(), 1);
+    assert_eq!(log.forget(day(9)).unwrap(), 0, "not while another program has it open");
+    assert_eq!(log.entries().unwrap().len(), 2);
+    drop(again);
+    assert_eq!(log.forget(day(9)).unwrap(), 2);
+    assert_eq!(log.forget(day(9)).unwrap(), 0);
+    // One that went may end again, as from an old database.
+    log.append(&[EndedSecret { at: day(9), ..ended(4) }]).unwrap();
+    assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap().len(), 1);
+    // By a clock that was set back it does not become complete again.
+    assert_eq!(log.forget(day(20)).unwrap(), 1);
+    log.append(&[ended(5)]).unwrap();
+    assert_eq!(log.forget(day(7)).unwrap(), 1);
+    assert_eq!(RevocationLog::open(&path).unwrap().complete_from(), Some(day(20)));
+}
+
+#[test]
+fn what_cannot_be_written_anew_stays_as_it_was() {
+    let (_folder, path) = place();
+    let log = RevocationLog::open(&path).unwrap();
+    log.append(&[ended(1), ended(9)]).unwrap();
+    let before = fs::read(&path).unwrap();
+    // In the way of the new file.
+    fs::create_dir(beside(&path, ".new")).unwrap();
+    assert!(log.forget(START + chrono::TimeDelta::days(5)).is_err());
+    assert_eq!(fs::read(&path).unwrap(), before);
+    log.append(&[ended(10)]).unwrap();
+    assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap().len(), 3);
+    assert_eq!(log.complete_from(), None);
+    fs::remove_dir(beside(&path, ".new")).unwrap();
+    assert_eq!(log.forget(START + chrono::TimeDelta::days(5)).unwrap(), 1);
+}
+
+#[test]
+fn a_log_that_is_mended_does_not_become_complete() {
+    let (_folder, path) = place();
+    let log = RevocationLog::open(&path).unwrap();
+    log.append(&[ended(1), ended(9)]).unwrap();
+    let day = START + chrono::TimeDelta::days(5);
+    assert_eq!(log.forget(day).unwrap(), 1);
+    drop(log);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"damaged\n");
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(mend(&path).unwrap(), 1);
+    let log = RevocationLog::open(&path).unwrap();
+    assert_eq!((log.complete_from(), log.entries().unwrap().len()), (Some(day), 1));
 }
 
 fn ended_as(log: &RevocationLog, n: usize) -> EndedSecret {
@@ -121,7 +175,7 @@ fn a_log_that_is_moved_away_under_a_running_program_begins_anew() {
     log.append(&[ended(2)]).unwrap();
     assert_eq!(log.entries().unwrap().iter().map(|e| e.digest.0[0]).collect::<Vec<_>>(), [2]);
     assert!(fs::read(&path).unwrap().starts_with(HEAD.as_bytes()));
-    assert_eq!(read(&aside).unwrap().0.len(), 1, "nothing more is written to what nobody will look at");
+    assert_eq!(read(&aside).unwrap().entries.len(), 1, "nothing more is written to what nobody will look at");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use super::{
     Conn, StoreError, audit_events,
     columns::{Digest32, Millis},
-    key_changes, key_secrets as secrets,
+    installation, key_changes, key_secrets as secrets,
     schema::{api_keys, key_secrets},
 };
 use crate::domain::{
@@ -30,6 +30,47 @@ pub struct EndedAgain {
     pub keys: usize,
     /// Secrets of living keys that had been replaced.
     pub secrets: usize,
+}
+
+/// A database that is from before what the log of revocations still has: what was revoked in between cannot be ended again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooOld {
+    /// When it was last in use, to ten minutes, as far as it tells.
+    pub alive_at: Option<DateTime<Utc>>,
+    /// What ended before this time is not in the log.
+    pub complete_from: DateTime<Utc>,
+}
+
+impl std::fmt::Display for TooOld {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let day = |at: DateTime<Utc>| at.format("%Y-%m-%d").to_string();
+        let from = self.alive_at.map_or_else(|| "an unknown time".to_owned(), day);
+        let to = day(self.complete_from);
+        write!(
+            f,
+            "the database is from {from}, and the log of revocations begins at {to}: keys that were revoked or rotated in between \
+             work again, and nobody can tell which; look through the list and revoke what should not be there"
+        )
+    }
+}
+
+/// Whether the database is so old that the log does not know everything that ended since; one without keys revives none.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_too_old(conn: &mut Conn, complete_from: Option<DateTime<Utc>>) -> Result<Option<TooOld>, StoreError> {
+    let Some(complete_from) = complete_from else { return Ok(None) };
+    let alive_at = installation::alive_at(conn)?;
+    if alive_at.is_some_and(|at| at >= complete_from) {
+        return Ok(None);
+    }
+    let first: Option<String> = api_keys::table
+        .filter(api_keys::revoked_at.is_null())
+        .filter(api_keys::created_at.lt(Millis::from(complete_from)))
+        .select(api_keys::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.map(|_| TooOld { alive_at, complete_from }))
 }
 
 /// A living key: id, organization, name.

@@ -36,8 +36,8 @@ pub async fn run(app: App) {
         }
         match apply_retention(&app).await {
             Ok(removed) if removed == Removed::default() => {}
-            Ok(Removed { events, secrets, keys }) => {
-                tracing::info!(events, secrets, keys, "removed what was kept for long enough");
+            Ok(Removed { events, secrets, keys, lines }) => {
+                tracing::info!(events, secrets, keys, lines, "removed what was kept for long enough");
             }
             Err(error) => tracing::warn!(%error, "old records could not all be removed; the next run tries again"),
         }

@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use keystead::revocation_log::FILE_NAME;
+use chrono::{DateTime, TimeDelta, Utc};
+use keystead::{
+    actions::apply_retention::{Removed, apply_retention},
+    clock::Clock,
+    revocation_log::FILE_NAME,
+};
 
 use crate::support::{Binary, PASSWORD, TestApp};
 
@@ -146,4 +151,81 @@ fn a_damaged_log_is_no_empty_log() {
     keystead.run(&["serve"]).refused_with(&["revocations.log is damaged at line 2", "keystead restore --accept"]);
     keystead.run(&["restore", "--accept"]);
     keystead.serve().stop().succeeded();
+}
+
+/// The log goes on for 400 days more than the database: what it still knows must stay ended in any backup of that time.
+#[tokio::test]
+async fn lines_of_the_log_go_400_days_after_the_secrets() {
+    let app = TestApp::start_with(|settings| settings.ended_keys_kept = "30".to_owned()).await;
+    let maya = app.admin().await;
+    let (first, second) = (maya.create_key("First").await, maya.create_key("Second").await);
+    maya.revoke(&first).await;
+    for days in [31, 399] {
+        app.clock.advance(TimeDelta::days(days));
+        assert_eq!(apply_retention(&app.app).await.unwrap().lines, 0);
+        assert!(log_of(&app).contains(&format!(" revoked {}", first.id)), "after {days} days more");
+    }
+    maya.sign_in(&maya.email, PASSWORD).await;
+    app.ready().await;
+    maya.revoke(&second).await;
+    app.clock.advance(TimeDelta::days(1) + TimeDelta::milliseconds(1));
+    assert_eq!(apply_retention(&app.app).await.unwrap().lines, 1);
+    let log = log_of(&app);
+    assert!(!log.contains(&first.id) && log.contains(&format!(" revoked {}", second.id)), "{log}");
+    let complete_from = app.clock.now() - TimeDelta::days(430);
+    assert!(log.contains(&format!("\n# complete from {}\n", complete_from.timestamp_millis())), "{log}");
+}
+
+#[tokio::test]
+async fn no_line_of_the_log_goes_where_keys_are_never_forgotten() {
+    let app = TestApp::start_with(|settings| settings.ended_keys_kept = "never".to_owned()).await;
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    maya.revoke(&key).await;
+    app.clock.advance(TimeDelta::days(4_000));
+    assert_eq!(apply_retention(&app.app).await.unwrap(), Removed::default());
+    assert!(log_of(&app).contains(&key.id));
+}
+
+#[tokio::test]
+async fn a_database_from_before_what_the_log_has_is_said_to_be_one() {
+    let mut keystead = Binary::new();
+    if !keystead.database().is_postgres() {
+        let url = format!("sqlite:{}", keystead.database().sqlite_file().display());
+        keystead = keystead.with("DATABASE_URL", &url);
+    }
+    let server = keystead.serve();
+    server.set_up().await.create_key("Production").await;
+    server.stop().succeeded();
+    let path = keystead.data_dir().join(FILE_NAME);
+    let begins = |year: &str| {
+        let at: DateTime<Utc> = format!("{year}-03-01T00:00:00Z").parse().unwrap();
+        std::fs::write(&path, format!("# a log\n# complete from {}\n", at.timestamp_millis())).unwrap();
+    };
+    let alive = |at: &str| {
+        let at: DateTime<Utc> = format!("{at}T00:00:00Z").parse().unwrap();
+        keystead.database().execute("DELETE FROM installation WHERE name = 'alive_at'");
+        let row = format!("INSERT INTO installation (name, value) VALUES ('alive_at', '{}')", at.timestamp_millis());
+        keystead.database().execute(&row);
+    };
+    // The key is older than the log, and the database does not tell how old it is itself.
+    begins("2100");
+    let words = ["nobody can tell which", "begins at 2100-03-01"];
+    let log = keystead.serve().stop().succeeded().stderr;
+    assert!(words.iter().all(|words| log.contains(words)) && log.contains("from an unknown time"), "{log}");
+    alive("2100-02-28");
+    let log = keystead.serve().stop().succeeded().stderr;
+    assert!(words.iter().all(|words| log.contains(words)) && log.contains("from 2100-02-28"), "{log}");
+    let told = keystead.run(&["restore", "--accept"]).succeeded().stdout;
+    assert!(words.iter().all(|words| told.contains(words)), "{told}");
+    // It was in use when the log was complete; or the key is newer than the log's beginning.
+    alive("2100-03-02");
+    let log = keystead.serve().stop().succeeded().stderr;
+    assert!(!log.contains("nobody can tell"), "{log}");
+    keystead.database().execute("DELETE FROM installation WHERE name = 'alive_at'");
+    begins("2020");
+    let log = keystead.serve().stop().succeeded().stderr;
+    assert!(!log.contains("nobody can tell"), "{log}");
+    let told = keystead.run(&["restore", "--accept"]).succeeded().stdout;
+    assert!(!told.contains("nobody can tell"), "{told}");
 }
