@@ -94,3 +94,21 @@ pub fn mend_mode(path: &Path) -> Result<(), LooseFile> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files whose mode nobody may change, whoever asks: as mounted ones.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_everybody_may_change_is_refused_and_what_they_may_read_is_borne() {
+        let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (changed, read) = ("/proc/self/timerslack_ns", "/proc/self/status");
+        assert_eq!((mode(changed), mode(read)), (0o666, 0o444));
+        let refused = mend_mode(Path::new(changed)).unwrap_err().to_string();
+        assert!(refused.contains(changed) && refused.contains("0600"), "{refused}");
+        mend_mode(Path::new(read)).unwrap();
+        mend_mode(Path::new("/proc/self/no-such-file")).unwrap();
+    }
+}

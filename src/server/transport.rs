@@ -182,3 +182,40 @@ fn descriptors() -> usize {
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
     now.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        app::AppState,
+        clock::SystemClock,
+        config::{PublicUrl, Settings},
+    };
+
+    #[tokio::test]
+    async fn a_server_that_lost_one_of_its_threads_is_none_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        folder.path().to_str().unwrap().clone_into(&mut settings.data_dir);
+        let config = settings.check().unwrap();
+        let app = AppState::open(config, PublicUrl::of_loopback(1), Arc::new(SystemClock)).await.unwrap();
+        let (end, ended) = mpsc::unbounded_channel();
+        let is_aborted = Arc::new(AtomicBool::new(false));
+        let transport = Transport { listener: None, open: Vec::new(), is_aborted: Arc::clone(&is_aborted), ended };
+        let other = Ended::new(&end, "worker 1");
+        // As when it panics.
+        drop(Ended::new(&end, "worker 0"));
+        drop(end);
+        let aborted = Arc::clone(&is_aborted);
+        let others = tokio::spawn(async move {
+            while !aborted.load(Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
+            drop(other);
+        });
+        let (_keep, orders) = mpsc::unbounded_channel();
+        let error = transport.run(&app, orders).await.unwrap_err();
+        assert_eq!(error.to_string(), "its worker 0 has ended");
+        others.await.expect("the others were told to end");
+    }
+}

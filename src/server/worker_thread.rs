@@ -179,3 +179,6 @@ impl Drop for Leaving {
         self.connections.published.store(open.len(), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

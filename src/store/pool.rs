@@ -247,3 +247,6 @@ impl HandleError<StoreError> for LogConnectionErrors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

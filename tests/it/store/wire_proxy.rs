@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -40,10 +40,23 @@ pub struct WireProxy {
     question: Question,
     is_silent: Arc<AtomicBool>,
     sent: Sent,
+    silence: Arc<Silence>,
 }
 
 /// What each client has sent, if it is kept.
 type Sent = Arc<Mutex<Option<Vec<Vec<u8>>>>>;
+
+/// Connections that carry no question any more, and nobody is told.
+#[derive(Default)]
+struct Silence {
+    made: AtomicUsize,
+    /// Those made before so many.
+    before: AtomicUsize,
+    pings: AtomicUsize,
+}
+
+/// An empty statement, which asks whether a server is there.
+const PING: &[u8] = b"Q\0\0\0\x05\0";
 
 /// Words of a client, and what then happens to its connection, once.
 type Question = Arc<Mutex<Option<(&'static str, Failure)>>>;
@@ -59,20 +72,29 @@ impl WireProxy {
         // Messages must be readable here.
         url.set_query(Some("sslmode=disable"));
         let plan: Arc<Mutex<Option<Plan>>> = Arc::default();
-        let question = Question::default();
+        let (question, silence) = (Question::default(), Arc::<Silence>::default());
         let (of_connections, of_questions) = (Arc::clone(&plan), Arc::clone(&question));
         let is_silent = Arc::new(AtomicBool::new(false));
         let of_all = Arc::clone(&is_silent);
         let sent = Sent::default();
         let kept = Arc::clone(&sent);
+        let of_silence = Arc::clone(&silence);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 let plan = *of_connections.lock().unwrap();
-                carry(client, server, plan, Arc::clone(&of_questions), &of_all, Arc::clone(&kept));
+                carry(
+                    client,
+                    server,
+                    plan,
+                    Arc::clone(&of_questions),
+                    &of_all,
+                    Arc::clone(&kept),
+                    Arc::clone(&of_silence),
+                );
             }
         });
-        Self { url: url.into(), plan, question, is_silent, sent }
+        Self { url: url.into(), plan, question, is_silent, sent, silence }
     }
 
     /// From now on what clients send is kept. To be called before the first one connects.
@@ -105,6 +127,16 @@ impl WireProxy {
         self.question.lock().unwrap().is_none()
     }
 
+    /// From now on no connection that was made before carries a question.
+    pub fn silence(&self) {
+        self.silence.before.store(self.silence.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// How often a connection that carries nothing was asked whether the server is there, notifications' aside.
+    pub fn pings_into_silence(&self) -> usize {
+        self.silence.pings.load(Ordering::SeqCst)
+    }
+
     /// What happens to connections that are made from now on.
     pub fn set(&self, plan: Option<Plan>) {
         *self.plan.lock().unwrap() = plan;
@@ -118,12 +150,15 @@ fn carry(
     question: Question,
     is_silent: &Arc<AtomicBool>,
     sent: Sent,
+    silence: Arc<Silence>,
 ) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (silent_there, silent_back) = (Arc::clone(is_silent), Arc::clone(is_silent));
+    let number = silence.made.fetch_add(1, Ordering::SeqCst);
     thread::spawn(move || {
+        let mut listens = false;
         let mut buffer = vec![0; 1 << 16];
         let place = sent.lock().unwrap().as_mut().map(|connections| {
             connections.push(Vec::new());
@@ -136,6 +171,12 @@ fn carry(
             if silent_there.load(Ordering::SeqCst) {
                 continue;
             }
+            if number < silence.before.load(Ordering::SeqCst) {
+                let is_ping = !listens && buffer[..read] == *PING;
+                silence.pings.fetch_add(usize::from(is_ping), Ordering::SeqCst);
+                continue;
+            }
+            listens |= buffer.starts_with(b"Q") && buffer[..read].windows(6).any(|window| window == b"LISTEN");
             let has = |words: &str| buffer[..read].windows(words.len()).any(|window| window == words.as_bytes());
             let failure = question.lock().unwrap().take_if(|(words, _)| has(words));
             match failure {

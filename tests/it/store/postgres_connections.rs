@@ -1,0 +1,87 @@
+//! Connections that have gone silent, and too few of them. These tests need `TEST_DATABASE_URL`.
+
+use std::{sync::Barrier, time::Duration};
+
+use diesel::{RunQueryDsl, sql_query};
+use keystead::store::StoreError;
+
+use super::wire_proxy::WireProxy;
+use crate::{
+    cluster::postgres::OwnPostgres,
+    support::{TestApp, TestDatabase},
+};
+
+/// Has the pool open so many connections.
+async fn open_connections(app: &TestApp, number: usize) {
+    let all_at_once = std::sync::Arc::new(Barrier::new(number));
+    let reads = (0..number).map(|_| {
+        let all_at_once = all_at_once.clone();
+        app.app.db.read_aside(move |conn| {
+            sql_query("SELECT 4711").execute(conn)?;
+            all_at_once.wait();
+            Ok::<_, StoreError>(())
+        })
+    });
+    futures_util::future::try_join_all(reads).await.unwrap();
+}
+
+async fn behind_a_proxy() -> (WireProxy, TestApp) {
+    let database = TestDatabase::postgres().unwrap();
+    let proxy = WireProxy::start(&database.url().unwrap());
+    let url = proxy.url();
+    let app = TestApp::start_on(database, |settings| settings.database = url).await;
+    open_connections(&app, 4).await;
+    (proxy, app)
+}
+
+#[tokio::test]
+async fn a_connection_that_went_silent_while_nobody_used_it_costs_no_change() {
+    let (proxy, app) = behind_a_proxy().await;
+    proxy.silence();
+    // Who was heard of a moment ago is not asked whether it is there.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    app.execute("UPDATE installation SET value = value").await;
+    // Two where another change was under way.
+    let pings = proxy.pings_into_silence();
+    assert!((1..=2).contains(&pings), "the others went the same way, and are not asked one after another: {pings}");
+}
+
+#[tokio::test]
+async fn a_connection_that_went_silent_a_moment_ago_costs_no_answer() {
+    let (proxy, app) = behind_a_proxy().await;
+    proxy.silence();
+    assert_eq!(app.count("users").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_server_has_no_place_for_the_follower_the_pages_give_one_up() {
+    TestDatabase::postgres();
+    let Some(postgres) = OwnPostgres::start() else { return };
+    let psql = |sql: &str| {
+        let port = postgres.port();
+        assert!(postgres.shell(&format!("psql -X -h 127.0.0.1 -p {port} -U postgres -c \"{sql}\"")), "{sql}");
+    };
+    psql("CREATE ROLE few LOGIN");
+    psql("CREATE DATABASE keys OWNER few");
+    let url = format!("postgres://few@127.0.0.1:{}/keys", postgres.port());
+    let app = TestApp::start_on(TestDatabase::sqlite(), |settings| {
+        settings.database = url;
+        settings.lease = "2".to_owned();
+    })
+    .await;
+    let maya = app.admin().await;
+    let (living, revoked) = (maya.create_key("Living").await, maya.create_key("Revoked").await);
+    let of_us = "pg_stat_activity WHERE usename = 'few'";
+    open_connections(&app, 4).await;
+    let all = app.count(of_us).await;
+    psql(&format!("ALTER ROLE few CONNECTION LIMIT {}", all - 1));
+    // So that this is what each connection of the pool asked last; notifications only listen.
+    open_connections(&app, 4).await;
+    let of_the_follower = "query NOT LIKE '%4711%' AND query NOT LIKE 'LISTEN%' AND query <> ''";
+    psql(&format!("SELECT pg_terminate_backend(pid) FROM {of_us} AND {of_the_follower}"));
+    app.ready().await;
+    maya.revoke(&revoked).await;
+    assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
+    assert_eq!(app.verify(&living.secret).await, "VALID");
+    assert!(app.count(of_us).await < all);
+}
