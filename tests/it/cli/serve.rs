@@ -71,11 +71,12 @@ fn the_data_directory_is_its_owners_alone() {
 fn a_database_in_a_folder_open_to_all_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let keystead = Binary::on_sqlite().with("DATABASE_URL", "sqlite:my.db");
-    let _server = keystead.serve();
+    let server = keystead.serve();
     for file in ["my.db", "my.db-wal"] {
         let mode = std::fs::metadata(keystead.folder().join(file)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{file}");
     }
+    assert!(!server.log().contains("mended"), "it is made so: {}", server.log());
 }
 
 #[test]

@@ -289,6 +289,22 @@ async fn a_file_that_is_overwritten_under_a_running_server_is_noticed_and_left_a
     }
 }
 
+#[tokio::test]
+async fn while_a_server_runs_its_log_of_revocations_is_not_given_up() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let revoked = maya.create_key("Revoked").await;
+    maya.revoke(&revoked).await;
+    let log = keystead.data_dir().join("revocations.log");
+    let before = fs::read(&log).unwrap();
+    keystead.run(&["restore", "--accept", "none"]).refused_with(&["is running", "stop it first"]);
+    assert_eq!(fs::read(&log).unwrap(), before);
+    server.stop().succeeded();
+    keystead.run(&["restore", "--accept", "none"]).succeeded();
+    assert!(!log.exists());
+}
+
 #[test]
 fn postgres_backs_itself_up() {
     let keystead = Binary::new();

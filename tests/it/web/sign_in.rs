@@ -6,9 +6,11 @@ use keystead::{
     actions::{
         create_admin::{CreateAdminError, NewAdmin, Workplace, create_admin},
         purge_expired::purge_expired,
+        reset_password::reset_password,
     },
     clock::Clock,
     domain::{email::Email, name::Name, password::NewPassword},
+    passwords::Passwords,
     throttle::Caller,
 };
 
@@ -406,6 +408,16 @@ async fn devices_can_be_forgotten() {
     maya.sign_out().await;
     app.anonymous().try_sign_in(MAYA, "wrong horse battery").await.expect(422);
     maya.sign_in(MAYA, PASSWORD).await;
+}
+
+#[tokio::test]
+async fn with_a_new_password_every_device_is_forgotten() {
+    let app = app_with_maya().await;
+    let maya = device_of_maya(&app).await;
+    let (email, password) = (Email::parse(MAYA).unwrap(), NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap());
+    reset_password(&app.app.db, &*app.clock, &Passwords::default(), email, password).await.unwrap();
+    use_up_all_tries(&app).await;
+    maya.try_sign_in(MAYA, PASSWORD).await.expect(429);
 }
 
 #[tokio::test]
