@@ -8,7 +8,7 @@ use keystead::store::StoreError;
 use super::wire_proxy::WireProxy;
 use crate::{
     cluster::postgres::OwnPostgres,
-    support::{TestApp, TestDatabase},
+    support::{Binary, TestApp, TestDatabase, until},
 };
 
 /// Has the pool open so many connections.
@@ -84,4 +84,21 @@ async fn when_the_server_has_no_place_for_the_follower_the_pages_give_one_up() {
     assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
     assert_eq!(app.verify(&living.secret).await, "VALID");
     assert!(app.count(of_us).await < all);
+}
+
+#[tokio::test]
+async fn however_many_probes_ask_a_silent_database_is_asked_once() {
+    let database = TestDatabase::postgres().unwrap();
+    let proxy = WireProxy::start(&database.url().unwrap());
+    let keystead = Binary::on_sqlite().with("DATABASE_URL", &proxy.url());
+    let server = keystead.serve();
+    let probe = server.anonymous();
+    proxy.go_silent();
+    let probes = futures_util::future::join_all((0..20).map(|_| probe.get("/readyz/pages"))).await;
+    assert!(probes.iter().all(|answer| answer.status == 503));
+    let failed = "pages cannot be served";
+    until("the question is given up", async || server.log().contains(failed)).await;
+    // Others would have been given up in the same moment.
+    probe.get("/readyz/pages").await.expect(503);
+    assert_eq!(server.log().matches(failed).count(), 1, "{}", server.log());
 }

@@ -1,8 +1,7 @@
-//! Changes that meet: both have read the key before either writes. A lock that somebody else holds on its row makes that
-//! certain, where a hundred requests at once only make it likely.
+//! Changes that meet: both have read before either writes. A lock that somebody else holds on a row makes that certain, where a hundred requests at once only make it likely.
 
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
-use keystead::store::Conn;
+use keystead::{config::Settings, store::Conn};
 
 use crate::support::{Answer, Key, TestApp, TestDatabase, on_own_thread};
 
@@ -16,15 +15,19 @@ async fn app() -> Option<TestApp> {
     Some(TestApp::start_on(TestDatabase::postgres()?, |_| {}).await)
 }
 
-/// Holds the row of a key until two statements wait for it, then lets them go; what the two were answered.
+fn row_of(key: &Key) -> String {
+    format!("api_keys WHERE id = '{}'", key.id)
+}
+
+/// Holds these rows until two statements wait for one, then lets them go; what the two were answered.
 async fn behind_a_lock(
     app: &TestApp,
-    key: &Key,
+    rows: &str,
     one: impl Future<Output = Answer>,
     other: impl Future<Output = Answer>,
 ) -> [Answer; 2] {
     let (mut holder, mut watcher) = (app.database.connect(), app.database.connect());
-    let lock = format!("SELECT 1 FROM api_keys WHERE id = '{}' FOR UPDATE", key.id);
+    let lock = format!("SELECT 1 FROM {rows} FOR UPDATE");
     let mut holder = on_own_thread(move || {
         // As somebody else's program: ours would not be left to idle.
         sql_query("SET idle_in_transaction_session_timeout = 0").execute(&mut holder).unwrap();
@@ -63,7 +66,7 @@ async fn of_two_rotations_that_have_read_one_version_one_succeeds() {
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let rotate = || maya.try_rotate(&key.id, 1);
-    let answers = behind_a_lock(&app, &key, rotate(), rotate()).await;
+    let answers = behind_a_lock(&app, &row_of(&key), rotate(), rotate()).await;
     assert_eq!(statuses(&answers), [200, 409]);
     assert_eq!(app.count("key_secrets").await, 2, "the first one and one new one");
     let new = answers.iter().find_map(Answer::secret).expect("one of them shows a key");
@@ -77,8 +80,28 @@ async fn of_two_revocations_at_once_one_is_written_down() {
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let revoke = || maya.try_revoke(&key.id, 1);
-    let answers = behind_a_lock(&app, &key, revoke(), revoke()).await;
+    let answers = behind_a_lock(&app, &row_of(&key), revoke(), revoke()).await;
     assert_eq!(statuses(&answers), [303, 404]);
     assert_eq!(app.count("audit_events WHERE action = 'key.revoked'").await, 1);
     assert_eq!(app.verify(&key.secret).await, "REVOKED");
+}
+
+/// Both were let in by the limit before either had written, if that were possible.
+#[tokio::test]
+async fn of_two_changes_that_meet_at_the_limit_one_is_made() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let limit = |settings: &mut Settings| {
+        (settings.max_keys, settings.max_rotations_per_day) = ("3".to_owned(), "1".to_owned());
+    };
+    let app = TestApp::start_on(database, limit).await;
+    let maya = app.admin().await;
+    let (first, second) = (maya.create_key("First").await, maya.create_key("Second").await);
+    let create = |name| maya.try_create_key(name);
+    let answers = behind_a_lock(&app, "organization_today", create("Third"), create("Fourth")).await;
+    assert_eq!(statuses(&answers), [200, 409]);
+    assert_eq!(app.count("api_keys").await, 3);
+    let rotate = |id| maya.try_rotate(id, 1);
+    let answers = behind_a_lock(&app, "organization_today", rotate(&first.id), rotate(&second.id)).await;
+    assert_eq!(statuses(&answers), [200, 429]);
+    assert_eq!(app.count("api_keys WHERE version = 2").await, 1);
 }

@@ -36,6 +36,11 @@ pub fn migrations(dialect: &str) -> Vec<(String, String)> {
 fn faults(sql: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let oldest = oldest_generation(sql);
+    // What a comment says may have semicolons too.
+    let lines = sql
+        .lines()
+        .map(|line| if line.trim_start().starts_with("--") { line.replace(';', ",") } else { line.to_owned() });
+    let sql = lines.collect::<Vec<_>>().join("\n");
     for statement in sql.split(';') {
         let is_allowed = statement.lines().any(|line| line.starts_with("-- allowed: "));
         let says_of_locks = statement.to_lowercase().contains("lock");
@@ -44,11 +49,11 @@ fn faults(sql: &str) -> Vec<String> {
         let begins = |needle: &str| words.starts_with(needle);
         let has_any = |needles: &[&str]| needles.iter().any(|needle| has(needle));
         let default = words.split_once(" DEFAULT ").map_or("", |(_, default)| default);
-        let taken_away = if begins("DROP ") || has(" DROP COLUMN") || has(" DROP CONSTRAINT") {
+        let taken_away = if begins("DROP ") || has(" DROP ") {
             Some("an old program still uses it")
         } else if has(" RENAME ") {
             Some("an old program knows it by its old name")
-        } else if has_any(&[" ALTER COLUMN ", " ALTER TYPE "]) {
+        } else if begins("ALTER TYPE ") || has(" ALTER ") {
             Some("it rewrites the table, or forbids what an old program writes")
         } else if has(" ADD COLUMN ") && has(" NOT NULL") && default.is_empty() {
             Some("an old program does not fill it")
@@ -85,6 +90,8 @@ fn faults(sql: &str) -> Vec<String> {
             "it holds the locks of every row until the end; let the worker do it in pieces"
         } else if (begins("INSERT ") || begins("CREATE TABLE ")) && has(" SELECT ") {
             "it reads a table of any size while locks are held; let the worker do it in pieces"
+        } else if begins("ALTER TABLE ") && adds_in_short(&words) {
+            "ADD COLUMN, in full: this rule knows columns by that word"
         } else if begins("CREATE INDEX") && !says_of_locks {
             "a comment has to say how long it locks its table against writes"
         } else {
@@ -106,6 +113,12 @@ fn is_older(words: &str) -> bool {
 fn words(statement: &str) -> String {
     let lines = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
     lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").to_uppercase()
+}
+
+/// Whether a column is added without the word, which SQL does not need.
+fn adds_in_short(words: &str) -> bool {
+    let said = ["COLUMN ", "CONSTRAINT ", "CHECK", "UNIQUE", "PRIMARY ", "FOREIGN "];
+    words.split(" ADD ").skip(1).any(|rest| !said.iter().any(|word| rest.starts_with(word)))
 }
 
 /// What is worked out anew for each row, though it has no parentheses.
@@ -154,6 +167,23 @@ fn the_rule_sees_what_it_is_for() {
         "DROP TABLE a",
         "DROP INDEX a",
         "ALTER TABLE a DROP COLUMN b",
+        "ALTER TABLE a DROP CONSTRAINT b",
+        "ALTER TABLE a DROP b",
+        "ALTER TABLE a ALTER b TYPE BIGINT",
+        "ALTER TYPE a ADD VALUE 'b'",
+        "ALTER TABLE a ADD b TEXT NOT NULL",
+        "ALTER TABLE a ADD b TEXT",
+        "ALTER TABLE a ADD COLUMN b BIGINT, ADD c TEXT",
+        "ALTER TABLE a ADD COLUMN b SERIAL",
+        "ALTER TABLE a ADD COLUMN b TEXT UNIQUE",
+        "ALTER TABLE a ADD COLUMN b BIGINT CHECK (b > 0)",
+        "ALTER TABLE a ADD UNIQUE (b)",
+        "ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES c (d)",
+        "CLUSTER a USING b",
+        "VACUUM FULL a",
+        "ALTER TABLE a SET LOGGED",
+        "ALTER TABLE a SET UNLOGGED",
+        "ALTER TABLE a SET ACCESS METHOD heap",
         "ALTER TABLE a RENAME TO b",
         "alter table a\n rename column b to c",
         "ALTER TABLE a ALTER COLUMN b TYPE BIGINT",
@@ -195,6 +225,7 @@ fn the_rule_sees_what_it_is_for() {
         ON CONFLICT (name) DO UPDATE SET value = excluded.value;
         \n-- allowed: nothing has read it since version 3.\nDROP TABLE a",
         "-- allowed: it has ten rows.\nUPDATE a SET b = 1",
+        "-- A comment; it goes on. ALTER TABLE a DROP b.\nALTER TABLE a ADD COLUMN b BIGINT",
         "INSERT INTO a (b) VALUES (1)",
         "-- DROP TABLE a",
     ] {
