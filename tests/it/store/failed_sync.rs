@@ -11,14 +11,20 @@ use crate::support::{Binary, Key, Person, form_token};
 
 const KEYS: &str = "/settings/integrations/keys";
 
-/// The real program, whose syncs of the log fail while the returned file exists.
+/// The real program, whose syncs of SQLite's log fail while the returned file exists.
 fn binary() -> (Binary, PathBuf) {
+    failing_for("-wal$")
+}
+
+/// The same for files with this in their path, or with a `$` at its end.
+fn failing_for(files: &str) -> (Binary, PathBuf) {
     let binary = Binary::on_sqlite();
     let (library, switch) = (binary.folder().join("failing_sync.so"), binary.folder().join("fail"));
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/store/failing_sync.c");
     let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
     assert!(made.expect("a C compiler, which building needs too").success());
-    let binary = binary.with("LD_PRELOAD", library.to_str().unwrap()).with("FAIL_SYNC", switch.to_str().unwrap());
+    let binary = binary.with("LD_PRELOAD", library.to_str().unwrap());
+    let binary = binary.with("FAIL_SYNC", switch.to_str().unwrap()).with("FAIL_SYNC_OF", files);
     (binary, switch)
 }
 
@@ -93,4 +99,50 @@ async fn a_change_whose_sync_failed_once_is_taken_back_for_good() {
     let told = maya.post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await.json();
     assert_eq!(told["code"], "ROTATED");
     server.stop().succeeded();
+}
+
+#[tokio::test]
+async fn a_revocation_that_is_not_synced_to_its_log_is_told() {
+    let (binary, switch) = failing_for("revocations.log$");
+    let server = binary.serve();
+    let maya = server.set_up().await;
+    let key: Key = maya.create_key("Production").await;
+    std::fs::write(&switch, "").unwrap();
+    maya.revoke(&key).await;
+    std::fs::remove_file(&switch).unwrap();
+    let log = server.stop().succeeded().stderr;
+    assert!(log.contains("a revocation is not in its log"), "{log}");
+}
+
+#[test]
+fn a_pepper_that_is_not_synced_is_not_used() {
+    // The file, and then its name.
+    for files in ["pepper.new-", "keystead-data$"] {
+        let (binary, switch) = failing_for(files);
+        std::fs::write(&switch, "").unwrap();
+        binary.run(&["serve"]).refused_with(&["cannot write the pepper file"]);
+        std::fs::remove_file(&switch).unwrap();
+        binary.serve().stop().succeeded();
+    }
+}
+
+#[test]
+fn a_copy_that_is_not_synced_takes_nobodys_place() {
+    let (binary, switch) = failing_for("/backup$");
+    binary.run(&["migrate"]).succeeded();
+    let monday = binary.folder().join("monday");
+    std::fs::write(&switch, "").unwrap();
+    binary.run(&["backup", "monday"]).refused_with(&["monday"]);
+    assert!(!monday.exists());
+    std::fs::remove_file(&switch).unwrap();
+    binary.run(&["backup", "monday"]).succeeded();
+
+    let binary = binary.with("FAIL_SYNC_OF", "/database$");
+    let database = binary.data_dir().join("keystead.db");
+    let before = std::fs::read(&database).unwrap();
+    std::fs::write(&switch, "").unwrap();
+    binary.run(&["restore", "monday"]).refused_with(&["Input/output error"]);
+    assert_eq!(std::fs::read(&database).unwrap(), before);
+    std::fs::remove_file(&switch).unwrap();
+    binary.run(&["restore", "monday"]).succeeded();
 }

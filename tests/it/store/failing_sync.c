@@ -1,5 +1,5 @@
-// Loaded before the C library: while the file $FAIL_SYNC exists, every fsync of SQLite's log fails with EIO. If the file has a
-// content, only the first: the file is removed then.
+// Loaded before the C library: while the file $FAIL_SYNC exists, every fsync of a file whose path has $FAIL_SYNC_OF in it (at
+// its end, if a $ is behind that) fails with EIO. If the file has a content, only the first: the file is removed then.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,10 +13,14 @@
 static int fails(int fd) {
     char link[64], path[PATH_MAX + 1];
     struct stat found;
-    const char *on = getenv("FAIL_SYNC");
+    const char *on = getenv("FAIL_SYNC"), *of = getenv("FAIL_SYNC_OF");
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, PATH_MAX);
-    if (!on || length < 4 || memcmp(path + length - 4, "-wal", 4) || stat(on, &found)) return 0;
+    if (!on || !of || length < 0 || stat(on, &found)) return 0;
+    path[length] = 0;
+    ssize_t named = strlen(of);
+    int is_end = named && of[named - 1] == '$';
+    if (is_end ? length < named - 1 || memcmp(path + length - named + 1, of, named - 1) : !strstr(path, of)) return 0;
     if (found.st_size) unlink(on);
     errno = EIO;
     return 1;

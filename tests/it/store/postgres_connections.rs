@@ -53,6 +53,19 @@ async fn a_connection_that_went_silent_a_moment_ago_costs_no_answer() {
     assert_eq!(app.count("users").await, 0);
 }
 
+#[tokio::test]
+async fn a_follower_whose_wire_goes_silent_has_another_before_its_lease_ends() {
+    let (proxy, app) = behind_a_proxy().await;
+    let looks = || app.app.follower.progress().looks;
+    proxy.silence();
+    let before = looks();
+    until("it looks again", async || {
+        assert!(app.app.lease.is_held(app.app.clock.since_boot()), "the lease ended before that");
+        looks() > before + 1
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_server_has_no_place_for_the_follower_the_pages_give_one_up() {
     TestDatabase::postgres();
