@@ -21,24 +21,36 @@ async fn verify(server: &Server, key: &Key) -> String {
     answer["code"].as_str().unwrap().to_owned()
 }
 
-/// Uses that the database will not take, then a stop.
-async fn stop_with_seven_uses(server: Server, key: &Key) {
+/// Uses that the database will not take, then a stop; its log.
+async fn stop_with_seven_uses(server: Server, key: &Key) -> String {
     for _ in 0..7 {
         assert_eq!(verify(&server, key).await, "VALID", "from memory");
     }
     let exit = tokio::task::spawn_blocking(move || server.stop()).await.unwrap();
     assert_eq!(exit.code, Some(0), "{exit:?}");
     assert!(exit.stderr.contains("usage of 7 verifications was not written"), "{exit:?}");
+    exit.stderr
+}
+
+/// Whether the log says that the lease was not given back.
+async fn keeps_its_lease(lease_seconds: &str) -> bool {
+    let database = TestDatabase::postgres().unwrap();
+    let proxy = WireProxy::start(&database.url().unwrap());
+    let keystead = Binary::new().with("DATABASE_URL", &proxy.url()).with("KEYSTEAD_LEASE_SECS", lease_seconds);
+    let (server, key) = with_key(&keystead).await;
+    proxy.go_silent();
+    stop_with_seven_uses(server, &key).await.contains("lease was not given back")
 }
 
 #[tokio::test]
 async fn a_stop_with_a_silent_postgres_ends_by_itself_and_says_what_is_lost() {
-    let Some(database) = TestDatabase::postgres() else { return };
-    let proxy = WireProxy::start(&database.url().unwrap());
-    let keystead = Binary::new().with("DATABASE_URL", &proxy.url());
-    let (server, key) = with_key(&keystead).await;
-    proxy.go_silent();
-    stop_with_seven_uses(server, &key).await;
+    keeps_its_lease("20").await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_follower_that_waits_for_a_silent_postgres() {
+    // It waits for a quarter of the lease, a minute here.
+    assert!(keeps_its_lease("240").await, "it is said");
 }
 
 #[tokio::test]
