@@ -24,6 +24,7 @@ mod retention;
 mod revocations;
 mod secrecy;
 mod silent_stops;
+mod size_of_a_year;
 mod sqlite_faults;
 mod upgrades;
 mod wire_proxy;
