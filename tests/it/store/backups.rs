@@ -152,6 +152,13 @@ async fn what_is_no_good_backup_is_refused_and_the_database_stays() {
         sql_query("PRAGMA foreign_keys = OFF").execute(conn).unwrap();
         sql_query("DELETE FROM api_keys").execute(conn).unwrap();
     });
+    make("inconsistent", &|conn| {
+        sql_query("PRAGMA writable_schema = ON").execute(conn).unwrap();
+        // Two indexes in one place.
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'sessions_by_expiry'";
+        let update = format!("UPDATE sqlite_schema SET rootpage = ({root}) WHERE name = 'form_tokens_by_age'");
+        sql_query(update).execute(conn).unwrap();
+    });
     fs::write(folder.join("short"), &good[..good.len() / 2]).unwrap();
     fs::write(folder.join("text"), "no database at all, however long this line may be").unwrap();
     fs::write(folder.join("empty"), "").unwrap();
@@ -161,6 +168,7 @@ async fn what_is_no_good_backup_is_refused_and_the_database_stays() {
         ("of-another-pepper", "another pepper"),
         ("of-another-program", "not a whole database of keystead"),
         ("orphaned", "not a whole database of keystead"),
+        ("inconsistent", "not a whole database of keystead"),
         ("short", "not a whole database of keystead"),
         ("text", "not a whole database of keystead"),
         ("empty", "there is no database at empty"),
@@ -277,6 +285,7 @@ async fn a_file_that_is_overwritten_under_a_running_server_is_noticed_and_left_a
             fs::copy(&copy, &file).unwrap();
         }
         assert_eq!(maya.try_create_key("Into nothing").await.status, 503);
+        maya.get("/settings/integrations").await.expect(503);
         server.anonymous().get("/readyz/pages").await.expect(503);
         let log = server.stop().stderr;
         assert!(log.contains(if by_rename { "replaced while" } else { "overwritten while" }), "{log}");

@@ -115,3 +115,32 @@ async fn however_many_probes_ask_a_silent_database_is_asked_once() {
     probe.get("/readyz/pages").await.expect(503);
     assert_eq!(server.log().matches(failed).count(), 1, "{}", server.log());
 }
+
+#[tokio::test]
+async fn a_primary_that_became_a_replica_is_left_for_its_successor() {
+    let app = TestApp::start_on(TestDatabase::postgres().unwrap(), |_| {}).await;
+    open_connections(&app, 4).await;
+    // As a server does for every session when it is made a replica.
+    let all_at_once = std::sync::Arc::new(Barrier::new(4));
+    let sessions = (0..4).map(|_| {
+        let all_at_once = all_at_once.clone();
+        app.app.db.read_aside(move |conn| {
+            sql_query("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").execute(conn)?;
+            all_at_once.wait();
+            Ok::<_, StoreError>(())
+        })
+    });
+    futures_util::future::try_join_all(sessions).await.unwrap();
+    let change = || {
+        app.app.db.write(|conn| {
+            sql_query("UPDATE installation SET value = value").execute(conn)?;
+            Ok::<_, StoreError>(())
+        })
+    };
+    let mut refused = 0;
+    while change().await.is_err() {
+        refused += 1;
+        assert!(refused <= 4, "each of these connections is used again and again");
+    }
+    assert!(refused > 0);
+}
