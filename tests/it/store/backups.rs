@@ -240,6 +240,29 @@ async fn a_wal_beside_a_restored_file_is_set_aside_and_never_mixed_in() {
 }
 
 #[tokio::test]
+async fn what_a_killed_server_left_in_its_wal_stays_with_the_database_that_is_kept() {
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let kept = maya.create_key("Kept").await;
+    keystead.run(&["backup", "copy"]).succeeded();
+    let later = maya.create_key("Later").await;
+    server.signal("KILL");
+    server.wait();
+    assert!(fs::metadata(keystead.data_dir().join("keystead.db-wal")).unwrap().len() > 0);
+
+    let done = keystead.run(&["restore", "copy"]).succeeded();
+    assert!(!done.stderr.contains("set aside"), "{done:?}");
+    let is_kept = |name: &String| name.contains(".before-restore-") && !name.ends_with("-wal");
+    let before = names_in(&keystead.data_dir()).into_iter().find(is_kept).unwrap();
+    assert_eq!(count(&keystead.data_dir().join(before), "api_keys"), 2, "with what it had not taken in yet");
+    let server = keystead.serve();
+    assert_eq!(code(&server, &kept).await, "VALID");
+    assert_eq!(code(&server, &later).await, "NOT_FOUND");
+    assert!(!server.stop().succeeded().stderr.contains("set aside"));
+}
+
+#[tokio::test]
 async fn what_a_killed_server_left_in_its_own_wal_is_never_taken_for_anothers() {
     let keystead = Binary::on_sqlite();
     let server = keystead.serve();
@@ -285,7 +308,9 @@ async fn a_file_that_is_overwritten_under_a_running_server_is_noticed_and_left_a
             fs::copy(&copy, &file).unwrap();
         }
         assert_eq!(maya.try_create_key("Into nothing").await.status, 503);
-        maya.get("/settings/integrations").await.expect(503);
+        for path in ["/settings/integrations", "/settings/integrations/keys/new"] {
+            maya.get(path).await.expect(503);
+        }
         server.anonymous().get("/readyz/pages").await.expect(503);
         let log = server.stop().stderr;
         assert!(log.contains(if by_rename { "replaced while" } else { "overwritten while" }), "{log}");
