@@ -11,7 +11,7 @@ use keystead::{
     store::{ended_keys, key_changes},
 };
 
-use crate::support::{Key, Person, TestApp, until};
+use crate::support::{Key, Person, TestApp, TestDatabase, until};
 
 async fn apply(app: &TestApp) -> Removed {
     apply_retention(&app.app).await.unwrap()
@@ -116,6 +116,38 @@ async fn a_node_that_loads_anew_and_one_that_follows_agree() {
         assert_eq!((app.app.index.keys(), app.app.index.secrets()), counts, "after {days} days");
         let keys = app.count("api_keys").await;
         assert_eq!((keys, keys), (i64::try_from(counts.0).unwrap(), if days == 1 { 5 } else { 3 }));
+    }
+}
+
+/// One node removes, another follows, and a third begins afterwards.
+#[tokio::test]
+async fn on_postgres_every_node_forgets_what_one_removes() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let (url, pepper) = (database.url().unwrap(), database.folder().join("pepper"));
+    let another = || {
+        TestApp::start_on(TestDatabase::sqlite(), |settings| {
+            settings.database.clone_from(&url);
+            settings.pepper_file = pepper.to_str().unwrap().to_owned();
+        })
+    };
+    let one = TestApp::start_on(database, |_| {}).await;
+    let other = another().await;
+    let maya = one.admin().await;
+    let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
+    let newer = maya.rotate(&rotated).await;
+    maya.revoke(&revoked).await;
+    let all = [&*revoked.secret, &rotated.secret, &newer.secret];
+    assert_eq!(codes(&other, &all).await, ["REVOKED", "ROTATED", "VALID"]);
+    for days in [91, 1] {
+        one.clock.advance(TimeDelta::days(days));
+        apply(&one).await;
+    }
+    settled(&one).await;
+    settled(&other).await;
+    let third = another().await;
+    for app in [&one, &other, &third] {
+        assert_eq!(codes(app, &all).await, ["NOT_FOUND", "NOT_FOUND", "VALID"]);
+        assert_eq!((app.app.index.keys(), app.app.index.secrets()), (1, 1));
     }
 }
 

@@ -172,6 +172,9 @@ async fn lines_of_the_log_go_400_days_after_the_secrets() {
     assert_eq!(apply_retention(&app.app).await.unwrap().lines, 1);
     let log = log_of(&app);
     assert!(!log.contains(&first.id) && log.contains(&format!(" revoked {}", second.id)), "{log}");
+    // By which another day can tell that this database is no older than that.
+    let alive_at = app.lines("SELECT value AS line FROM installation WHERE name = 'alive_at'").await;
+    assert_eq!(alive_at, [app.clock.now().timestamp_millis().to_string()]);
     let complete_from = app.clock.now() - TimeDelta::days(430);
     assert!(log.contains(&format!("\n# complete from {}\n", complete_from.timestamp_millis())), "{log}");
 }
