@@ -2,6 +2,7 @@
 
 mod documents;
 mod imports;
+mod suites;
 
 use std::{
     fs,

@@ -37,7 +37,7 @@ fn held() -> (TestDatabase, Conn, i64) {
 }
 
 #[test]
-fn a_migration_gives_up_and_says_who_holds_the_table() {
+fn on_postgres_a_migration_gives_up_and_says_who_holds_the_table() {
     let (database, holder, process) = held();
     let mut conn = database.connect();
     let refused = on_own_thread(move || migrations::run_within(&mut conn, Duration::ZERO).unwrap_err());
@@ -55,7 +55,7 @@ fn a_migration_gives_up_and_says_who_holds_the_table() {
 }
 
 #[test]
-fn whoever_comes_behind_a_waiting_migration_passes_and_it_goes_on_when_the_table_is_free() {
+fn on_postgres_whoever_comes_behind_a_waiting_migration_passes_and_it_goes_on_when_the_table_is_free() {
     let (database, mut holder, _) = held();
     let (mut migrating, mut watching, mut reading) = (database.connect(), database.connect(), database.connect());
     let (end, ended) = mpsc::channel();

@@ -131,7 +131,7 @@ async fn a_program_that_runs_goes_on_when_a_newer_one_adds_to_its_schema() {
 }
 
 #[tokio::test]
-async fn nodes_that_started_before_and_after_a_newer_schema_serve_side_by_side() {
+async fn on_postgres_nodes_that_started_before_and_after_a_newer_schema_serve_side_by_side() {
     let Some(database) = TestDatabase::postgres() else { return };
     let (url, pepper) = (database.url().unwrap(), database.folder().join("pepper"));
     let one = TestApp::start_on(database, |_| {}).await;
@@ -255,7 +255,7 @@ fn newer_migrations(database: &TestDatabase) -> FileBasedMigrations {
 }
 
 #[tokio::test]
-async fn nothing_is_taken_away_while_a_node_runs_that_uses_it() {
+async fn on_postgres_nothing_is_taken_away_while_a_node_runs_that_uses_it() {
     TestDatabase::postgres();
     let keystead = Binary::new();
     let url = url_of(&keystead);
@@ -287,7 +287,7 @@ struct Number {
 }
 
 #[tokio::test]
-async fn a_program_that_runs_says_so_and_answers_nobody_once_what_it_follows_was_taken_away() {
+async fn on_postgres_a_program_that_runs_says_so_and_answers_nobody_once_what_it_follows_was_taken_away() {
     let Some(database) = TestDatabase::postgres() else { return };
     let url = DatabaseUrl::Postgres(database.url().unwrap());
     let app = TestApp::start_on(database, |_| {}).await;

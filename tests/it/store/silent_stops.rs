@@ -43,12 +43,12 @@ async fn keeps_its_lease(lease_seconds: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_stop_with_a_silent_postgres_ends_by_itself_and_says_what_is_lost() {
+async fn on_postgres_a_stop_with_a_silent_database_ends_by_itself_and_says_what_is_lost() {
     keeps_its_lease("20").await;
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_a_follower_that_waits_for_a_silent_postgres() {
+async fn on_postgres_a_stop_does_not_wait_for_a_follower_that_waits_for_a_silent_database() {
     // It waits for a quarter of the lease, a minute here.
     assert!(keeps_its_lease("240").await, "it is said");
 }
@@ -69,7 +69,7 @@ async fn a_stop_with_a_locked_sqlite_file_ends_by_itself_and_says_what_is_lost()
 }
 
 #[tokio::test]
-async fn a_second_signal_does_not_wait_for_the_database() {
+async fn on_postgres_a_second_signal_does_not_wait_for_the_database() {
     let Some(database) = TestDatabase::postgres() else { return };
     let proxy = WireProxy::start(&database.url().unwrap());
     // Longer than any test waits.
