@@ -1,15 +1,25 @@
 //! What the program says: logs, structured, to stderr, never with a secret (CONTRIBUTING.md lists what never to log); and
 //! the few lines outside of the log. With `KEYSTEAD_LOG_FORMAT=json` each of them is JSON.
 
-use std::io::{IsTerminal, Write};
+mod log_writer;
+
+use std::{
+    io::{IsTerminal, Write},
+    sync::OnceLock,
+};
 
 use serde_json::{Map, Value};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
+
+use log_writer::LogWriter;
 
 use crate::{
     clock::{Clock, SystemClock},
     config::{LogFilter, LogFormat},
 };
+
+/// Where lines go once logging has started.
+static LOG: OnceLock<LogWriter> = OnceLock::new();
 
 /// Starts logging for this process.
 pub fn start(filter: &LogFilter, format: LogFormat) {
@@ -22,9 +32,18 @@ pub fn start(filter: &LogFilter, format: LogFormat) {
     if let Ok(quiet) = "actix_http::h1::dispatcher=off".parse() {
         filter = filter.add_directive(quiet);
     }
+    let tell = match format {
+        LogFormat::Text => |lines| left_out(LogFormat::Text, lines),
+        LogFormat::Json => |lines| left_out(LogFormat::Json, lines),
+    };
+    let to = match LogWriter::start(std::io::stderr(), tell) {
+        Ok(writer) => BoxMakeWriter::new(LOG.get_or_init(|| writer).clone()),
+        // Without a thread for it, a line waits for its reader.
+        Err(_) => BoxMakeWriter::new(std::io::stderr),
+    };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(to)
         .with_ansi(std::io::stderr().is_terminal())
         // A log that cannot be written would be complained of on stderr, which panics when that is what broke: every
         // request would fail for want of a log line.
@@ -49,7 +68,19 @@ pub fn fail(format: LogFormat, message: &str) {
         LogFormat::Text => format!("keystead: {line}"),
         LogFormat::Json => written(format, "ERROR", &line, &[]),
     };
-    let _ = writeln!(std::io::stderr(), "{line}");
+    match LOG.get() {
+        Some(log) => log.write_line(format!("{line}\n").as_bytes()),
+        None => drop(writeln!(std::io::stderr(), "{line}")),
+    }
+}
+
+/// The line of the log that stands for those which nobody read.
+fn left_out(format: LogFormat, lines: u64) -> String {
+    let words = format!("nobody read the log; {lines} lines of it were left out here");
+    match format {
+        LogFormat::Text => format!("{}  WARN {words}\n", timestamp()),
+        LogFormat::Json => written(format, "WARN", &words, &[]) + "\n",
+    }
 }
 
 /// In JSON a panic is one line too. The text of one is several, and for people.
@@ -65,9 +96,13 @@ fn written(format: LogFormat, level: &str, line: &str, facts: &[(&str, &str)]) -
     }
     // As the log names what is common to all lines.
     let mut object = Map::new();
-    let now = SystemClock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-    for (name, value) in [("timestamp", now.as_str()), ("level", level), ("message", line)].iter().chain(facts) {
+    for (name, value) in [("timestamp", timestamp().as_str()), ("level", level), ("message", line)].iter().chain(facts)
+    {
         object.insert((*name).to_owned(), Value::from(*value));
     }
     Value::Object(object).to_string()
+}
+
+fn timestamp() -> String {
+    SystemClock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }

@@ -146,6 +146,29 @@ async fn a_log_that_cannot_be_written_costs_no_request() {
     server.stop().succeeded();
 }
 
+#[tokio::test]
+async fn a_log_that_nobody_reads_costs_no_request_and_the_server_ends() {
+    // Its pipe is full, as when the daemon that reads it has stopped.
+    let fill = "dd if=/dev/zero of=log oflag=nonblock conv=notrunc bs=512";
+    let keystead = Binary::new().after_shell(&format!("mkfifo log; exec 3<>log; {fill} 2>/dev/null; exec 2>&3"));
+    let server = keystead.serve();
+    let work = async {
+        let maya = server.set_up().await;
+        let key = maya.create_key("Production").await;
+        for _ in 0..20 {
+            let asked =
+                server.anonymous().post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await;
+            assert_eq!(asked.expect(200).json()["code"], "VALID");
+            maya.get("/settings/integrations").await.expect(200);
+            // Refused, which is logged.
+            server.anonymous().post_json("/v1/keys/verify", &serde_json::json!({})).await.expect(400);
+        }
+        maya.revoke(&key).await;
+    };
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("requests wait for the reader of the log");
+    server.stop().succeeded();
+}
+
 #[test]
 fn a_relative_pepper_and_a_database_elsewhere_are_used() {
     let keystead = Binary::on_sqlite().with("KEYSTEAD_PEPPER_FILE", "my-pepper").with("DATABASE_URL", "sqlite:my.db");
