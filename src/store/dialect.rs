@@ -26,7 +26,10 @@ macro_rules! on {
 ///
 /// For the transaction alone: a connection of a pooler is somebody else's in the next moment, and keeps what is set for the
 /// session.
-const POSTGRES_BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '10s'; \
+///
+/// The isolation is said too: a role or a database may have another default (`default_transaction_isolation`), and under it
+/// whoever waited for the lock on `key_epoch` fails as soon as the lock is free.
+const POSTGRES_BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '10s'; \
                               SET LOCAL idle_in_transaction_session_timeout = '2s'";
 
 /// Begins a transaction that will write. SQLite takes its write lock at once: a transaction that reads first and

@@ -75,6 +75,20 @@ async fn of_two_rotations_that_have_read_one_version_one_succeeds() {
 }
 
 #[tokio::test]
+async fn where_another_isolation_is_the_default_changes_that_meet_take_turns_all_the_same() {
+    let Some(database) = TestDatabase::postgres() else { return };
+    let set = "ALTER DATABASE %I SET default_transaction_isolation = serializable";
+    database.execute(&format!("DO $$ BEGIN EXECUTE format('{set}', current_database()); END $$"));
+    let app = TestApp::start_on(database, |_| {}).await;
+    assert_eq!(app.lines("SELECT current_setting('default_transaction_isolation') AS line").await, ["serializable"]);
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let rotate = || maya.try_rotate(&key.id, 1);
+    let answers = behind_a_lock(&app, &row_of(&key), rotate(), rotate()).await;
+    assert_eq!(statuses(&answers), [200, 409]);
+}
+
+#[tokio::test]
 async fn of_two_revocations_at_once_one_is_written_down() {
     let Some(app) = app().await else { return };
     let maya = app.admin().await;
