@@ -177,7 +177,9 @@ impl Settings {
             DefaultValue::Text(text) => text.to_owned(),
             DefaultValue::InDataDir(before, name) => {
                 let folder = if self.data_dir.is_empty() { table::DATA_DIR } else { &self.data_dir };
-                format!("{before}{}", std::path::Path::new(folder).join(name).display())
+                // A second slash at the beginning would be taken for the one of `sqlite://`.
+                let path: std::path::PathBuf = std::path::Path::new(folder).join(name).components().collect();
+                format!("{before}{}", path.display())
             }
         };
         (text, Source::Default)
@@ -202,7 +204,7 @@ impl Settings {
         let (found, problem) = match result {
             Ok(found) => (Some(found), None),
             // A default fails only with the data directory it is in, and that is said there.
-            Err(reason) => (None, (source != Source::Default).then_some(reason)),
+            Err(reason) => (None, (source != Source::Default || noted.is_some()).then_some(reason)),
         };
         rows.push(Effective { variable: setting.variable.to_owned(), value, source, problem });
         found

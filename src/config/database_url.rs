@@ -1,6 +1,6 @@
 //! `DATABASE_URL`: where the database is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{PgVariables, parse, postgres_target::PostgresTarget, postgres_url::PostgresUrl};
 
@@ -31,12 +31,16 @@ impl DatabaseUrl {
         if is_postgres { Ok(Self::Postgres(text.to_owned())) } else { refused() }
     }
 
-    /// The same with everything in it that libpq takes from elsewhere, so that it means the same in any environment.
+    /// The same with everything in it that libpq takes from elsewhere, so that it means the same in any environment. A SQLite
+    /// file by its own name, where it is a link: SQLite keeps the files beside it there, and a restored one is put there.
     ///
     /// # Errors
     /// What psql refuses too, and what Keystead cannot do, by the name of the setting or variable.
     pub fn completed(&self, variables: &PgVariables) -> Result<Self, String> {
-        let Self::Postgres(url) = self else { return Ok(self.clone()) };
+        let url = match self {
+            Self::Sqlite(path) => return Ok(Self::Sqlite(behind_links(path))),
+            Self::Postgres(url) => url,
+        };
         let complete = |url: PostgresUrl| PostgresTarget::of(&url).map(|_| Self::Postgres(url.complete()));
         let url = PostgresUrl::parse(url, |name| variables.get(name).map(str::to_owned)).and_then(complete);
         url.map_err(|error| error.to_string())
@@ -50,6 +54,17 @@ impl std::fmt::Debug for DatabaseUrl {
             Self::Postgres(_) => f.write_str("postgres://…"),
         }
     }
+}
+
+/// What a link stands for, also where there is nothing yet.
+fn behind_links(path: &Path) -> PathBuf {
+    const MOST: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    path
 }
 
 /// The text with every password in it replaced, also when it is no URL that could be used.
@@ -78,6 +93,18 @@ pub fn without_password(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_stands_for_what_it_names_and_a_circle_for_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (link, to) in [("one", "two"), ("two", "sub/three"), ("circle", "circle")] {
+            std::os::unix::fs::symlink(to, at(link)).unwrap();
+        }
+        assert_eq!(behind_links(&at("one")), at("sub/three"));
+        assert_eq!(behind_links(&at("plain")), at("plain"));
+        assert_eq!(behind_links(&at("circle")), at("circle"));
+    }
 
     #[test]
     fn databases() {

@@ -55,6 +55,14 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
+/// The path of the folder of the database, in which nothing may stand that begins the settings of a URL.
+pub fn folder_of_database(text: &str) -> Result<PathBuf, String> {
+    if text.contains('?') {
+        return Err(format!("{text:?} holds a question mark, which the path of a database must not"));
+    }
+    path(text)
+}
+
 /// Addresses with a port; a name may have several.
 pub fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     let addresses = text.to_socket_addrs().map(Iterator::collect);

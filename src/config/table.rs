@@ -89,7 +89,7 @@ settings! {
 
     /// Folder of the database and the pepper
     data_dir: PathBuf =
-        "KEYSTEAD_DATA_DIR", "DIR", DefaultValue::Text(DATA_DIR), parse::path;
+        "KEYSTEAD_DATA_DIR", "DIR", DefaultValue::Text(DATA_DIR), parse::folder_of_database;
 
     /// File of 32 secret bytes, the same on every node; made on first start
     pepper_file: PathBuf =

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -41,7 +42,10 @@ impl DatabaseLock {
     pub fn take(path: &Path) -> Result<Self, LockError> {
         // By its real name: through a link it would be another lock.
         let real = path.canonicalize().map_err(|error| LockError::Failed(path.to_owned(), error))?;
-        let _beside = lock(path, &beside(&real, ".lock"), OpenOptions::new().write(true).create(true).truncate(true))?;
+        // Its owner's alone: whoever can open it can hold the lock.
+        let mut how = OpenOptions::new();
+        how.write(true).create(true).truncate(true).mode(0o600);
+        let _beside = lock(path, &beside(&real, ".lock"), &how)?;
         let _database = match cfg!(target_os = "linux") {
             true => Some(lock(path, &real, OpenOptions::new().read(true).write(true))?),
             false => None,

@@ -32,6 +32,7 @@ fn every_variable_is_checked() {
         ("KEYSTEAD_DATA_DIR", "/data\"", &["KEYSTEAD_DATA_DIR", "quote"]),
         ("KEYSTEAD_DATA_DIR", "~/data", &["KEYSTEAD_DATA_DIR", "~"]),
         ("KEYSTEAD_DATA_DIR", "${HOME}/data", &["KEYSTEAD_DATA_DIR", "variable"]),
+        ("KEYSTEAD_DATA_DIR", "/data/what?", &["KEYSTEAD_DATA_DIR", "question mark"]),
         ("KEYSTEAD_PEPPER_FILE", "'pepper'", &["KEYSTEAD_PEPPER_FILE", "quotes"]),
         ("KEYSTEAD_LEASE_SECS", "\"10\"", &["KEYSTEAD_LEASE_SECS", "quotes"]),
         ("KEYSTEAD_LEASE_SECS", "10\r", &["KEYSTEAD_LEASE_SECS", "control character"]),
@@ -47,6 +48,15 @@ fn every_variable_is_checked() {
         refused.refused_with(words);
         assert_eq!(refused.stdout, "", "{name}={value}");
         assert!(!refused.stderr.contains("hunter22hunter"), "a password is shown: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_value_that_is_not_utf8() {
+    let variables = ["KEYSTEAD_DATA_DIR", "KEYSTEAD_PEPPER_FILE", "DATABASE_URL", "KEYSTEAD_LISTEN", "KEYSTEAD_BRAND"];
+    for name in variables {
+        let keystead = Binary::on_sqlite().after_shell(&format!("export {name}=$(printf 'donn\\351es')"));
+        keystead.run(&[]).refused_with(&[name, "not UTF-8"]);
     }
 }
 
@@ -107,7 +117,8 @@ fn a_second_server_on_the_same_file() {
     keystead.run(&[]).refused_with(&["another keystead server is running", "keystead.db"]);
     std::os::unix::fs::symlink(keystead.data_dir().join("keystead.db"), keystead.folder().join("link.db")).unwrap();
     let through_a_link = keystead.with("DATABASE_URL", "sqlite:link.db");
-    through_a_link.run(&[]).refused_with(&["another keystead server is running", "link.db"]);
+    // By the name of the file that the link stands for.
+    through_a_link.run(&[]).refused_with(&["another keystead server is running", "/keystead.db"]);
     std::fs::hard_link(through_a_link.data_dir().join("keystead.db"), through_a_link.folder().join("hard.db")).unwrap();
     let through_a_link = through_a_link.with("DATABASE_URL", "sqlite:hard.db");
     through_a_link.run(&[]).refused_with(&["another keystead server is running", "hard.db"]);

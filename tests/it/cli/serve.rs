@@ -70,9 +70,9 @@ fn the_data_directory_is_its_owners_alone() {
 #[test]
 fn a_database_in_a_folder_open_to_all_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let keystead = Binary::on_sqlite().with("DATABASE_URL", "sqlite:my.db");
+    let keystead = Binary::on_sqlite().with("DATABASE_URL", "sqlite:my.db").after_shell("umask 000");
     let server = keystead.serve();
-    for file in ["my.db", "my.db-wal"] {
+    for file in ["my.db", "my.db-wal", "my.db.lock"] {
         let mode = std::fs::metadata(keystead.folder().join(file)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{file}");
     }

@@ -263,6 +263,36 @@ async fn what_a_killed_server_left_in_its_wal_stays_with_the_database_that_is_ke
 }
 
 #[tokio::test]
+async fn behind_a_link_a_database_is_kept_apart_from_its_old_wal_and_restored_where_it_is() {
+    let keystead = Binary::on_sqlite();
+    let volume = keystead.folder().join("volume");
+    fs::create_dir(&volume).unwrap();
+    fs::create_dir(keystead.data_dir()).unwrap();
+    // Of a file that is not there yet, and relative.
+    std::os::unix::fs::symlink("../volume/keystead.db", database(&keystead)).unwrap();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let kept = maya.create_key("Kept").await;
+    keystead.run(&["backup", "monday"]).succeeded();
+    let later = maya.create_key("Later").await;
+    drop(server);
+    assert!(fs::metadata(volume.join("keystead.db-wal")).unwrap().len() > 0);
+
+    fs::copy(keystead.folder().join("monday"), database(&keystead)).unwrap();
+    let server = keystead.serve();
+    assert_eq!(code(&server, &kept).await, "VALID");
+    assert_eq!(code(&server, &later).await, "NOT_FOUND");
+    assert!(server.stop().succeeded().stderr.contains("set aside"));
+
+    assert_eq!(keystead.run(&["restore", "monday"]).code, Some(0));
+    assert!(fs::symlink_metadata(database(&keystead)).unwrap().is_symlink(), "{:?}", names_in(&keystead.data_dir()));
+    assert!(names_in(&volume).iter().any(|name| name.contains(".before-restore-")), "{:?}", names_in(&volume));
+    let server = keystead.serve();
+    assert_eq!(code(&server, &kept).await, "VALID");
+    server.stop().succeeded();
+}
+
+#[tokio::test]
 async fn what_a_killed_server_left_in_its_own_wal_is_never_taken_for_anothers() {
     let keystead = Binary::on_sqlite();
     let server = keystead.serve();
