@@ -100,7 +100,7 @@ async fn answer(app: &App, request: &HttpRequest, body: web::Payload) -> HttpRes
     };
     client::notice_forwarding(app, request);
     let caller = caller_of(request, &app.config.trusted_proxies);
-    let answer = match serde_json::from_slice(&text) {
+    let answer = match serde_json::from_slice(without_mark(&text)) {
         Ok(Question::One(key)) => one(app, &key, caller),
         Ok(Question::Many(keys)) => many(app, &keys, caller),
         Err(error) => return problem::answer(app, &bad_json(&error)),
@@ -113,6 +113,11 @@ async fn answer(app: &App, request: &HttpRequest, body: web::Payload) -> HttpRes
         }
         Err(no_lease) => problem::answer(app, &no_lease.into()),
     }
+}
+
+/// Without the byte order mark that .NET and PowerShell write before a text (RFC 8259, 8.1, lets a reader pass over it).
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 fn one(app: &App, key: &str, caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {

@@ -50,8 +50,10 @@ impl Asked {
     }
 }
 
+/// Also by an address that is nearly one of theirs: with the slash of a base URL before it, or one behind it.
 fn is_for_programs(path: &str) -> bool {
-    path.starts_with("/v1/") || matches!(path, "/v1" | "/livez" | "/readyz" | "/readyz/pages")
+    let path = path.trim_matches('/');
+    path.starts_with("v1/") || matches!(path, "v1" | "livez" | "readyz" | "readyz/pages")
 }
 
 /// Gives a failure its body; chosen by the composition root for programs and people.

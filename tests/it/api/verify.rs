@@ -172,6 +172,17 @@ async fn further_members_of_the_question_are_ignored() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_before_the_question_is_passed_over() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    let body = json!({ "key": key.secret }).to_string();
+    assert_eq!(ask_with(&app, format!("\u{feff}{body}")).await.expect(200).json()["code"], "VALID");
+    for refused in [format!("\u{feff}\u{feff}{body}"), format!("{body}\u{feff}"), "\u{feff}".to_owned()] {
+        assert_eq!(ask_with(&app, refused).await.expect(400).problem()["code"], "bad_request");
+    }
+}
+
+#[tokio::test]
 async fn members_nested_without_end_exhaust_nothing() {
     let app = TestApp::start().await;
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
@@ -219,7 +230,6 @@ async fn a_question_that_cannot_be_read_is_a_problem_and_not_repeated() {
         b"{\"key\":\"\\uD800\"}".to_vec(),
         b"{\"key\":\"\xFF\xFE\"}".to_vec(),
         b"{\"key\":\"\xED\xA0\x80\"}".to_vec(),
-        b"\xEF\xBB\xBF{\"key\":\"x\"}".to_vec(),
         deep.into_bytes(),
     ];
     for body in bodies {
@@ -279,7 +289,17 @@ async fn other_methods_and_addresses_are_problems() {
     let refused = app.anonymous().get(VERIFY).await.expect(405);
     assert_eq!(refused.problem()["code"], "method_not_allowed");
     assert_eq!(refused.header("allow"), "POST");
-    for path in ["/v1", "/v1/", "/v1/keys", "/v1/keys/verify/", "/v1/nothing", "/v1/keys/%00"] {
+    for path in [
+        "/v1",
+        "/v1/",
+        "/v1/keys",
+        "/v1/keys/verify/",
+        "/v1/nothing",
+        "/v1/keys/%00",
+        "//v1/keys/verify",
+        "/readyz/",
+        "//readyz/pages",
+    ] {
         assert_eq!(app.anonymous().get(path).await.expect(404).problem()["code"], "not_found", "{path}");
     }
 }
