@@ -104,6 +104,20 @@ fn value(behind_name: &str) -> &str {
     }
 }
 
+/// A browser that translates pages changes whatever does not say otherwise: two keys might be called the same then, and an id
+/// might be copied that is none.
+#[test]
+fn what_is_no_sentence_of_ours_is_not_translated() {
+    for (path, text) in sources() {
+        for tag in ["<code", "<strong dir=", "<span dir="] {
+            for rest in after_each(&text, tag) {
+                let attributes = rest.split('>').next().unwrap_or_default();
+                assert!(attributes.contains("translate=\"no\""), "{}: {tag}{attributes}>", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn templates_hold_no_script_no_style_and_no_raw_html() {
     for (path, text) in sources() {
