@@ -29,6 +29,7 @@ struct CreateKeyDialog {
     page: Page,
     name: String,
     idem: String,
+    organization_id: String,
     name_error: Option<String>,
     alert: Option<String>,
 }
@@ -40,6 +41,8 @@ dialog!(CreateKeyDialog);
 pub struct CreateKeyForm {
     name: String,
     idem: String,
+    /// The organization that the form was opened for; empty when it does not say.
+    organization: String,
 }
 
 /// What to say in the dialog that comes back.
@@ -67,6 +70,7 @@ pub async fn show(app: web::Data<App>, request: HttpRequest, admin: Admin) -> Re
         page: Page::of_settings(&app, &request, &admin, TITLE),
         name: String::new(),
         idem: new_form_token()?.as_str().to_owned(),
+        organization_id: admin.organization_id().as_str().to_owned(),
         name_error: None,
         alert: None,
     };
@@ -94,6 +98,15 @@ pub async fn submit(
 
 async fn create(app: &App, request: &HttpRequest, admin: &Admin, form: CreateKeyForm) -> Result<HttpResponse, Failure> {
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+    // All tabs of a browser have one session: somebody else may have signed in since this form was opened.
+    if !form.organization.is_empty() && form.organization != admin.organization_id().as_str() {
+        let words = format!(
+            "Nothing was created: this form was opened for another organization, and you are now signed in to {}. To create the \
+             key there, send it again.",
+            admin.organization_name().as_str()
+        );
+        return again(app, request, admin, StatusCode::CONFLICT, form, Complaint::Form(words));
+    }
     let input = match CreateKey::try_from(&form) {
         Ok(input) => input,
         Err(complaint) => return again(app, request, admin, unprocessable, form, complaint),
@@ -146,6 +159,7 @@ fn again(
         page: Page::of_settings(app, request, admin, TITLE),
         name: form.name,
         idem: idem.as_str().to_owned(),
+        organization_id: admin.organization_id().as_str().to_owned(),
         name_error,
         alert,
     };

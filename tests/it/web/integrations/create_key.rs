@@ -46,6 +46,33 @@ async fn a_new_key_is_shown_once_and_works_at_once() {
 }
 
 #[tokio::test]
+async fn a_form_of_one_organization_makes_no_key_in_another() {
+    let app = TestApp::start().await;
+    let (maya, other) = (app.admin().await, app.admin_of_another_organization().await);
+    let send = async |person: &Person, form: &Answer| {
+        let (idem, organization) = (form.field("idem"), form.field("organization"));
+        person.post(KEYS, &[("name", "Production"), ("idem", &idem), ("organization", &organization)]).await
+    };
+    // The other one has signed in meanwhile, in another tab of the same browser.
+    for (person, keys) in [(other.clone(), 1), (other.by_htmx(), 2)] {
+        let form = maya.get("/settings/integrations/keys/new").await.expect(200);
+        let again = send(&person, &form).await.expect(409);
+        assert!(again.text().contains("Nothing was created"), "{}", again.text());
+        assert_eq!(again.field("name"), "Production", "what was typed is there");
+        assert_eq!(app.count("api_keys").await, keys - 1);
+        send(&person, &form).await.expect(409);
+        // Who sends the form that came back means it.
+        let (idem, organization) = (again.field("idem"), again.field("organization"));
+        let name = format!("Key {keys}");
+        person.post(KEYS, &[("name", &*name), ("idem", &idem), ("organization", &organization)]).await.expect(200);
+    }
+    assert_eq!(maya.listed().await, Vec::<String>::new());
+    let form = maya.get("/settings/integrations/keys/new").await.expect(200);
+    send(&maya, &form).await.expect(200);
+    assert_eq!(maya.listed().await, ["Production"]);
+}
+
+#[tokio::test]
 async fn with_scripts_the_answer_brings_the_list_along() {
     let app = TestApp::start().await;
     let maya = app.admin().await.by_htmx();
