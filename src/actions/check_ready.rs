@@ -3,7 +3,7 @@
 
 use crate::{
     app::{App, database_answers},
-    key_index::Trouble,
+    key_index::{Progress, Trouble},
 };
 
 /// Why requests should go elsewhere.
@@ -33,16 +33,17 @@ pub enum NotReady {
 /// # Errors
 /// See [`NotReady`].
 pub fn check_ready(app: &App) -> Result<(), NotReady> {
-    let progress = app.follower.progress();
-    if progress.is_loaded && app.lease.is_held(app.clock.since_boot()) {
-        return Ok(());
+    judge(app.follower.progress(), app.lease.is_held(app.clock.since_boot()))
+}
+
+fn judge(Progress { is_loaded, trouble, .. }: Progress, has_lease: bool) -> Result<(), NotReady> {
+    match (is_loaded, trouble) {
+        (true, _) if has_lease => Ok(()),
+        (_, Some(Trouble::LostHistory)) => Err(NotReady::LostHistory),
+        (_, Some(Trouble::Failed)) => Err(NotReady::FollowerFailed),
+        (true, _) => Err(NotReady::NoLease),
+        (false, _) => Err(NotReady::Loading),
     }
-    Err(match progress.trouble {
-        Some(Trouble::LostHistory) => NotReady::LostHistory,
-        Some(Trouble::Failed) => NotReady::FollowerFailed,
-        _ if progress.is_loaded => NotReady::NoLease,
-        _ => NotReady::Loading,
-    })
 }
 
 /// Whether pages can be served too: reads one row, and waits for it for a fraction of a second.
@@ -52,4 +53,25 @@ pub fn check_ready(app: &App) -> Result<(), NotReady> {
 pub async fn check_ready_for_pages(app: &App) -> Result<(), NotReady> {
     check_ready(app)?;
     if database_answers(app).await { Ok(()) } else { Err(NotReady::Database) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_one_that_says_what_to_do() {
+        let judge =
+            |is_loaded, trouble, has_lease| judge(Progress { is_loaded, trouble, ..Progress::default() }, has_lease);
+        for trouble in [None, Some(Trouble::Database)] {
+            assert_eq!(judge(false, trouble, false), Err(NotReady::Loading));
+            assert_eq!(judge(false, trouble, true), Err(NotReady::Loading), "a lease over keys that are not there");
+            assert_eq!(judge(true, trouble, false), Err(NotReady::NoLease));
+            assert_eq!(judge(true, trouble, true), Ok(()), "until the lease is over they are true");
+        }
+        for is_loaded in [false, true] {
+            assert_eq!(judge(is_loaded, Some(Trouble::LostHistory), false), Err(NotReady::LostHistory));
+            assert_eq!(judge(is_loaded, Some(Trouble::Failed), false), Err(NotReady::FollowerFailed));
+        }
+    }
 }

@@ -29,8 +29,10 @@ pub struct CreateKey {
 /// A key with its secret, which is nowhere else.
 #[derive(Debug)]
 pub struct NewKey {
-    /// As it now stands in the list.
-    pub key: ApiKey,
+    /// Of the key, which a rotation does not change.
+    pub id: KeyId,
+    /// Of the key.
+    pub name: Name,
     /// To be shown once.
     pub secret: Secret,
     /// By which it can be found out where the change is true.
@@ -121,5 +123,5 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
         })
         .await?;
     let is_known_here = app.settle(change).await;
-    Ok(NewKey { key, secret, change, is_rotation: false, is_known_here })
+    Ok(NewKey { id: key.id, name: key.name, secret, change, is_rotation: false, is_known_here })
 }

@@ -84,3 +84,15 @@ async fn write(app: &App, flush: Flush) -> Result<Flushed, StoreError> {
 pub fn count_unwritten(app: &App) -> u64 {
     verifications(&app.index.take_usage().deltas) + app.flushes.unsettled()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_transactions_wrote_is_added_up() {
+        let mut flushed = Flushed { keys: 3, took: Duration::from_millis(5) };
+        flushed.add(Flushed { keys: 4, took: Duration::from_millis(6) });
+        assert_eq!(flushed, Flushed { keys: 7, took: Duration::from_millis(11) });
+    }
+}

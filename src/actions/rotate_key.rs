@@ -75,11 +75,11 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
     let secret = Secret::generate(&prefix)?;
     let (digest, hint) = (app.pepper.digest(secret.as_presented()), secret.hint());
     let admin = admin.clone();
-    let ((key, ended), change) = app
+    let ((id, name, ended), change) = app
         .db
         .write_change(move |conn| {
             let organization_id = admin.organization_id();
-            let mut key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RotateKeyError::NotFound)?;
+            let key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RotateKeyError::NotFound)?;
             if !form_tokens::claim(conn, organization_id, input.form_token.as_str(), now)? {
                 return Err(RotateKeyError::Repeated);
             }
@@ -101,14 +101,13 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
             let named = (key.id.clone(), key.name.clone());
             let event = AuditEvent::of_key(&admin, AuditAction::KeyRotated, named, now);
             let event = audit_events::insert(conn, &event)?;
-            (key.prefix, key.hint, key.version) = (prefix, hint, input.version + 1);
             let recorded = key_changes::record(conn, &key.id, event)?;
-            Ok(((key, ended), recorded))
+            Ok(((key.id, key.name, ended), recorded))
         })
         .await?;
     app.committed(change);
-    app.log_ended(&key.id, Ending::Rotated, ended).await;
+    app.log_ended(&id, Ending::Rotated, ended).await;
     // The secret must not wait for other nodes: whoever gives up before they have confirmed would never see it.
     let is_known_here = app.settle(change).await;
-    Ok(NewKey { key, secret, change, is_rotation: true, is_known_here })
+    Ok(NewKey { id, name, secret, change, is_rotation: true, is_known_here })
 }

@@ -167,6 +167,7 @@ mod tests {
             "#\u{FE0F}\u{20E3}",
             "ℹ\u{FE0F}",
             "☎\u{FE0E}",
+            "→\u{FE0E}",
             "🇩🇪",
             "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
             "葛\u{E0100}城",
@@ -198,6 +199,9 @@ mod tests {
             "a\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
             "🏴\u{E007F}",
             "داده \u{200C}پردازان",
+            "a\u{200D}\u{94D}",
+            "1\u{200D}\u{94D}",
+            "a \u{FE0F}b",
         ] {
             assert!(matches!(Name::parse(text), Err(NameError::Invisible(_))), "{}", text.escape_unicode());
         }

@@ -81,3 +81,29 @@ impl fmt::Debug for SecretDigest {
         f.write_str("SecretDigest(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed with another program. Another value would end every session, link or cookie that there is, and one that is
+    /// the same under each pepper could be made by anybody.
+    #[test]
+    fn what_is_derived_is_hmac_sha_256_of_the_purpose_and_the_data() {
+        let pepper = Pepper::new([7; PEPPER_BYTES]);
+        let cookie_key = hex::encode(&*pepper.cookie_key());
+        assert_eq!(cookie_key[..64], *"26f0e004b54d60a4f96116c67bc2d5ad90ff504bfaef2f1d351fe6fa4015741b");
+        assert_eq!(cookie_key[64..], *"bb24005c080cfcf768ea8fee49e367beeed24e44032a9a8fc85f8cb8b3f0522e");
+        let check_value = hex::encode(&pepper.check_value());
+        assert_eq!(check_value, "51ac4bde2c30d790fabfe82718c1103a4cf94569f62005432b6b16f5599e3bc8");
+        assert_eq!(pepper.set_up_token("a"), "90a18d13571fd96896d97f107cb2987b");
+        assert_eq!(pepper.device_tag("a"), "0087905afe7a1beacfee7f5b57cf95c8");
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_them() {
+        let pepper = Pepper::new([7; PEPPER_BYTES]);
+        let digest = SecretDigest(pepper.check_value());
+        assert_eq!(format!("{pepper:?} {digest:?}"), "Pepper(…) SecretDigest(…)");
+    }
+}

@@ -121,6 +121,17 @@ mod tests {
     }
 
     #[test]
+    fn when_nothing_is_full_again_a_quarter_makes_room() {
+        let buckets = Buckets::default();
+        for key in 0..CAPACITY as u64 {
+            buckets.take(key, QUOTA, NOW + Duration::from_nanos(key)).unwrap();
+        }
+        assert_eq!(buckets.len(), CAPACITY);
+        buckets.take(u64::MAX, QUOTA, NOW).unwrap();
+        assert_eq!(buckets.len(), CAPACITY - CAPACITY / 4);
+    }
+
+    #[test]
     fn buckets_that_are_full_again_make_room_by_themselves() {
         let buckets = Buckets::default();
         for key in 0..100 * SMALL as u64 {
@@ -147,7 +158,8 @@ mod tests {
             buckets.take(1, QUOTA, NOW).unwrap();
         }
         buckets.take(2, QUOTA, NOW).unwrap();
-        buckets.purge(NOW + Duration::from_secs(31));
+        // To the moment: the second one is full again just now.
+        buckets.purge(NOW + Duration::from_secs(30));
         assert_eq!(buckets.len(), 1);
         buckets.purge(NOW);
         assert_eq!(buckets.take(1, QUOTA, NOW), Err(Duration::from_secs(30)));

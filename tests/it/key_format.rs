@@ -80,6 +80,7 @@ fn every_invalid_vector_is_refused_for_its_reason() {
 
 #[test]
 fn what_is_longer_than_any_key_is_not_looked_at() {
+    assert_eq!(Secret::parse(&"a".repeat(96)).err(), Some(MalformedKey::Shape));
     assert_eq!(Secret::parse(&"a".repeat(97)).err(), Some(MalformedKey::Length));
     assert_eq!(Secret::parse(&"é".repeat(1_000_000)).err(), Some(MalformedKey::Length));
 }

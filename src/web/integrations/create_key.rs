@@ -119,7 +119,7 @@ async fn create(app: &App, request: &HttpRequest, admin: &Admin, form: CreateKey
                 return htmx::page(StatusCode::OK, &reveal);
             }
             let answer = Fragments::default().modal(&reveal)?;
-            let answer = add_list(app, admin, 1, Some(&new.key.id), answer).await?;
+            let answer = add_list(app, admin, 1, Some(&new.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
         Err(CreateKeyError::NameTaken) => {

@@ -63,11 +63,11 @@ pub async fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKe
     let brand = env_brand(app.config.brand.as_str());
     let env = Zeroizing::new(format!("{brand}_API_KEY={secret}\n{brand}_ORG_ID={organization_id}\n"));
     let txt = Zeroizing::new(format!("{secret}\n"));
-    let download = Download { name: new.key.name.as_str(), id: new.key.id.as_str(), organization_id, api_key: secret };
+    let download = Download { name: new.name.as_str(), id: new.id.as_str(), organization_id, api_key: secret };
     // Text alone: there is nothing in it that could not be written.
     let mut json = Zeroizing::new(serde_json::to_string_pretty(&download).unwrap_or_default());
     json.push('\n');
-    let file_stem = file_stem(&format!("{} {}", app.config.brand, new.key.name));
+    let file_stem = file_stem(&format!("{} {}", app.config.brand, new.name));
     let plain = |extension, media_type, content: &str| PlainDownload {
         name: format!("{file_stem}.{extension}"),
         extension,
@@ -84,7 +84,7 @@ pub async fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKe
     };
     RevealKeyDialog {
         page: Page::of_settings(app, request, admin, TITLE),
-        key_name: new.key.name.to_string(),
+        key_name: new.name.to_string(),
         secret: Zeroizing::new(secret.to_owned()),
         env_name: format!("{brand}_API_KEY"),
         receipt,

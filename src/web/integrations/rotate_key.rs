@@ -87,7 +87,7 @@ pub async fn submit(
                 return htmx::page(StatusCode::OK, &reveal);
             }
             let answer = Fragments::default().modal(&reveal)?;
-            let answer = add_list(&app, &admin, list_page, Some(&new.key.id), answer).await?;
+            let answer = add_list(&app, &admin, list_page, Some(&new.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
         Err(RotateKeyError::NotFound) => key_gone(&app, &request, &admin, list_page).await,

@@ -44,6 +44,21 @@ async fn half_a_body_is_408_on_every_route_and_the_connection_ends() {
     }
 }
 
+/// It came in time, and no part of it that is still to come would mend it.
+#[tokio::test]
+async fn a_body_that_is_no_body_is_400_and_not_408() {
+    let app = TestApp::start().await;
+    let mut raw = Raw::to(&app);
+    let request = begun("/v1/keys/verify", "Transfer-Encoding: chunked\r\n\r\nno length\r\n");
+    let answer = blocking(move || {
+        raw.send(&request);
+        raw.rest()
+    })
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+    assert!(answer.contains("The body could not be read."), "{answer}");
+}
+
 #[tokio::test]
 async fn whoever_sends_drop_by_drop_is_not_waited_for() {
     let app = impatient().await;

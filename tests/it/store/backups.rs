@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chrono::NaiveDateTime;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types::BigInt};
 use keystead::store::backup::{self, BackupError};
 
@@ -367,6 +368,11 @@ async fn while_a_server_runs_its_log_of_revocations_is_not_given_up() {
     server.stop().succeeded();
     keystead.run(&["restore", "--accept", "none"]).succeeded();
     assert!(!log.exists());
+    // It is kept, under the time, so that giving up another one later takes nothing from it.
+    let aside =
+        names_in(&keystead.data_dir()).into_iter().find_map(|name| Some(name.split_once(".given-up-")?.1.to_owned()));
+    let stamp = aside.expect("the log was set aside");
+    assert!(NaiveDateTime::parse_from_str(&stamp, "%Y%m%dT%H%M%S%3fZ").is_ok(), "{stamp}");
 }
 
 #[test]

@@ -26,20 +26,30 @@ async fn behind_a_lock(
     one: impl Future<Output = Answer>,
     other: impl Future<Output = Answer>,
 ) -> [Answer; 2] {
+    behind(app, format!("SELECT 1 FROM {rows} FOR UPDATE"), "ROLLBACK", one, other).await
+}
+
+/// The same behind another transaction, in which this statement runs and which ends like this.
+async fn behind(
+    app: &TestApp,
+    statement: String,
+    end: &'static str,
+    one: impl Future<Output = Answer>,
+    other: impl Future<Output = Answer>,
+) -> [Answer; 2] {
     let (mut holder, mut watcher) = (app.database.connect(), app.database.connect());
-    let lock = format!("SELECT 1 FROM {rows} FOR UPDATE");
     let mut holder = on_own_thread(move || {
         // As somebody else's program: ours would not be left to idle.
         sql_query("SET idle_in_transaction_session_timeout = 0").execute(&mut holder).unwrap();
         sql_query("BEGIN").execute(&mut holder).unwrap();
-        sql_query(lock).execute(&mut holder).unwrap();
+        sql_query(statement).execute(&mut holder).unwrap();
         holder
     });
     let let_go = tokio::task::spawn_blocking(move || {
         while waiting(&mut watcher) < 2 {
             std::thread::yield_now();
         }
-        sql_query("ROLLBACK").execute(&mut holder).unwrap();
+        sql_query(end).execute(&mut holder).unwrap();
     });
     let (one, other, let_go) = tokio::join!(one, other, let_go);
     let_go.unwrap();
@@ -98,6 +108,18 @@ async fn of_two_revocations_at_once_one_is_written_down() {
     assert_eq!(statuses(&answers), [303, 404]);
     assert_eq!(app.count("audit_events WHERE action = 'key.revoked'").await, 1);
     assert_eq!(app.verify(&key.secret).await, "REVOKED");
+}
+
+#[tokio::test]
+async fn a_rotation_that_meets_a_revocation_finds_no_key() {
+    let Some(app) = app().await else { return };
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let revoke = format!("UPDATE api_keys SET revoked_at = 1 WHERE id = '{}'", key.id);
+    let rotate = || maya.try_rotate(&key.id, 1);
+    let answers = behind(&app, revoke, "COMMIT", rotate(), rotate()).await;
+    assert_eq!(statuses(&answers), [404, 404], "409 would say that it can be tried again");
+    assert_eq!(app.count("key_secrets").await, 1);
 }
 
 /// Both were let in by the limit before either had written, if that were possible.

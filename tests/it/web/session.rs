@@ -1,7 +1,8 @@
 //! Sessions: how long they live, and whose cookie is believed.
 
+use actix_web::cookie::{Cookie, CookieJar, Key as CookieKey};
 use chrono::TimeDelta;
-use keystead::actions::purge_expired::purge_expired;
+use keystead::{actions::purge_expired::purge_expired, domain::pepper::Pepper};
 use reqwest::Method;
 
 use crate::support::{PASSWORD, Person, TestApp};
@@ -199,6 +200,25 @@ async fn a_cookie_that_was_changed_or_made_up_opens_nothing() {
     }
     for made_up in [cut, &"x".repeat(4000)] {
         assert!(!opens_with(&app, made_up).await, "{made_up}");
+    }
+}
+
+/// Whatever the tables say: what opens a session is made with this installation's pepper alone.
+#[tokio::test]
+async fn a_cookie_signed_under_another_pepper_opens_nothing() {
+    let app = TestApp::start().await;
+    let cookie = app.admin().await.cookies();
+    let session_key: String = value_of(&cookie).chars().skip(value_of(&cookie).chars().count() - 64).collect();
+    let signed_with = |key: &[u8]| {
+        let mut jar = CookieJar::new();
+        jar.signed_mut(&CookieKey::from(key)).add(Cookie::new(name_of(&cookie).to_owned(), session_key.clone()));
+        jar.get(name_of(&cookie)).unwrap().encoded().to_string()
+    };
+    let own = signed_with(app.app.pepper.cookie_key().as_slice());
+    assert!(opens_with(&app, &own).await, "the test signs as the server does");
+    let another = Pepper::new([7; 32]).cookie_key();
+    for key in [another.as_slice(), &[0; 64], &[1; 64]] {
+        assert!(!opens_with(&app, &signed_with(key)).await);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where a change is true: `/settings/integrations/changes/{change}` and `/settings/integrations/keys/{id}/revoking`
 
+use chrono::TimeDelta;
+
 use crate::support::TestApp;
 
 const SETTINGS: &str = "/settings/integrations";
@@ -61,6 +63,11 @@ async fn of_a_key_that_nobody_revokes_there_is_nothing_to_say() {
     maya.revoke(&key).await;
     assert_eq!(maya.get(&path).await.expect(200).one("[data-receipt]"), "Refused on 1 of 1 node.");
     assert_eq!(olga.get(&path).await.expect(200).one("[data-receipt]"), "");
+    // Nobody looks at a dialog for so long: the revocation is another one's.
+    app.clock.advance(TimeDelta::minutes(10) - TimeDelta::milliseconds(1));
+    assert_eq!(maya.get(&path).await.expect(200).one("[data-receipt]"), "Refused on 1 of 1 node.");
+    app.clock.advance(TimeDelta::milliseconds(1));
+    assert_eq!(maya.get(&path).await.expect(200).one("[data-receipt]"), "");
     maya.get(&format!("{SETTINGS}/keys/x/revoking")).await.expect(404);
 }
 
