@@ -2,7 +2,7 @@
 
 use keystead::domain::{
     pepper::Pepper,
-    secret::{BODY_CHARS, KeyPrefix, MalformedKey, PresentedKey, Secret},
+    secret::{BODY_CHARS, KeyHint, KeyPrefix, MalformedKey, PresentedKey, Secret},
 };
 use proptest::prelude::*;
 use rand::{TryRng, rngs::SysRng};
@@ -167,4 +167,18 @@ fn a_key_is_not_printed_by_accident() {
     let presented = PresentedKey::parse(&key).unwrap();
     let shown = format!("{presented:?} {:?}", Secret::parse(&key).unwrap());
     assert!(!shown.contains(&body) && !shown.contains(&body[..8]), "{shown}");
+}
+
+#[test]
+fn debug_shows_nothing_of_a_key() {
+    let secret = Secret::generate(&KeyPrefix::parse("talvin_live").unwrap()).unwrap();
+    assert_eq!(format!("{secret:?} {:?}", secret.as_presented()), "Secret(…) PresentedKey(…)");
+}
+
+#[test]
+fn a_stored_hint_is_four_characters_of_a_key() {
+    assert_eq!(KeyHint::parse("6QaE").unwrap().as_str(), "6QaE");
+    for damaged in ["", "6Qa", "6QaE1", "6Qa_", "6Qä"] {
+        assert_eq!(KeyHint::parse(damaged), None, "{damaged}");
+    }
 }

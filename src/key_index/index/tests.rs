@@ -61,6 +61,27 @@ fn a_key_is_found_by_each_of_its_secrets() {
     assert_eq!((index.keys(), index.secrets()), (1, 2));
 }
 
+/// The tables grow while keys are created; what was in them is found in the larger ones, by its secret and by its id.
+#[test]
+fn what_was_put_before_the_tables_grew_is_found_after() {
+    let digest =
+        |number: u32| SecretDigest(std::array::from_fn(|n| number.wrapping_mul(0x9E37_79B1).to_be_bytes()[n % 4]));
+    let index = KeyIndex::default();
+    let mut records: Vec<KeyRecord> = (0..2000).map(|_| record("Production", &[0])).collect();
+    for (record, number) in records.iter_mut().zip(0..) {
+        record.secrets[0].digest = digest(number);
+        index.put(record);
+    }
+    let codes = || (0..2000).map(|number| index.judge(&digest(number), now(), Caller::default()).code());
+    assert!(codes().all(|code| code == "VALID"));
+    for record in &mut records {
+        record.is_revoked = true;
+        index.put(record);
+    }
+    assert!(codes().all(|code| code == "REVOKED"));
+    assert_eq!((index.keys(), index.secrets()), (2000, 2000), "the same entries");
+}
+
 #[test]
 fn what_was_taken_away_is_refused_for_its_reason() {
     let index = KeyIndex::default();
