@@ -98,6 +98,11 @@ impl Follower {
         self.progress.borrow().has_applied(change, looks_before)
     }
 
+    /// Waits until the index holds every key.
+    pub async fn loaded(&self) {
+        let _ = self.progress.clone().wait_for(|progress| progress.is_loaded).await;
+    }
+
     /// Waits until a change that was committed before is in the index; for ever, if that never comes.
     /// `looks_before` is [`Follower::looks_begun`] at any time after the commit.
     pub async fn applied(&self, change: Position, looks_before: u64) {

@@ -43,3 +43,24 @@ impl Progress {
         self.is_loaded && (self.looks > looks_before || change.mark.is_known() && self.applied == change)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::position::Mark;
+
+    #[test]
+    fn a_change_is_in_the_index_when_a_later_look_is_over_or_it_was_the_last_one() {
+        let at = |mark| Position { epoch: Epoch(3), mark };
+        let (mark, another) = (Mark::generate().unwrap(), Mark::generate().unwrap());
+        let progress = Progress { is_loaded: true, applied: at(mark), looks: 7, ..Progress::default() };
+        assert!(progress.has_applied(at(another), 6), "a look that began after its commit found it");
+        assert!(!progress.has_applied(at(another), 7) && !progress.has_applied(at(another), 8), "none has begun since");
+        assert!(progress.has_applied(at(mark), 7), "it is the last one that was applied");
+        assert!(!progress.has_applied(Position { epoch: Epoch(2), mark }, 7));
+        let unmarked = Progress { applied: at(Mark::UNKNOWN), ..progress };
+        assert!(!unmarked.has_applied(at(Mark::UNKNOWN), 7), "a number alone may be one of another history");
+        let loading = Progress { is_loaded: false, ..progress };
+        assert!(!loading.has_applied(at(mark), 6), "what was applied before is being read anew");
+    }
+}
