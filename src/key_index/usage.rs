@@ -178,4 +178,42 @@ mod tests {
         usage.count(0, DateTime::UNIX_EPOCH, Caller::default());
         assert_eq!(usage.take().0, [("VALID", u64::from(MOST_KEPT) + 1), ("REVOKED", 8)]);
     }
+
+    fn caller(user_agent: &str) -> Caller<'_> {
+        Caller { address: None, user_agent: Some(user_agent) }
+    }
+
+    /// When the newest use was, in milliseconds, and whose.
+    fn last(usage: &Usage) -> (i64, String) {
+        let last = usage.take().1.unwrap();
+        (last.at.timestamp_millis(), last.user_agent.unwrap().to_string())
+    }
+
+    #[test]
+    fn a_use_that_could_not_be_written_comes_back_unless_there_is_a_newer_one() {
+        let (usage, at) = (Usage::default(), DateTime::UNIX_EPOCH);
+        usage.count(0, at, caller("first"));
+        let (counts, first) = usage.take();
+        usage.put_back(&counts, first.clone());
+        assert_eq!(last(&usage), (0, "first".to_owned()));
+        usage.count(0, at, caller("second"));
+        usage.put_back(&counts, first);
+        assert_eq!(last(&usage), (0, "second".to_owned()));
+    }
+
+    #[test]
+    fn the_newest_time_stays_unless_it_was_of_a_clock_that_was_ahead() {
+        let usage = Usage::default();
+        for (at, expected) in [(100_000, 100_000), (40_000, 100_000), (39_999, 39_999), (40_000, 40_000)] {
+            usage.count(0, DateTime::from_timestamp_millis(at).unwrap(), caller("a"));
+            assert_eq!(last(&usage).0, expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn of_a_user_agent_is_kept_what_can_be_read() {
+        assert_eq!(*readable("curl/8 é"), *"curl/8 é");
+        assert_eq!(*readable("a\u{7}b\u{85}\n"), *"ab");
+        assert_eq!(*readable(&"é".repeat(MAX_USER_AGENT + 1)), "é".repeat(MAX_USER_AGENT));
+    }
 }
