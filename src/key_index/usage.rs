@@ -216,4 +216,15 @@ mod tests {
         assert_eq!(*readable("a\u{7}b\u{85}\n"), *"ab");
         assert_eq!(*readable(&"é".repeat(MAX_USER_AGENT + 1)), "é".repeat(MAX_USER_AGENT));
     }
+
+    #[test]
+    fn a_caller_is_told_from_the_one_before_by_address_and_by_user_agent() {
+        let usage = Usage::default();
+        let (one, another) = (Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 2])));
+        for (address, user_agent) in [(one, "a"), (another, "a"), (another, "b"), (another, "b"), (one, "b")] {
+            usage.count(0, DateTime::UNIX_EPOCH, Caller { address, ..caller(user_agent) });
+            let last = usage.take().1.unwrap();
+            assert_eq!((last.address, last.user_agent.as_deref()), (address, Some(user_agent)));
+        }
+    }
 }
