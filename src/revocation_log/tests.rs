@@ -191,3 +191,15 @@ fn a_log_that_was_set_aside_is_no_log() {
     assert!(aside.exists());
     assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap(), []);
 }
+
+#[test]
+fn a_log_is_free_when_nobody_has_it_open_or_there_is_none() {
+    let (folder, path) = place();
+    assert!(RevocationLog::is_free(&path).unwrap(), "there is none");
+    let log = RevocationLog::open(&path).unwrap();
+    assert!(!RevocationLog::is_free(&path).unwrap());
+    drop(log);
+    assert!(RevocationLog::is_free(&path).unwrap());
+    assert!(RevocationLog::is_free(&path.join("below-a-file")).is_err(), "what cannot be found out is not free");
+    drop(folder);
+}

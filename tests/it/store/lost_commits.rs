@@ -180,3 +180,12 @@ async fn usage_whose_commit_is_not_answered_is_counted_once() {
         assert_eq!(counted(&app).await, sent, "after {lost:?}");
     }
 }
+
+/// What two people would otherwise be told when they take one name at the same moment: that the database is broken.
+#[tokio::test]
+async fn a_row_that_is_there_already_is_no_fault_of_the_database() {
+    let app = TestApp::start().await;
+    let again = "INSERT INTO installation (name, value) VALUES ('id', 'another')";
+    let refused = app.app.db.write::<(), StoreError>(|conn| Ok(conn.batch_execute(again)?)).await;
+    assert!(matches!(refused, Err(StoreError::Unique)), "{refused:?}");
+}
