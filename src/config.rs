@@ -11,6 +11,8 @@ pub mod postgres_url;
 mod public_url;
 mod table;
 
+use std::net::SocketAddr;
+
 pub use database_url::DatabaseUrl;
 pub use environment::{Environment, PgVariables};
 pub use parse::{LogFilter, LogFormat};
@@ -141,6 +143,11 @@ impl Settings {
             }
         }
         let config = self.check_all(&mut rows).and_then(|mut config| {
+            if meet(&config.listen, config.metrics_listen.as_deref().unwrap_or_default()) {
+                let row = rows.iter_mut().find(|row| row.variable == "KEYSTEAD_METRICS_LISTEN")?;
+                row.problem = Some("the site is there (KEYSTEAD_LISTEN); metrics need a port of their own".to_owned());
+                return None;
+            }
             match config.database.completed(&config.postgres) {
                 Ok(database) => config.database = database,
                 Err(reason) => {
@@ -209,4 +216,13 @@ impl Settings {
         rows.push(Effective { variable: setting.variable.to_owned(), value, source, problem });
         found
     }
+}
+
+/// Whether two listeners would want the same port; 0 is any free one.
+fn meet(some: &[SocketAddr], others: &[SocketAddr]) -> bool {
+    let is_everywhere = |address: &SocketAddr| address.ip().is_unspecified();
+    let is_same = |a: &SocketAddr, b: &SocketAddr| {
+        a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || is_everywhere(a) || is_everywhere(b))
+    };
+    some.iter().any(|a| others.iter().any(|b| is_same(a, b)))
 }

@@ -36,16 +36,25 @@ pub enum PepperError {
 /// # Errors
 /// See [`PepperError`].
 pub fn read(path: &Path) -> Result<Option<Pepper>, PepperError> {
+    let pepper = look(path)?;
+    if pepper.is_some() {
+        private_file::mend_mode(path)?;
+    }
+    Ok(pepper)
+}
+
+/// As [`read`], and changes nothing, also not a mode that lets others read it.
+///
+/// # Errors
+/// See [`PepperError`].
+pub fn look(path: &Path) -> Result<Option<Pepper>, PepperError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => Zeroizing::new(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(PepperError::Unreadable(path.to_owned(), error)),
     };
     match <[u8; PEPPER_BYTES]>::try_from(bytes.as_slice()) {
-        Ok(pepper) => {
-            private_file::mend_mode(path)?;
-            Ok(Some(Pepper::new(pepper)))
-        }
+        Ok(pepper) => Ok(Some(Pepper::new(pepper))),
         Err(_) => Err(PepperError::WrongLength(path.to_owned(), bytes.len())),
     }
 }

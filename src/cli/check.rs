@@ -4,6 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use crate::{
     config::{DatabaseUrl, LogFormat, Settings},
+    pepper_file,
     store::migrations::{self, MigrationError, Standing},
     telemetry::say,
 };
@@ -13,7 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Prints it; nothing is made or changed.
 pub fn check(settings: &Settings, format: LogFormat) -> ExitCode {
-    let (rows, config) = settings.examine();
+    let (mut rows, config) = settings.examine();
+    // What is in the file counts as much as its path: the start refuses one that holds no pepper.
+    if let Some(Err(error)) = config.as_ref().map(|config| pepper_file::look(&config.pepper_file))
+        && let Some(row) = rows.iter_mut().find(|row| row.variable == "KEYSTEAD_PEPPER_FILE")
+    {
+        row.problem = Some(error.to_string());
+    }
     let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
     let names = width(&mut rows.iter().map(|row| row.variable.len()));
     let values = width(&mut rows.iter().map(|row| row.value.chars().count())).min(60);
@@ -45,7 +52,13 @@ fn can_use_schema(url: &DatabaseUrl, format: LogFormat) -> bool {
     let looked = url.connect_to_look(PATIENCE).map_err(MigrationError::from);
     let looked = looked.and_then(|conn| conn.map_or(Ok(Standing::Missing), |mut conn| migrations::look(&mut conn)));
     let (word, line) = match &looked {
-        Ok(Standing::Missing) => ("missing", "Note: there is no database yet; the first start makes it.".to_owned()),
+        Ok(Standing::Missing) => {
+            let line = match url {
+                DatabaseUrl::Sqlite(_) => "Note: there is no database yet; the first start makes it.",
+                DatabaseUrl::Postgres(_) => "Note: the database is empty; the first start makes its tables.",
+            };
+            ("missing", line.to_owned())
+        }
         Ok(Standing::Current) => ("current", "The database has this version's schema.".to_owned()),
         Ok(Standing::Behind(count)) => (
             "older",

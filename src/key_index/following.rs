@@ -101,7 +101,11 @@ impl Thread {
             let fault = if let StoreError::Fault(fault, _) = error { Some(fault) } else { None };
             // Once for each kind: a later error may be the one that says what to do.
             if self.failing.replace(fault) != Some(fault) {
-                tracing::error!(%error, "changes of keys cannot be followed; the lease will lapse, then nobody passes");
+                tracing::error!(
+                    %error,
+                    "changes of keys cannot be followed; if that lasts longer than the lease, this node answers 503 until it \
+                     can follow them again, without a restart"
+                );
             }
             self.progress.send_modify(|progress| progress.trouble = progress.trouble.or(Some(Trouble::Database)));
             self.pause(AGAIN);

@@ -54,7 +54,7 @@ impl Failure {
         tracing::error!(%error, "the database failed");
         let advice = match error {
             StoreError::Unknown(_) => return Self::unknown(),
-            StoreError::Fault(Fault::Busy, _) => "The database is busy; wait a few seconds.",
+            StoreError::Fault(Fault::Busy | Fault::NoConnection, _) => "The database is busy; wait a few seconds.",
             StoreError::Fault(Fault::Full, _) => "The server's disk is full; whoever runs this server must make room.",
             StoreError::Fault(Fault::Unreachable, _) => "The database can't be reached; wait a minute.",
             _ => TELL_THE_OPERATOR,

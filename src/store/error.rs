@@ -21,9 +21,12 @@ pub enum StoreError {
 /// Kinds of fault, by their remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Somebody else holds the write lock for longer than we wait.
-    #[error("the database is locked by another process")]
+    /// A lock is held, or its queue is full, for longer than we wait.
+    #[error("the database is busy or locked")]
     Busy,
+    /// Our pool makes no connection now: the follower's comes first, or the server allows no more.
+    #[error("no connection is free")]
+    NoConnection,
     /// No room for the change.
     #[error("the disk or the database is full")]
     Full,

@@ -59,7 +59,7 @@ impl Seats {
     }
 
     fn take(&self, is_shared_server: bool) -> Result<(), StoreError> {
-        let no = |words: &str| Err(StoreError::Fault(Fault::Busy, words.to_owned()));
+        let no = |words: &str| Err(StoreError::Fault(Fault::NoConnection, words.to_owned()));
         self.with(|state| {
             if is_shared_server && state.is_follower_waiting {
                 return no("the connection that verification needs comes first");
@@ -242,7 +242,7 @@ pub struct LogConnectionErrors;
 impl HandleError<StoreError> for LogConnectionErrors {
     fn handle_error(&self, error: StoreError) {
         match error {
-            StoreError::Fault(Fault::Busy, _) => tracing::debug!(%error, "no new database connection"),
+            StoreError::Fault(Fault::NoConnection, _) => tracing::debug!(%error, "no new database connection"),
             _ => tracing::warn!(%error, "no new database connection"),
         }
     }

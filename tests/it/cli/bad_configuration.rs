@@ -111,6 +111,19 @@ fn a_port_that_is_taken() {
 }
 
 #[test]
+fn metrics_have_a_port_of_their_own() {
+    for address in ["127.0.0.1:9464", "0.0.0.0:9464"] {
+        let both = Binary::new().with("KEYSTEAD_LISTEN", "127.0.0.1:9464").with("KEYSTEAD_METRICS_LISTEN", address);
+        both.run(&[]).refused_with(&["KEYSTEAD_METRICS_LISTEN", "KEYSTEAD_LISTEN", "a port of their own"]);
+        let checked = both.run(&["check"]);
+        assert!(checked.code == Some(1) && checked.stdout.contains("a port of their own"), "{checked:?}");
+    }
+    // Two free ports are two.
+    let any = Binary::new().with("KEYSTEAD_LISTEN", "127.0.0.1:0").with("KEYSTEAD_METRICS_LISTEN", "127.0.0.1:0");
+    any.run(&["check"]).succeeded();
+}
+
+#[test]
 fn a_second_server_on_the_same_file() {
     let keystead = Binary::on_sqlite();
     let first = keystead.serve();
@@ -140,6 +153,8 @@ fn a_pepper_that_cannot_be_a_pepper() {
     for bytes in [0, 31, 33, 65] {
         std::fs::write(&pepper, vec![7; bytes]).unwrap();
         keystead.run(&[]).refused_with(&["my-pepper", "32 bytes", &bytes.to_string()]);
+        let checked = keystead.run(&["check"]);
+        assert!(checked.code == Some(1) && checked.stdout.contains("exactly 32 bytes"), "{checked:?}");
     }
     std::fs::remove_file(&pepper).unwrap();
     std::fs::create_dir(&pepper).unwrap();
