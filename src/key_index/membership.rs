@@ -78,7 +78,7 @@ impl Membership {
             return Ok(true);
         }
         // Forgotten while it was silent: its lease has long ended.
-        tracing::warn!("this node was taken for dead; it takes part again");
+        tracing::warn!("this node had not renewed its lease and was forgotten; it takes part again");
         self.lease.give_up();
         self.register(conn, applied)
     }

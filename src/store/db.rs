@@ -237,7 +237,10 @@ impl Db {
                         file.take_back_failed_commit(&words);
                         return Err(StoreError::Fault(Fault::Unreachable, words).into());
                     }
-                    tracing::warn!(error = words, "a COMMIT was not answered");
+                    tracing::warn!(
+                        error = words,
+                        "a change was sent to the database, and no answer says whether it was saved"
+                    );
                     Ok(look(value, words)?)
                 }
             }
@@ -254,11 +257,11 @@ impl Db {
             });
             match found {
                 Ok(was_made) => {
-                    tracing::warn!(was_made, "what became of it was looked up");
+                    tracing::warn!(was_made, "a change whose outcome was not known was looked up");
                     return Some(was_made);
                 }
                 Err(error) if begun.elapsed() > LOOK_FOR => {
-                    tracing::error!(%error, "nobody knows whether a change was saved");
+                    tracing::error!(%error, "whether a change was saved is not known; whoever made it is told to look");
                     return None;
                 }
                 Err(_) => std::thread::sleep(LOOK_AGAIN),

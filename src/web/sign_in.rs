@@ -65,7 +65,7 @@ async fn show(
     let notice = if alert.is_some() {
         None
     } else if set_up_token(&app).await?.is_some() {
-        Some("There is no account yet. Open the set-up link that the server printed when it started.")
+        Some("There is no account yet. Open the set-up link: the server's output has it, or names the file it is in.")
     } else {
         arrival.ended.is_some().then_some("Your session ended. Sign in to continue.")
     };

@@ -52,7 +52,7 @@ async fn the_receipt_says_on_how_many_nodes_a_key_is_refused() {
     let (told, took) = revoke(&maya, next()).await;
     assert!(told.starts_with("3 of 3 nodes after ") && took < LEASE, "{told} {took:?}");
     let log = cluster.nodes[2].log();
-    assert!(log.contains("this node was taken for dead; it takes part again"), "{log}");
+    assert!(log.contains("this node had not renewed its lease and was forgotten; it takes part again"), "{log}");
 
     // A clean end gives the lease back: nobody waits for it.
     cluster.nodes[2].stop();
