@@ -93,7 +93,7 @@ fn post(uri: &str, cookie: &str) -> TestRequest {
 
 fn session_cookie<B>(answer: &ServiceResponse<B>) -> String {
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
-    let cookie = answer.response().cookies().find(|cookie| cookie.name().starts_with("keystead")).expect("signed in");
+    let cookie = answer.response().cookies().find(|cookie| cookie.name() == "keystead-8080").expect("signed in");
     format!("{}={}", cookie.name(), cookie.value())
 }
 

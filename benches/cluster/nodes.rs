@@ -73,7 +73,7 @@ impl Admin {
         let request = admin.post("/sign-in", &form);
         let mut client = Client::connect(server.address);
         let reply = client.ask(request.as_bytes()).expect(303);
-        let cookie = reply.header("set-cookie", "keystead").expect("a session");
+        let cookie = reply.header("set-cookie", &format!("keystead-{}=", server.address.port())).expect("a session");
         admin.cookie = cookie.split(';').next().unwrap_or_default().to_owned();
         admin
     }
