@@ -100,6 +100,7 @@ fn what_is_old_goes_and_what_comes_later_is_written_to_the_new_file() {
     assert_eq!(log.forget(day(9)).unwrap(), 0, "not while another program has it open");
     assert_eq!(log.entries().unwrap().len(), 2);
     drop(again);
+    assert!(!RevocationLog::is_free(&path).unwrap(), "it still says that it is in use");
     assert_eq!(log.forget(day(9)).unwrap(), 2);
     assert_eq!(log.forget(day(9)).unwrap(), 0);
     // One that went may end again, as from an old database.
@@ -190,6 +191,9 @@ fn a_log_that_was_set_aside_is_no_log() {
     let aside = set_aside(&path, ".old").unwrap().unwrap();
     assert!(aside.exists());
     assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap(), []);
+    fs::create_dir(beside(&path, ".taken")).unwrap();
+    assert!(set_aside(&path, ".taken").is_err(), "there is one, and it could not be moved");
+    assert!(path.exists());
 }
 
 #[test]

@@ -45,10 +45,10 @@ pub fn is_for(der: &[u8], host: &str) -> bool {
 fn is_match(pattern: &str, host: &str) -> bool {
     let host = host.trim_end_matches('.');
     match pattern.strip_prefix("*.") {
-        Some(rest) if !rest.is_empty() => {
+        Some(rest) => {
             host.split_once('.').is_some_and(|(label, domain)| !label.is_empty() && domain.eq_ignore_ascii_case(rest))
         }
-        _ => pattern.eq_ignore_ascii_case(host),
+        None => pattern.eq_ignore_ascii_case(host),
     }
 }
 
