@@ -107,7 +107,10 @@ impl Thread {
                      can follow them again, without a restart"
                 );
             }
-            self.progress.send_modify(|progress| progress.trouble = progress.trouble.or(Some(Trouble::Database)));
+            self.progress.send_modify(|progress| {
+                progress.trouble = progress.trouble.or(Some(Trouble::Database));
+                progress.failures += 1;
+            });
             self.pause(AGAIN);
         }
         self.membership.give_up();

@@ -17,6 +17,8 @@ pub struct Progress {
     pub looks: u64,
     /// Why the index may not be true, if that is known.
     pub trouble: Option<Trouble>,
+    /// How often the database could not be followed, and following began anew.
+    pub failures: u64,
     /// How often every key was read again because changes were missing.
     pub gaps: u64,
     /// How often it was found that the database has another history than before.
