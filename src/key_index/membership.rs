@@ -103,8 +103,7 @@ impl Membership {
             if *renewal != node.renewal {
                 (*renewal, *since) = (node.renewal, now);
             }
-            let lease = Duration::from_millis(node.lease_ms.try_into().unwrap_or(u64::MAX));
-            if now.saturating_sub(*since) >= lease && nodes::remove_silent(conn, &node.id, *renewal)? {
+            if now.saturating_sub(*since) >= node.lease() && nodes::remove_silent(conn, &node.id, *renewal)? {
                 tracing::warn!(
                     node = node.id,
                     "a node has not renewed its lease for as long as it lasts; it is forgotten"
@@ -118,8 +117,14 @@ impl Membership {
         i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Logs each other length once: nothing becomes false by it, but while the database is silent each node waits for
-    /// others as long as its own lease lasts.
+    /// The longest lease of any node that was met: while the database does not say which nodes there are, one of these may be
+    /// waited for.
+    pub fn longest_lease(&self) -> Duration {
+        let longest = self.other_lengths.iter().max().map(|length| Duration::from_millis(length.unsigned_abs()));
+        longest.unwrap_or_default().max(self.length)
+    }
+
+    /// Logs each other length once: nothing becomes false by it, but a revocation may have to wait as long as the longest.
     fn compare_lengths(&mut self, nodes: &[Node]) -> usize {
         let own = self.length_ms();
         for node in nodes.iter().filter(|node| node.lease_ms != own) {

@@ -26,8 +26,8 @@ const REMEMBERED: usize = 1_024;
 pub struct Receipt {
     /// Nodes that said that they have applied it.
     pub confirmed: usize,
-    /// Nodes in all. The others have certainly lost their lease since, so they answer nobody.
-    pub nodes: usize,
+    /// Nodes in all; `None` if the database did not say. The others have certainly lost their lease since, so they answer nobody.
+    pub nodes: Option<usize>,
     /// How long it took from the commit.
     pub after: Duration,
     /// The database does not have the change any more: a backup was restored, or a standby promoted that had missed it. Then it
@@ -40,8 +40,8 @@ pub struct Receipt {
 pub struct ReceiptProgress {
     /// Nodes that said that they have applied it.
     pub confirmed: usize,
-    /// Nodes in all, as far as they are known.
-    pub nodes: usize,
+    /// Nodes in all; `None` as long as the database has not said.
+    pub nodes: Option<usize>,
     /// For how much longer the others may still answer from before the change, at most; zero when nobody can any more.
     pub at_most: Duration,
 }
@@ -65,7 +65,8 @@ struct Known {
     committed: Duration,
     /// Looks of this node's follower that had begun then.
     looks_before: u64,
-    nodes: Vec<Node>,
+    /// `None` until the database has told them: that none is missing is then not known, and not that there are none.
+    nodes: Option<Vec<Node>>,
     /// Forgotten by another node before they confirmed: they answer nobody, but they were to confirm.
     forgotten: BTreeSet<String>,
     is_lost: bool,
@@ -86,7 +87,7 @@ impl Receipts {
         let known = Arc::new(Mutex::new(Known {
             committed: means.clock.since_boot(),
             looks_before: means.follower.looks_begun(),
-            nodes: Vec::new(),
+            nodes: None,
             forgotten: BTreeSet::new(),
             is_lost: false,
             receipt: None,
@@ -177,29 +178,29 @@ impl Waiting<'_> {
         let look = self.means.db.read(move |conn| Ok((nodes::list(conn)?, key_changes::is_lost(conn, change)?)));
         if let Ok(Ok::<_, StoreError>((nodes, is_lost))) = tokio::time::timeout(time, look).await {
             let mut known = self.known();
-            let missing = known.nodes.iter().filter(|node| !node.has_applied(change.epoch)).map(|node| node.id.clone());
-            let missing: Vec<String> = missing.collect();
-            known.forgotten.extend(missing);
+            let before = known.nodes.take().unwrap_or_default();
+            known.forgotten.extend(missing(&before, change).map(|node| node.id.clone()));
             known.forgotten.retain(|id| !nodes.iter().any(|node| node.id == *id));
-            known.nodes = nodes;
+            known.nodes = Some(nodes);
             known.is_lost |= is_lost;
         }
     }
 
     /// Whether nobody has to be waited for.
     fn is_everywhere(&self) -> bool {
-        let confirmed = self.known().nodes.iter().all(|node| node.has_applied(self.change.epoch));
-        confirmed && self.is_here() && self.passed() >= self.unknown_nodes()
+        let nobody_is_missing =
+            self.known().nodes.as_ref().is_some_and(|nodes| missing(nodes, self.change).next().is_none());
+        nobody_is_missing && self.is_here() && self.passed() >= self.unknown_nodes()
     }
 
     /// How long after the commit somebody may still answer who has not confirmed. Each node says how long its own lease is: a
     /// wrong setting on one of them must not make the others answer too early.
     fn longest_wait(&self) -> Duration {
-        let known = self.known();
-        let waited_for = known.nodes.iter().filter(|node| !node.has_applied(self.change.epoch));
-        let leases = waited_for.map(|node| Duration::from_millis(node.lease_ms.try_into().unwrap_or(u64::MAX)));
-        let longest = leases.max().unwrap_or(self.means.lease);
-        drop(known);
+        let own = self.means.lease;
+        let longest = match &self.known().nodes {
+            Some(nodes) => missing(nodes, self.change).map(Node::lease).max().unwrap_or(own),
+            None => own.max(self.means.follower.progress().longest_lease),
+        };
         longest.max(self.unknown_nodes())
     }
 
@@ -215,13 +216,20 @@ impl Waiting<'_> {
         if !self.means.db.has_nodes() {
             let left = self.means.lease.saturating_sub(self.passed());
             let at_most = if is_here { Duration::ZERO } else { left };
-            return ReceiptProgress { confirmed: is_here.into(), nodes: 1, at_most };
+            return ReceiptProgress { confirmed: is_here.into(), nodes: Some(1), at_most };
         }
         let left = self.longest_wait().saturating_sub(self.passed());
         let at_most = if self.is_everywhere() { Duration::ZERO } else { left };
         let known = self.known();
-        let confirmed = known.nodes.iter().filter(|node| node.has_applied(self.change.epoch)).count();
-        let nodes = (known.nodes.len() + known.forgotten.len()).max(1);
-        ReceiptProgress { confirmed, nodes, at_most }
+        let Some(nodes) = &known.nodes else {
+            return ReceiptProgress { confirmed: is_here.into(), nodes: None, at_most };
+        };
+        let confirmed = nodes.len() - missing(nodes, self.change).count();
+        ReceiptProgress { confirmed, nodes: Some((nodes.len() + known.forgotten.len()).max(1)), at_most }
     }
+}
+
+/// Those of these nodes that have not said that they applied the change.
+fn missing(nodes: &[Node], change: Position) -> impl Iterator<Item = &Node> {
+    nodes.iter().filter(move |node| !node.has_applied(change.epoch))
 }

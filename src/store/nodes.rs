@@ -1,5 +1,7 @@
 //! Table `nodes`: who may answer from memory, and how far each has applied the changes (Postgres only).
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     dsl::{exists, max},
@@ -35,6 +37,11 @@ impl Node {
     /// Whether it said that it has applied this change of this history.
     pub fn has_applied(&self, epoch: Epoch) -> bool {
         self.is_in_history && self.applied >= epoch
+    }
+
+    /// How long one renewal lets it answer.
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms.try_into().unwrap_or(u64::MAX))
     }
 }
 

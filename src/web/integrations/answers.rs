@@ -153,11 +153,17 @@ pub fn refused_on(receipt: &Receipt) -> String {
                 holds, and do it again."
             .to_owned();
     }
-    let unit = if *nodes == 1 { "node" } else { "nodes" };
     let time = match after.as_millis() {
         milliseconds @ ..1_000 => format!("{milliseconds} ms"),
         milliseconds => format!("{}.{} s", milliseconds / 1_000, milliseconds / 100 % 10),
     };
+    let Some(nodes) = nodes else {
+        let here = if *confirmed == 0 { "No node has confirmed it" } else { "Refused on this node" };
+        return format!(
+            "{here} after {time}. The database cannot be asked about the others; those without this change answer nobody."
+        );
+    };
+    let unit = if *nodes == 1 { "node" } else { "nodes" };
     let refused = format!("Refused on {confirmed} of {nodes} {unit} after {time}.");
     match (confirmed, nodes - confirmed) {
         (_, 0) => refused,
@@ -178,8 +184,10 @@ mod tests {
     #[test]
     fn a_receipt_says_what_is_known() {
         let says = |confirmed, nodes, ms| {
-            refused_on(&Receipt { confirmed, nodes, after: Duration::from_millis(ms), is_lost: false })
+            refused_on(&Receipt { confirmed, nodes: Some(nodes), after: Duration::from_millis(ms), is_lost: false })
         };
+        let of_unknown =
+            |confirmed| refused_on(&Receipt { confirmed, nodes: None, after: Duration::from_secs(10), is_lost: false });
         assert_eq!(says(3, 3, 41), "Refused on 3 of 3 nodes after 41 ms.");
         assert_eq!(says(1, 1, 2), "Refused on 1 of 1 node after 2 ms.");
         assert_eq!(
@@ -191,7 +199,9 @@ mod tests {
             says(0, 1, 10_000).starts_with("The server cannot read its database; until it can, it answers nobody.")
         );
         assert!(says(0, 3, 10_000).starts_with("No node can read the database;"));
-        let lost = Receipt { confirmed: 3, nodes: 3, after: Duration::ZERO, is_lost: true };
+        assert!(of_unknown(1).starts_with("Refused on this node after 10.0 s. "), "{}", of_unknown(1));
+        assert!(of_unknown(0).starts_with("No node has confirmed it after 10.0 s. "), "{}", of_unknown(0));
+        let lost = Receipt { confirmed: 3, nodes: Some(3), after: Duration::ZERO, is_lost: true };
         assert!(!refused_on(&lost).contains("Refused"), "{}", refused_on(&lost));
     }
 }

@@ -62,14 +62,19 @@ fn old_key(receipt: &Receipt) -> String {
 /// "Refused on 2 of 3 nodes; the third answers nobody in at most 7 seconds."
 fn so_far(progress: &ReceiptProgress) -> String {
     let ReceiptProgress { confirmed, nodes, at_most } = progress;
-    let unit = if *nodes == 1 { "node" } else { "nodes" };
-    let refused = format!("Refused on {confirmed} of {nodes} {unit}");
+    let refused = match nodes {
+        None if *confirmed == 0 => "No node has confirmed it yet".to_owned(),
+        None => "Refused on this node".to_owned(),
+        Some(1) => format!("Refused on {confirmed} of 1 node"),
+        Some(nodes) => format!("Refused on {confirmed} of {nodes} nodes"),
+    };
     let seconds = at_most.as_secs() + u64::from(at_most.subsec_nanos() > 0);
     let in_time = match seconds {
         0 => return format!("{refused}."),
         1 => "in at most 1 second".to_owned(),
         seconds => format!("in at most {seconds} seconds"),
     };
+    let Some(nodes) = nodes else { return format!("{refused}; those without this change answer nobody {in_time}.") };
     match (nodes.saturating_sub(*confirmed), nodes) {
         // This one knows it and says so in a moment.
         (0, _) => format!("{refused}; sure {in_time}."),
@@ -147,8 +152,9 @@ mod tests {
 
     #[test]
     fn what_is_waited_for_is_said_without_claiming_more() {
-        let says =
-            |confirmed, nodes, ms| so_far(&ReceiptProgress { confirmed, nodes, at_most: Duration::from_millis(ms) });
+        let says = |confirmed, nodes, ms| {
+            so_far(&ReceiptProgress { confirmed, nodes: Some(nodes), at_most: Duration::from_millis(ms) })
+        };
         assert_eq!(says(2, 3, 7_000), "Refused on 2 of 3 nodes; the third answers nobody in at most 7 seconds.");
         assert_eq!(says(2, 3, 6_001), "Refused on 2 of 3 nodes; the third answers nobody in at most 7 seconds.");
         assert_eq!(says(1, 3, 900), "Refused on 1 of 3 nodes; the other 2 answer nobody in at most 1 second.");
@@ -156,5 +162,10 @@ mod tests {
         assert_eq!(says(0, 1, 2_000), "Refused on 0 of 1 node; it answers nobody in at most 2 seconds.");
         assert_eq!(says(4, 5, 2_000), "Refused on 4 of 5 nodes; the last answers nobody in at most 2 seconds.");
         assert_eq!(says(3, 3, 0), "Refused on 3 of 3 nodes.");
+        let of_unknown =
+            |confirmed| so_far(&ReceiptProgress { confirmed, nodes: None, at_most: Duration::from_secs(2) });
+        let waits = "those without this change answer nobody in at most 2 seconds.";
+        assert_eq!(of_unknown(1), format!("Refused on this node; {waits}"));
+        assert_eq!(of_unknown(0), format!("No node has confirmed it yet; {waits}"));
     }
 }

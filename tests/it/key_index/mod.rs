@@ -2,4 +2,5 @@
 
 mod follower;
 mod history;
+mod receipts;
 mod supervised;

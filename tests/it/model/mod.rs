@@ -17,7 +17,8 @@
 //! **Requests.** Check the lease, then look the key up, then answer. A node may be stopped between any two of these.
 //!
 //! **Revoking.** The revoker commits, notes the time, and reads `nodes` until every row has applied the change, or LEASE is
-//! over: a lease without the change was counted from before the commit. Then it answers: from now on, nobody says VALID.
+//! over: a lease without the change was counted from before the commit. A reading that fails is no reading: it is waited for
+//! another, or for LEASE. Then it answers: from now on, nobody says VALID.
 //!
 //! **Leaving.** A node that stops gives up its lease, then deletes its row. Of one that crashed the row stays, and whoever saw
 //! its `renewal` stand still for LEASE deletes it, if `renewal` is still that. It comes back as another node.
@@ -86,6 +87,7 @@ enum Rule {
     LeaseBeforeLookUp,
     RevokerWaits,
     RevokerWaitsForAll,
+    NoReadingIsNoRows,
     TimeNotedAfterCommit,
     ReaperWaits,
     ReaperNamesWhatItSaw,

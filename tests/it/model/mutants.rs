@@ -115,6 +115,12 @@ fn the_revoker_waits_for_all() {
     needed(Rule::RevokerWaitsForAll, 2, 1);
 }
 
+/// The rows cannot be read at the moment, and the revoker takes that for nobody who has to be waited for.
+#[test]
+fn a_reading_that_fails_is_not_a_reading_without_rows() {
+    needed(Rule::NoReadingIsNoRows, 1, 1);
+}
+
 /// The commit takes long: a node asks after the time was noted and before the commit, and its lease ends after the wait.
 #[test]
 fn the_time_is_noted_after_the_commit() {

@@ -33,6 +33,9 @@ pub fn moves(protocol: &Protocol, state: &State, key: Epoch, moves: &mut Vec<Mov
             if enough {
                 may("answers: all rows confirm", &|then| *then.revoke(key) = Revoke::Answered { waited_out: false });
             }
+            if !protocol.keeps(Rule::NoReadingIsNoRows) {
+                may("answers: no row was read", &|then| *then.revoke(key) = Revoke::Answered { waited_out: false });
+            }
             if since == LEASE {
                 may("answers: leases are over", &|then| *then.revoke(key) = Revoke::Answered { waited_out: true });
             }

@@ -1,0 +1,87 @@
+//! From the database into the index: every key, or those that changed.
+
+use std::{collections::HashSet, ops::ControlFlow};
+
+use super::Thread;
+use crate::{
+    domain::position::Position,
+    key_index::Forgotten,
+    store::{
+        Conn, StoreError,
+        key_changes::{self, Change},
+        key_records::{self, Scanned},
+    },
+};
+
+/// Rows of a scan between two looks at whether the server stops.
+const LOOK_UP_AFTER: u32 = 1_000;
+
+impl Thread {
+    /// Ends again what the log of revocations knows to have ended, reads every key, and forgets what is in memory and not in
+    /// the database any more. What is committed meanwhile is either read here or has an epoch after the one noted first, so
+    /// that it is applied after this: reading a key twice does no harm.
+    pub(super) fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        let logged = self.keeper.end_again(conn)?;
+        let position = key_changes::current(conn)?;
+        let (keys, secrets) = key_records::estimate(conn)?;
+        self.index.reserve(keys, secrets);
+        let (stopping, keeper) = (&self.stopping, &mut self.keeper);
+        let mut reload = self.index.reload();
+        let mut rows = 0_u32;
+        key_records::scan(conn, |scanned| {
+            match scanned {
+                Scanned::Key(record) => reload.key(&record),
+                Scanned::Unreadable(id) => self.index.refuse(id),
+                Scanned::Secret(key_id, secret) => {
+                    if let Some(ending) = reload.secret(key_id, &secret) {
+                        keeper.note(&logged, key_id, secret.digest, ending);
+                    }
+                }
+            }
+            rows = rows.wrapping_add(1);
+            if rows.is_multiple_of(LOOK_UP_AFTER) && *stopping.borrow() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        if self.is_stopping() {
+            return Ok(());
+        }
+        let forgotten = reload.finish();
+        self.keeper.write();
+        self.must_load = false;
+        self.progress.send_modify(|progress| {
+            (progress.is_loaded, progress.applied, progress.seen) = (true, position, position.epoch);
+        });
+        tracing::info!(
+            keys = self.index.keys(),
+            secrets = self.index.secrets(),
+            forgotten_keys = forgotten.keys,
+            forgotten_secrets = forgotten.secrets,
+            "the index is loaded"
+        );
+        Ok(())
+    }
+
+    /// Brings the keys of these changes into the index, as they now stand in the database; the log first.
+    pub(super) fn apply(&mut self, conn: &mut Conn, changes: &[Change], applied: Position) -> Result<(), StoreError> {
+        let mut ids: Vec<&str> = changes.iter().map(|change| change.key_id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let found = key_records::find(conn, &ids)?;
+        found.records.iter().for_each(|record| self.keeper.note_changes(&self.index, record));
+        found.records.iter().for_each(|record| self.index.put(record));
+        found.unreadable.iter().for_each(|id| self.index.refuse(id));
+        let there: HashSet<&str> = found.records.iter().map(|record| record.id.as_str()).collect();
+        ids.retain(|id| !there.contains(id) && !found.unreadable.iter().any(|unreadable| unreadable == id));
+        let is_new = |change: &&Change| change.is_removal && change.position.epoch > applied.epoch;
+        let removed: HashSet<&str> = changes.iter().filter(is_new).map(|change| change.key_id.as_str()).collect();
+        let fewer: Vec<_> = found.records.iter().filter(|record| removed.contains(record.id.as_str())).collect();
+        let forgotten = self.index.forget(&ids, &fewer);
+        if forgotten != Forgotten::default() {
+            tracing::debug!(keys = forgotten.keys, secrets = forgotten.secrets, "forgot what the database has no more");
+        }
+        self.keeper.write();
+        Ok(())
+    }
+}

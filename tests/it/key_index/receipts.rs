@@ -1,0 +1,48 @@
+//! Receipts while the database does not say which nodes there are: none that was not heard of is taken for none at all.
+
+use std::time::Duration;
+
+use crate::support::{TestApp, until};
+
+/// Another node, which never does anything; its lease is the longer one.
+const ANOTHER: &str = "INSERT INTO nodes (id, started_at, applied_epoch, renewal, lease_ms, lease_until) \
+                       VALUES ('nod_another', 0, 0, 0, 1500, 0)";
+const HIDE: &str = "ALTER TABLE nodes RENAME TO nodes_elsewhere";
+const SHOW: &str = "ALTER TABLE nodes_elsewhere RENAME TO nodes";
+
+#[tokio::test]
+async fn on_postgres_while_the_nodes_cannot_be_read_a_revocation_waits_for_the_longest_lease_met() {
+    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    let longest = Duration::from_millis(1_500);
+    app.execute(ANOTHER).await;
+    until("the other node is met", async || app.app.follower.progress().longest_lease == longest).await;
+    app.execute(HIDE).await;
+
+    let begun = app.app.clock.since_boot();
+    maya.revoke(&key).await.expect(303);
+    assert!(app.app.clock.since_boot() - begun >= longest, "the receipt was given before anybody could know");
+    let toast = maya.get("/settings/integrations").await.one("#toast-live .toast-body");
+    assert!(
+        toast.contains("Refused on this node after 1.") && toast.contains("cannot be asked about the others"),
+        "{toast}"
+    );
+
+    app.execute(SHOW).await;
+    app.ready().await;
+    assert_eq!(app.verify(&key.secret).await, "REVOKED");
+}
+
+#[tokio::test]
+async fn on_postgres_while_the_nodes_cannot_be_read_nobody_is_told_that_an_old_key_no_longer_works() {
+    // A lease that does not end during the test.
+    let app = TestApp::start_with(|settings| settings.lease = "300".to_owned()).await;
+    let maya = app.admin().await.by_htmx();
+    let key = maya.create_key("Production").await;
+    app.execute(HIDE).await;
+    let says = maya.try_rotate(&key.id, 1).await.expect(200).one("[data-receipt]");
+    let waits = "The old one stops working. Refused on this node; those without this change answer nobody in at most ";
+    assert!(says.starts_with(waits), "{says}");
+    app.execute(SHOW).await;
+}
