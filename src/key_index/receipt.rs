@@ -16,8 +16,8 @@ use crate::{
 /// The shortest and longest wait between two looks at the other nodes.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
-/// How long somebody waits who only wants to know how far a change has come.
-const PROGRESS_LOOK: Duration = Duration::from_millis(200);
+/// How long a look may take of somebody who only wants to know how far a change has come, or waits for no lease any more.
+const SHORT_LOOK: Duration = Duration::from_millis(200);
 /// Changes whose commit this node remembers; of an older one the wait begins anew, which is longer than it need be.
 const REMEMBERED: usize = 1_024;
 
@@ -101,7 +101,7 @@ impl Receipts {
 
     /// Waits until every node has applied this change or has certainly lost its lease: no node answers from before it then;
     /// true when nobody had this receipt before. To be called after the commit, whose change nobody can take back any more, so
-    /// this cannot fail either; it takes at most as long as a lease, and longer only after the database lost its history.
+    /// this cannot fail either; it takes hardly longer than a lease, and more only after the database lost its history.
     pub async fn receipt(&self, means: Means<'_>, change: Position) -> (Receipt, bool) {
         let waiting = Waiting { means, change, known: self.known(means, change) };
         if let Some(receipt) = waiting.known().receipt {
@@ -119,7 +119,7 @@ impl Receipts {
             return ReceiptProgress { confirmed, nodes, at_most: Duration::ZERO };
         }
         if means.db.has_nodes() {
-            waiting.look(PROGRESS_LOOK).await;
+            waiting.look(SHORT_LOOK).await;
         }
         waiting.progress()
     }
@@ -160,8 +160,9 @@ impl Waiting<'_> {
         }
         let mut pause = FIRST_LOOK;
         while self.means.db.has_nodes() {
-            // A database that does not answer must not keep the receipt beyond the longest lease.
-            self.look(self.longest_wait().saturating_sub(self.passed()).max(FIRST_LOOK)).await;
+            // A database that does not answer must not keep the receipt beyond the longest lease, but for one look that says
+            // who the others are.
+            self.look(self.longest_wait().saturating_sub(self.passed()).max(SHORT_LOOK)).await;
             if self.known().is_lost || self.is_everywhere() || self.passed() >= self.longest_wait() {
                 break;
             }

@@ -54,7 +54,9 @@ async fn while_the_follower_is_dead_a_receipt_waits_until_the_lease_is_certainly
     assert_eq!(revoked.status, 303);
     app.ask_about(&key.secret).await.expect(503);
     let toast = maya.get("/settings/integrations").await.one("#toast-live .toast-body");
-    assert!(toast.contains("it answers nobody"), "{toast}");
+    // The second one when the rows of the nodes could not be read in time.
+    let says = ["until it can, it answers nobody", "those without this change answer nobody"];
+    assert!(says.iter().any(|says| toast.contains(says)), "{toast}");
     supervision.make_fail(Part::Follower, false);
     app.ready().await;
     assert_eq!(app.verify(&key.secret).await, "REVOKED");
