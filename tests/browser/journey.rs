@@ -1,6 +1,6 @@
 //! The journey of an org admin, to the letter, by mouse.
 
-use crate::harness::{Admin, HOME, Kit, Server};
+use crate::harness::{Admin, Engine, HOME, Kit, Server};
 
 #[test]
 fn an_admin_creates_rotates_and_revokes_a_key() {
@@ -9,7 +9,14 @@ fn an_admin_creates_rotates_and_revokes_a_key() {
 
 #[test]
 fn an_admin_creates_rotates_and_revokes_a_key_in_firefox() {
-    creates_rotates_and_revokes_a_key(Kit { firefox: true, ..Kit::default() });
+    creates_rotates_and_revokes_a_key(Kit { engine: Engine::Firefox, ..Kit::default() });
+}
+
+#[test]
+fn an_admin_creates_rotates_and_revokes_a_key_in_webkit() {
+    if Engine::WebKit.is_installed() {
+        creates_rotates_and_revokes_a_key(Kit { engine: Engine::WebKit, ..Kit::default() });
+    }
 }
 
 fn creates_rotates_and_revokes_a_key(kit: Kit) {
@@ -96,7 +103,14 @@ fn an_admin_does_all_that_with_scripts_turned_off() {
 
 #[test]
 fn an_admin_does_all_that_with_scripts_turned_off_in_firefox() {
-    does_all_that_without_scripts(Kit { no_scripts: true, firefox: true });
+    does_all_that_without_scripts(Kit { no_scripts: true, engine: Engine::Firefox });
+}
+
+#[test]
+fn an_admin_does_all_that_with_scripts_turned_off_in_webkit() {
+    if Engine::WebKit.is_installed() {
+        does_all_that_without_scripts(Kit { no_scripts: true, engine: Engine::WebKit });
+    }
 }
 
 fn does_all_that_without_scripts(kit: Kit) {

@@ -1,10 +1,16 @@
 //! Everything by keyboard alone.
 
-use crate::harness::{Admin, HOME, Kit, Server};
+use crate::harness::{Admin, Engine, HOME, Kit, Server};
 
 #[test]
 fn an_admin_makes_the_whole_journey_by_keyboard() {
-    let maya = Admin::at(Server::with_an_account(), Kit::default());
+    for engine in Engine::installed() {
+        makes_the_whole_journey_by_keyboard(Kit { engine, ..Kit::default() });
+    }
+}
+
+fn makes_the_whole_journey_by_keyboard(kit: Kit) {
+    let maya = Admin::at(Server::with_an_account(), kit);
     maya.open("/");
     maya.see_focus_on("Email");
     maya.type_text(crate::harness::server::EMAIL);

@@ -12,6 +12,7 @@ mod plain_http;
 mod print;
 mod receipts;
 mod screens;
+mod selection;
 mod spoken;
 mod stories;
 mod toasts;

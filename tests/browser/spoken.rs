@@ -1,10 +1,8 @@
-//! What a screen reader is given to say, in Chromium and in Firefox.
+//! What a screen reader is given to say, in every engine.
 
 use serde_json::json;
 
-use crate::harness::{Admin, HOME, Kit, Server};
-
-const ENGINES: [Kit; 2] = [Kit { no_scripts: false, firefox: false }, Kit { no_scripts: false, firefox: true }];
+use crate::harness::{Admin, Engine, HOME, Kit, Server};
 
 /// The text of everything that `aria-describedby` of the element with the focus names.
 const DESCRIPTION: &str = "(document.activeElement.getAttribute('aria-describedby') ?? '').split(' ')
@@ -12,8 +10,8 @@ const DESCRIPTION: &str = "(document.activeElement.getAttribute('aria-describedb
 
 #[test]
 fn a_new_key_is_announced_with_its_title_and_that_it_is_shown_once() {
-    for kit in ENGINES {
-        let maya = Admin::signed_in_with(kit);
+    for engine in Engine::installed() {
+        let maya = Admin::signed_in_with(Kit { engine, ..Kit::default() });
         maya.create_key("Production API Key");
         maya.see_focus_on("Copy key");
         assert_eq!(maya.spoken_focus(), ("button".to_owned(), "Copy key".to_owned()));
@@ -27,8 +25,8 @@ fn a_new_key_is_announced_with_its_title_and_that_it_is_shown_once() {
 
 #[test]
 fn what_is_wrong_with_a_field_is_said_and_a_closed_dialog_leaves_nothing_to_say() {
-    for kit in ENGINES {
-        let maya = Admin::signed_in_with(kit);
+    for engine in Engine::installed() {
+        let maya = Admin::signed_in_with(Kit { engine, ..Kit::default() });
         maya.start_creating(" ");
         maya.click("Create API Key");
         maya.until(
@@ -51,8 +49,8 @@ fn what_is_wrong_with_a_field_is_said_and_a_closed_dialog_leaves_nothing_to_say(
 
 #[test]
 fn a_toast_is_read_as_a_whole_and_its_title_first() {
-    for kit in ENGINES {
-        let maya = Admin::signed_in_with(kit);
+    for engine in Engine::installed() {
+        let maya = Admin::signed_in_with(Kit { engine, ..Kit::default() });
         maya.server.create_keys(&["Production API Key"]);
         maya.open(HOME);
         maya.revoke_key("Production API Key");
@@ -65,8 +63,8 @@ fn a_toast_is_read_as_a_whole_and_its_title_first() {
 
 #[test]
 fn tab_never_stops_on_a_dialog_itself() {
-    for kit in ENGINES {
-        let maya = Admin::signed_in_with(kit);
+    for engine in Engine::installed() {
+        let maya = Admin::signed_in_with(Kit { engine, ..Kit::default() });
         // So low that the dialog scrolls: browsers make stops of what scrolls.
         maya.resize(1360, 420);
         maya.create_key("Production API Key");
@@ -80,8 +78,8 @@ fn tab_never_stops_on_a_dialog_itself() {
 
 #[test]
 fn space_presses_whatever_looks_like_a_button_with_scripts_off_too() {
-    for kit in ENGINES {
-        let maya = Admin::signed_in_with(Kit { no_scripts: true, ..kit });
+    for engine in Engine::installed() {
+        let maya = Admin::signed_in_with(Kit { no_scripts: true, engine });
         maya.server.create_keys(&["Production API Key"]);
         for (name, heading) in [
             ("Create API Key", "Create New API Key"),

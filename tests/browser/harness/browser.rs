@@ -1,13 +1,12 @@
-//! A real browser: Chromium behind chromedriver or Firefox behind geckodriver, spoken to in the words of the WebDriver
-//! standard (<https://www.w3.org/TR/webdriver2/>) and, where that has none and for Chromium alone, of the DevTools protocol.
+//! A real browser of one of the [engines](Engine), spoken to in the words of the WebDriver standard
+//! (<https://www.w3.org/TR/webdriver2/>) and, where that has none and for Chromium alone, of the DevTools protocol.
 //!
 //! Things are found as people find them: by the name on a button, the label of a field, the sentence on the screen.
 //! Every look waits until it sees, up to [`PATIENCE`]; nothing sleeps for a fixed time.
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -16,13 +15,19 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::http;
+use super::{
+    engine::{Driver, Engine},
+    http,
+};
 
 /// How long a look waits. Never used up when all is well.
-const PATIENCE: Duration = Duration::from_secs(12);
+pub const PATIENCE: Duration = Duration::from_secs(12);
 
 /// As many browsers as a small machine can take at once.
 const AT_ONCE: usize = 2;
+
+/// Where downloads go, in the browser's own folder.
+pub const DOWNLOADS: &str = "downloads";
 
 /// The member that marks an element in the wire format (WebDriver, section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -32,18 +37,17 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub struct Kit {
     /// JavaScript is turned off in the browser's settings.
     pub no_scripts: bool,
-    /// Firefox and not Chromium.
-    pub firefox: bool,
+    pub engine: Engine,
 }
 
 /// A browser with one window. It ends when this is dropped, also when a test panics.
 pub struct Browser {
     http: reqwest::Client,
     session: String,
-    driver: Child,
+    engine: Engine,
     pid: u64,
+    _driver: Driver,
     folder: TempDir,
-    is_firefox: bool,
     _seat: Seat,
 }
 
@@ -51,20 +55,21 @@ impl Browser {
     pub fn open(kit: Kit) -> Self {
         let seat = Seat::take();
         let folder = TempDir::new().expect("a folder for the browser");
-        let (driver, port) = start_driver(if kit.firefox { GECKODRIVER } else { CHROMEDRIVER });
-        let (http, session, is_firefox) = (http::client(false), String::new(), kit.firefox);
-        let mut browser = Self { http, session, driver, pid: 0, folder, is_firefox, _seat: seat };
-        std::fs::create_dir_all(browser.downloads()).expect("a folder for downloads");
-        let base = format!("http://127.0.0.1:{port}/session");
-        let wanted = json!({ "capabilities": { "alwaysMatch": capabilities(kit, browser.folder.path()) } });
+        std::fs::create_dir_all(folder.path().join(DOWNLOADS)).expect("a folder for downloads");
+        let (driver, capabilities) = Engine::start(kit, folder.path());
+        let base = format!("http://127.0.0.1:{}/session", driver.port);
+        let (http, session, engine) = (http::client(false), String::new(), kit.engine);
+        let mut browser = Self { http, session, engine, pid: 0, folder, _driver: driver, _seat: seat };
+        let wanted = json!({ "capabilities": { "alwaysMatch": capabilities } });
         let answer = http::call(&browser.http, Method::POST, &base, Some(&wanted)).expect("the driver answers");
         let answer = answer.json();
         let value = &answer["value"];
         let id = value["sessionId"].as_str().unwrap_or_else(|| panic!("the browser did not start: {value}"));
         browser.session = format!("{base}/{id}");
-        let pid = if kit.firefox { "moz:processID" } else { "goog:processID" };
-        browser.pid = value["capabilities"][pid].as_u64().unwrap_or_default();
-        if !kit.firefox {
+        let pids =
+            ["goog:processID", "moz:processID"].into_iter().filter_map(|pid| value["capabilities"][pid].as_u64());
+        browser.pid = pids.max().unwrap_or_default();
+        if engine == Engine::Chromium {
             browser.devtools(
                 "Browser.setDownloadBehavior",
                 json!({ "behavior": "allow", "downloadPath": browser.downloads() }),
@@ -94,9 +99,9 @@ impl Browser {
         self.try_command(Method::GET, path, None).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// A command of the DevTools protocol, which Firefox does not speak.
+    /// A command of the DevTools protocol, which only Chromium speaks.
     pub fn devtools(&self, command: &str, parameters: Value) -> Value {
-        assert!(!self.is_firefox, "{command} is for Chromium alone");
+        assert_eq!(self.engine, Engine::Chromium, "{command}");
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
@@ -334,7 +339,7 @@ impl Browser {
         let before = self.get("/window").as_str().unwrap_or_default().to_owned();
         let tab = self.post("/window/new", &json!({ "type": "tab" }));
         self.post("/window", &json!({ "handle": tab["handle"] }));
-        if !self.is_firefox {
+        if self.engine == Engine::Chromium {
             self.resize(1360, 900);
             self.theme("light");
         }
@@ -343,7 +348,7 @@ impl Browser {
 
     pub fn switch_to_tab(&self, tab: &str) {
         self.post("/window", &json!({ "handle": tab }));
-        if !self.is_firefox {
+        if self.engine == Engine::Chromium {
             self.devtools("Page.bringToFront", json!({}));
         }
     }
@@ -356,7 +361,7 @@ impl Browser {
 
     /// The size of the page in CSS pixels.
     pub fn resize(&self, width: u32, height: u32) {
-        if self.is_firefox {
+        if self.engine != Engine::Chromium {
             self.post("/window/rect", &json!({ "width": width, "height": height }));
             // What the window itself takes.
             let taken = self.ask("[outerWidth - innerWidth, outerHeight - innerHeight]");
@@ -426,7 +431,7 @@ impl Browser {
     }
 
     fn downloads(&self) -> PathBuf {
-        self.folder.path().join("downloads")
+        self.folder.path().join(DOWNLOADS)
     }
 
     /// The content of a file that was downloaded.
@@ -441,7 +446,7 @@ impl Browser {
         })
     }
 
-    /// Everything the console said at level error since the last time this was asked.
+    /// Everything the console said at level error since the last time this was asked. Chromium alone tells.
     pub fn console_errors(&self) -> Vec<String> {
         let entries = self.post("/se/log", &json!({ "type": "browser" }));
         let entries = entries.as_array().cloned().unwrap_or_default();
@@ -475,8 +480,6 @@ impl Drop for Browser {
         if self.pid != 0 && Path::new(&format!("/proc/{}", self.pid)).exists() {
             let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).stderr(Stdio::null()).status();
         }
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
     }
 }
 
@@ -504,107 +507,6 @@ impl Drop for Seat {
 
 /// How the helpers below are called within an expression.
 const TOP: &str = concat!("(", include_str!("eyes.js"), ")");
-
-fn capabilities(kit: Kit, folder: &Path) -> Value {
-    if kit.firefox {
-        return firefox(kit, folder);
-    }
-    let profile = format!("--user-data-dir={}", folder.join("profile").display());
-    let arguments = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--no-proxy-server",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        // The one name that is not a loopback name and yet leads here.
-        "--host-resolver-rules=MAP keystead.test 127.0.0.1",
-        &profile,
-    ];
-    let mut preferences = json!({ "credentials_enable_service": false, "profile.password_manager_enabled": false });
-    if kit.no_scripts {
-        preferences["profile.managed_default_content_settings.javascript"] = json!(2);
-    }
-    let browser = installed("CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]);
-    json!({
-        "goog:chromeOptions": { "binary": browser, "args": arguments, "prefs": preferences },
-        "goog:loggingPrefs": { "browser": "ALL" },
-        // The question before leaving a page is tested as the event; a driver that asks would hang on it.
-        "unhandledPromptBehavior": "accept",
-    })
-}
-
-fn firefox(kit: Kit, folder: &Path) -> Value {
-    let preferences = json!({
-        "javascript.enabled": !kit.no_scripts,
-        "network.dns.localDomains": "keystead.test",
-        "browser.download.folderList": 2,
-        "browser.download.dir": folder.join("downloads"),
-        "browser.download.alwaysOpenPanel": false,
-        "signon.rememberSignons": false,
-        "layout.css.prefers-color-scheme.content-override": 1,
-        "ui.prefersReducedMotion": 1,
-    });
-    let browser = installed("FIREFOX", &["firefox-esr", "firefox"]);
-    json!({
-        "moz:firefoxOptions": { "binary": browser, "args": ["-headless"], "prefs": preferences },
-        "unhandledPromptBehavior": "accept",
-    })
-}
-
-/// How a driver is found, and the words after which it says the port it listens on.
-type Driver = (&'static str, &'static [&'static str], &'static str);
-const CHROMEDRIVER: Driver = ("CHROMEDRIVER", &["chromedriver"], "started successfully on port ");
-const GECKODRIVER: Driver = ("GECKODRIVER", &["geckodriver"], "Listening on 127.0.0.1:");
-
-/// Starts a driver on a port it chooses.
-///
-/// chromedriver takes a port that is free for IPv4 and wants the same for IPv6; when somebody else has that one it gives up.
-/// So a driver that ends before it listens is started anew.
-fn start_driver((variable, names, listening): Driver) -> (Child, u16) {
-    const TRIES: usize = 5;
-    let path = installed(variable, names);
-    for _ in 0..TRIES {
-        let mut command = Command::new(&path);
-        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", path.display()));
-        let mut lines = BufReader::new(driver.stdout.take().expect("stdout is a pipe")).lines();
-        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let port = line.split(listening).nth(1)?;
-            port.trim_end_matches('.').parse().ok()
-        });
-        if let Some(port) = port {
-            // Nobody may leave it alone with a full pipe.
-            std::thread::spawn(move || lines.for_each(drop));
-            return (driver, port);
-        }
-        let _ = driver.kill();
-        let _ = driver.wait();
-    }
-    panic!("{} ended {TRIES} times before it listened", path.display());
-}
-
-/// A program named by a variable, or the first of these names on the path. Without one the test fails: a browser test
-/// that is skipped is a browser test that nobody misses.
-#[allow(clippy::disallowed_methods)] // where a tester's programs are is no setting of the server
-fn installed(variable: &str, names: &[&str]) -> PathBuf {
-    if let Some(path) = std::env::var_os(variable) {
-        let path = PathBuf::from(path);
-        assert!(path.is_file(), "{variable} is {}, which is not a file", path.display());
-        return path;
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).collect::<Vec<_>>();
-    let found =
-        names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()));
-    found.unwrap_or_else(|| {
-        panic!("The browser tests need {}: tests/run installs it; or set {variable} to its path.", names.join(" or "))
-    })
-}
 
 fn id(element: &Value) -> String {
     element[ELEMENT].as_str().unwrap_or_else(|| panic!("no element: {element}")).to_owned()

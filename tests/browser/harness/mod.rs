@@ -10,22 +10,25 @@
 //! ```
 //!
 //! * [`Server`] is the program, started in an empty folder on a free port. Every test has its own.
-//! * [`Browser`] is Chromium in a fresh profile. It finds controls by their accessible names and waits for what it is
-//!   asked to see; it never sleeps for a fixed time. At most two run at once.
+//! * [`Browser`] is Chromium, or another [`Engine`], in a fresh profile. It finds controls by their accessible names and
+//!   waits for what it is asked to see; it never sleeps for a fixed time. At most two run at once.
 //! * [`Admin`] is a person with both: what she does with the product is a method here, what she does with any page
 //!   (`click`, `fill`, `see`, `press`) she does through the browser, to which an `Admin` dereferences.
 //! * [`line::Line`] is a network between the two that can be held up.
 //!
 //! When a test fails it prints what the page read, the server's last log lines, and where the screenshot lies.
-//! Environment: `CHROMIUM` and `CHROMEDRIVER` name the programs if they are not on the path; `KEYSTEAD_SCREENSHOTS`
-//! names a folder into which `pictures.rs` draws every state.
+//! Environment: `CHROMIUM`, `CHROMEDRIVER`, `FIREFOX`, `GECKODRIVER`, `WEBKITWEBDRIVER` and `XVFB` name the programs if they
+//! are not on the path; without the last two nothing runs in WebKitGTK, and that is said. `KEYSTEAD_SCREENSHOTS` names a
+//! folder into which `pictures.rs` draws every state.
 
 pub mod browser;
+mod engine;
 mod http;
 pub mod line;
 pub mod server;
 
 pub use browser::{Browser, Kit};
+pub use engine::Engine;
 pub use line::Line;
 use server::{EMAIL, ORGANIZATION, PASSWORD, PERSON};
 pub use server::{Server, Wish};
@@ -80,10 +83,10 @@ impl Admin {
     }
 
     /// Does something in another tab, in which the Integrations page is open, and comes back.
-    pub fn in_another_tab(&self, deed: impl FnOnce(&Self)) {
+    pub fn in_another_tab(&self, change: impl FnOnce(&Self)) {
         let here = self.new_tab();
         self.open(HOME);
-        deed(self);
+        change(self);
         self.close_tab(&here);
     }
 
