@@ -148,22 +148,77 @@ fn sort_by_words(words: &str) -> Fault {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_fault_is_known_by_its_code_in_any_language() {
-        let fault = |words: &str| match StoreError::from(DieselError::QueryBuilderError(words.to_owned().into())) {
+    fn fault_of(words: &str) -> Fault {
+        match StoreError::from(DieselError::QueryBuilderError(words.to_owned().into())) {
             StoreError::Fault(fault, _) => fault,
             other => panic!("{other}"),
-        };
+        }
+    }
+
+    #[test]
+    fn a_fault_is_known_by_its_code_in_any_language() {
         for (words, wanted) in [
             ("storniere Anfrage wegen Zeitüberschreitung der Sperre (SQLSTATE 55P03)", Fault::Busy),
+            ("Verklemmung entdeckt (SQLSTATE 40P01)", Fault::Busy),
             ("konnte Datei nicht erweitern: Auf dem Gerät ist kein Speicherplatz mehr (SQLSTATE 53100)", Fault::Full),
             ("trop de clients sont déjà connectés (SQLSTATE 53300)", Fault::Unreachable),
             ("выключение (SQLSTATE 57P01)", Fault::Unreachable),
             ("Transaktion ist nur lesend (SQLSTATE 25006)", Fault::Unreachable),
+            ("Verbindung wegen Untätigkeit in der Transaktion beendet (SQLSTATE 25P03)", Fault::Unreachable),
+            ("ungültige Seite in Block 7 (SQLSTATE XX001)", Fault::Damaged),
+            ("Index ist beschädigt (SQLSTATE XX002)", Fault::Damaged),
             ("keine Berechtigung (SQLSTATE 42501)", Fault::Other),
+            // SQLite's own.
             ("database is locked", Fault::Busy),
+            ("database table is locked: api_keys", Fault::Busy),
+            ("database or disk is full", Fault::Full),
+            ("unable to open database file", Fault::Unreachable),
+            ("disk I/O error", Fault::Unreachable),
+            ("attempt to write a readonly database", Fault::Unreachable),
+            ("database disk image is malformed", Fault::Damaged),
+            ("file is not a database", Fault::Damaged),
+            ("no such table: api_keys", Fault::Other),
         ] {
-            assert_eq!(fault(words), wanted, "{words}");
+            assert_eq!(fault_of(words), wanted, "{words}");
         }
+    }
+
+    fn said(kind: DatabaseErrorKind, words: &str) -> DieselError {
+        DieselError::DatabaseError(kind, Box::new(words.to_owned()))
+    }
+
+    #[test]
+    fn a_fault_is_known_by_its_kind_where_diesel_has_one() {
+        let unique = StoreError::from(said(DatabaseErrorKind::UniqueViolation, "duplicate key (SQLSTATE 23505)"));
+        assert!(matches!(unique, StoreError::Unique), "{unique}");
+        for (error, wanted) in [
+            (said(DatabaseErrorKind::ClosedConnection, "connection closed"), Fault::Unreachable),
+            (DieselError::BrokenTransactionManager, Fault::Unreachable),
+            (DieselError::DeserializationError("not a number".into()), Fault::Damaged),
+        ] {
+            let error = StoreError::from(error);
+            assert!(matches!(error, StoreError::Fault(fault, _) if fault == wanted), "{error}");
+        }
+    }
+
+    /// `postgres_faults.rs` has the same of Postgres.
+    #[test]
+    fn a_commit_that_sqlite_refused_before_it_wrote_is_certainly_not_made() {
+        use diesel::Connection;
+        let conn = Conn::Sqlite(diesel::SqliteConnection::establish(":memory:").unwrap());
+        let in_commit = |error| DieselError::RollbackErrorOnCommit {
+            rollback_error: Box::new(DieselError::BrokenTransactionManager),
+            commit_error: Box::new(error),
+        };
+        for (kind, words, wanted) in [
+            (DatabaseErrorKind::ForeignKeyViolation, "FOREIGN KEY constraint failed", true),
+            (DatabaseErrorKind::Unknown, "database is locked", true),
+            (DatabaseErrorKind::Unknown, "database or disk is full", true),
+            (DatabaseErrorKind::Unknown, "disk I/O error", false),
+        ] {
+            assert_eq!(is_certainly_not_committed(&conn, &said(kind, words)), wanted, "{words}");
+            assert_eq!(is_certainly_not_committed(&conn, &in_commit(said(kind, words))), wanted, "{words}");
+        }
+        assert!(is_certainly_not_committed(&conn, &DieselError::AlreadyInTransaction), "Diesel did not even send it");
     }
 }

@@ -1,8 +1,8 @@
 //! Postgres' errors as Diesel's. Diesel has no place for the SQLSTATE, which unlike the message is the same in every
 //! language, so it travels at the end of the message.
 
-use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
-use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use tokio_postgres::error::{DbError, SqlState};
 
 const MARK: &str = " (SQLSTATE ";
 
@@ -30,7 +30,7 @@ pub fn of(error: &tokio_postgres::Error) -> DieselError {
         SqlState::READ_ONLY_SQL_TRANSACTION => DatabaseErrorKind::ReadOnlyTransaction,
         _ => DatabaseErrorKind::Unknown,
     };
-    DieselError::DatabaseError(kind, Box::new(Said { words: words_of(said), error: said.clone() }))
+    DieselError::DatabaseError(kind, Box::new(words_of(said)))
 }
 
 /// In one line, with the reason that tokio-postgres keeps in its source.
@@ -52,45 +52,6 @@ pub fn with_reason(error: &tokio_postgres::Error) -> String {
 
 fn words_of(said: &DbError) -> String {
     format!("{}{MARK}{})", said.message(), said.code().code())
-}
-
-struct Said {
-    words: String,
-    error: DbError,
-}
-
-impl DatabaseErrorInformation for Said {
-    fn message(&self) -> &str {
-        &self.words
-    }
-
-    fn details(&self) -> Option<&str> {
-        self.error.detail()
-    }
-
-    fn hint(&self) -> Option<&str> {
-        self.error.hint()
-    }
-
-    fn table_name(&self) -> Option<&str> {
-        self.error.table()
-    }
-
-    fn column_name(&self) -> Option<&str> {
-        self.error.column()
-    }
-
-    fn constraint_name(&self) -> Option<&str> {
-        self.error.constraint()
-    }
-
-    fn statement_position(&self) -> Option<i32> {
-        match self.error.position()? {
-            ErrorPosition::Original(position) | ErrorPosition::Internal { position, .. } => {
-                i32::try_from(*position).ok()
-            }
-        }
-    }
 }
 
 #[cfg(test)]

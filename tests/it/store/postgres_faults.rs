@@ -145,3 +145,35 @@ async fn a_transaction_in_which_a_statement_failed_is_not_taken_for_committed() 
         app.app.db.write(|conn| Ok::<_, StoreError>(sql_query("UPDATE api_keys SET name = 'Staging'").execute(conn)?));
     assert_eq!(next.await.unwrap(), 1, "the connection is as good as before");
 }
+
+/// Of any other COMMIT that failed it is not known whether it was made.
+#[tokio::test]
+async fn a_commit_that_postgres_refused_is_certainly_not_made() {
+    let Some(app) = app().await else { return };
+    for sql in [
+        "CREATE TABLE refused (code TEXT)",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN RAISE EXCEPTION ''refused'' USING ERRCODE = NEW.code; END'",
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON refused DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ] {
+        app.database.execute(sql);
+    }
+    let ended = |code: &'static str| {
+        app.app.db.write(move |conn| {
+            sql_query(format!("INSERT INTO refused VALUES ('{code}')")).execute(conn)?;
+            Ok::<_, StoreError>(())
+        })
+    };
+    assert!(matches!(ended("23505").await, Err(StoreError::Unique)), "a unique value");
+    // A foreign key, NOT NULL, CHECK, RESTRICT, EXCLUDE; another transaction.
+    for code in ["23503", "23502", "23514", "23001", "23P01", "40001"] {
+        let ended = ended(code).await;
+        assert!(matches!(&ended, Err(StoreError::Fault(_, words)) if words.contains(code)), "{code}: {ended:?}");
+    }
+    for code in ["58030", "XX000", "P0001"] {
+        let ended = ended(code).await;
+        assert!(matches!(&ended, Err(StoreError::Unknown(words)) if words.contains(code)), "{code}: {ended:?}");
+    }
+    assert_eq!(app.count("refused").await, 0);
+}

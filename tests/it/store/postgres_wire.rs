@@ -2,7 +2,10 @@
 //! `TEST_DATABASE_URL`.
 
 use std::{
+    collections::HashSet,
+    net::TcpListener,
     sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -172,4 +175,30 @@ async fn notifications_come_by_another_connection_when_theirs_has_gone_silent() 
         woken.recv_timeout(Duration::from_secs(60)).unwrap();
         assert!(proxy.has_failed());
     });
+}
+
+/// Nobody can be used here, so each of them is asked, and closes the wire.
+#[test]
+fn several_hosts_are_asked_in_their_order_or_in_any() {
+    let hosts = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [first, second] = hosts.each_ref().map(|host| host.local_addr().unwrap());
+    let (asked, asks) = mpsc::channel();
+    for (n, host) in hosts.into_iter().enumerate() {
+        let asked = asked.clone();
+        thread::spawn(move || {
+            for wire in host.incoming() {
+                asked.send(n).unwrap();
+                drop(wire);
+            }
+        });
+    }
+    let order = |query: &str| {
+        let url = format!("postgres://keystead@{first},{second}/keys?sslmode=disable{query}");
+        assert!(DatabaseUrl::Postgres(url).connect_within(Duration::from_secs(20)).is_err());
+        [asks.recv().unwrap(), asks.recv().unwrap()]
+    };
+    assert_eq!(order(""), [0, 1]);
+    // That 64 of them begin alike happens to nobody.
+    let orders: HashSet<_> = (0..64).map(|_| order("&load_balance_hosts=random")).collect();
+    assert_eq!(orders, HashSet::from([[0, 1], [1, 0]]));
 }
