@@ -157,3 +157,35 @@ impl Clock for NodeClock {
         self.since_boot()
     }
 }
+
+/// Stands still until a test sets it.
+#[cfg(test)]
+pub struct Hand(pub std::sync::Mutex<Duration>);
+
+#[cfg(test)]
+impl Hand {
+    /// Some time after the machine was started.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(Duration::from_secs(1_000).into()))
+    }
+
+    /// Moves it on.
+    pub fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+#[cfg(test)]
+impl Clock for Hand {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
+    fn steady(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
+    fn since_boot(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+}

@@ -131,3 +131,13 @@ impl Drop for Follower {
         self.wake();
     }
 }
+
+#[cfg(test)]
+impl Follower {
+    /// One without a thread: a test says how far it is.
+    pub fn by_hand() -> (Self, watch::Sender<Progress>) {
+        let ((orders, _), (stop, _)) = (sync_channel(1), watch::channel(false));
+        let (told, progress) = watch::channel(Progress::default());
+        (Self { orders, stop, progress, begun: Arc::default(), thread: Mutex::new(None) }, told)
+    }
+}

@@ -234,3 +234,6 @@ impl Waiting<'_> {
 fn missing(nodes: &[Node], change: Position) -> impl Iterator<Item = &Node> {
     nodes.iter().filter(move |node| !node.has_applied(change.epoch))
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,3 +104,59 @@ impl RevocationKeeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, sync::Mutex};
+
+    use super::*;
+    use crate::{clock::Hand, revocation_log::FILE_NAME};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged meanwhile on this thread.
+    fn logged(work: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let to = sink.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// The log is moved away, and nothing can be made in its place.
+    #[test]
+    fn a_log_that_cannot_be_written_is_told_once_and_so_is_its_recovery() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, away) = (folder.path().join("data"), folder.path().join("away"));
+        std::fs::create_dir(&data).unwrap();
+        let log = Arc::new(RevocationLog::open(&data.join(FILE_NAME)).unwrap());
+        let mut keeper = RevocationKeeper::new(Arc::clone(&log), Hand::new());
+        let key_id = KeyId::generate(keeper.clock.now());
+        let mut write = |n: u8| {
+            keeper.note(&HashSet::new(), key_id.as_str(), SecretDigest([n; 32]), Ending::Revoked);
+            logged(|| keeper.write())
+        };
+        assert_eq!(write(0), "");
+        for n in [10, 20] {
+            std::fs::rename(&data, &away).unwrap();
+            assert!(write(n + 2).contains("revocations are not in their log"));
+            assert_eq!(write(n + 3), "", "once");
+            std::fs::rename(&away, &data).unwrap();
+            assert!(write(n + 4).contains("written to their log again"));
+            assert_eq!(write(n + 5), "");
+        }
+        assert_eq!(log.entries().unwrap().len(), 9);
+    }
+}

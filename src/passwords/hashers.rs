@@ -62,12 +62,8 @@ impl Hashers {
         let mut work = self.shared.lock();
         if work.threads < AT_ONCE && work.idle <= work.first.len() + work.later.len() {
             let shared = Arc::clone(&self.shared);
-            match thread::Builder::new().name("passwords".to_owned()).spawn(move || shared.run()) {
-                Ok(_) => work.threads += 1,
-                // One thread is slower and no fault; the next job tries again.
-                Err(_) if work.threads > 0 => {}
-                Err(error) => return Err(error),
-            }
+            let started = thread::Builder::new().name("passwords".to_owned()).spawn(move || shared.run());
+            work.started(started.map(drop))?;
         }
         match turn {
             Turn::First => work.first.push_back(job),
@@ -75,6 +71,19 @@ impl Hashers {
         }
         drop(work);
         self.shared.arrived.notify_one();
+        Ok(())
+    }
+}
+
+impl Work {
+    /// Counts a thread that was started. Without it there is a fault only where no other one runs: one thread is slower, and
+    /// the next job tries again.
+    fn started(&mut self, started: std::io::Result<()>) -> std::io::Result<()> {
+        match started {
+            Ok(()) => self.threads += 1,
+            Err(_) if self.threads > 0 => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 }
@@ -186,6 +195,15 @@ mod tests {
         assert!(shared.is_needed(true));
         assert!(!shared.is_needed(false));
         assert_eq!(shared.lock().threads, 2);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_started_is_a_fault_where_no_other_one_runs() {
+        let (mut work, refused) = (Work::default(), || Err(std::io::ErrorKind::OutOfMemory.into()));
+        assert!(work.started(refused()).is_err());
+        work.started(Ok(())).unwrap();
+        work.started(refused()).unwrap();
+        assert_eq!(work.threads, 1);
     }
 
     #[test]

@@ -91,16 +91,21 @@ pub fn make(database: &Path, to: &Path) -> Result<Checked, BackupError> {
     drop(conn);
     let checked = check(&copy).map_err(|error| named(error, to))?;
     File::open(&copy).and_then(|file| file.sync_all()).map_err(failed)?;
-    // A link, not a rename: it fails when somebody else made the file in the meantime.
-    match fs::hard_link(&copy, to) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(BackupError::Exists(to.to_owned())),
-        // Some file systems know no links.
-        Err(_) if to.symlink_metadata().is_err() => fs::rename(&copy, to).map_err(failed)?,
-        Err(error) => return Err(failed(error)),
-    }
+    give_name(&copy, to)?;
     sync_folder(to).map_err(failed)?;
     Ok(checked)
+}
+
+/// A link, not a rename: it fails when somebody else made the file in the meantime.
+fn give_name(copy: &Path, to: &Path) -> Result<(), BackupError> {
+    let failed = |error| BackupError::Io(to.to_owned(), error);
+    match fs::hard_link(copy, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(BackupError::Exists(to.to_owned())),
+        // Some file systems know no links.
+        Err(_) if to.symlink_metadata().is_err() => fs::rename(copy, to).map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// Puts a copy in the place of the database, which must not be open anywhere; where the database before is kept. `accept`
@@ -228,5 +233,36 @@ impl Workshop {
 impl Drop for Workshop {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_somebody_else_took_meanwhile_is_left_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (copy, to) = (folder.path().join("copy"), folder.path().join("to"));
+        fs::write(&copy, "ours").unwrap();
+        fs::write(&to, "theirs").unwrap();
+        let taken = give_name(&copy, &to);
+        assert!(matches!(taken, Err(BackupError::Exists(_))), "{taken:?}");
+        assert_eq!(fs::read_to_string(&to).unwrap(), "theirs");
+        let nowhere = give_name(&copy, &folder.path().join("none/to"));
+        assert!(matches!(nowhere, Err(BackupError::Io(..))), "{nowhere:?}");
+        fs::remove_file(&to).unwrap();
+        give_name(&copy, &to).unwrap();
+        assert_eq!(fs::read_to_string(&to).unwrap(), "ours");
+    }
+
+    /// Nothing can be linked to a folder, as on a file system without links nothing can be to a file.
+    #[test]
+    fn where_nothing_can_be_linked_the_copy_itself_gets_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (copy, to) = (folder.path().join("copy"), folder.path().join("to"));
+        fs::create_dir(&copy).unwrap();
+        give_name(&copy, &to).unwrap();
+        assert!(to.is_dir() && !copy.exists());
     }
 }

@@ -97,11 +97,36 @@ pub fn establish_sqlite(path: &Path) -> Result<SqliteConnection, StoreError> {
 /// Two processes that make one file into a WAL at once both hold what the other waits for. SQLite then asks no
 /// `busy_timeout` and fails one of them at once; a moment later the file is a WAL, and there is nothing to switch.
 fn make_settings(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    while_busy(SWITCH_TIMEOUT, || Ok(conn.batch_execute(SQLITE_SETTINGS)?))
+}
+
+/// Tries until something else than a lock is in the way, or this time is over.
+fn while_busy(time: Duration, mut attempt: impl FnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
     let begun = Instant::now();
     loop {
-        match conn.batch_execute(SQLITE_SETTINGS).map_err(StoreError::from) {
-            Err(StoreError::Fault(Fault::Busy, _)) if begun.elapsed() < SWITCH_TIMEOUT => sleep(SWITCH_AGAIN),
+        match attempt() {
+            Err(StoreError::Fault(Fault::Busy, _)) if begun.elapsed() < time => sleep(SWITCH_AGAIN),
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_waited_for_and_nothing_else() {
+        let tries = |time, fault: Fault| {
+            let mut tries = 0;
+            let done = while_busy(time, || {
+                tries += 1;
+                if tries > 3 { Ok(()) } else { Err(StoreError::Fault(fault, String::new())) }
+            });
+            (done.is_ok(), tries)
+        };
+        assert_eq!(tries(Duration::from_secs(60), Fault::Busy), (true, 4));
+        assert_eq!(tries(Duration::ZERO, Fault::Busy), (false, 1), "not for ever");
+        assert_eq!(tries(Duration::from_secs(60), Fault::Full), (false, 1));
     }
 }

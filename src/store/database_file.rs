@@ -194,3 +194,19 @@ fn rewrite(file: &File) -> io::Result<()> {
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its own test of a log that is there needs a disk that fails: `tests/it/store/failed_sync.rs`.
+    #[test]
+    fn a_log_that_is_not_there_need_not_be_written_and_one_that_cannot_be_opened_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keystead.db");
+        let mut conn = Conn::Sqlite(SqliteConnection::establish(":memory:").unwrap());
+        write_log_again(&mut conn, &path).unwrap();
+        std::fs::create_dir(beside(&path, "-wal")).unwrap();
+        assert!(write_log_again(&mut conn, &path).is_err());
+    }
+}

@@ -282,3 +282,6 @@ where
         Err(error) => Err(StoreError::Unknown(format!("database work stopped: {error}")).into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

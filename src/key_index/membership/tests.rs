@@ -1,35 +1,16 @@
 //! The arithmetic of the lease, with a clock that a test moves. `tests/it/model/` shows that these rules are needed.
 
-use std::sync::Mutex;
-
-use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    clock::Hand,
     domain::{key_record::Epoch, position::Mark},
     store::{connection::DatabaseUrl, migrations},
 };
 
 const LENGTH: Duration = Duration::from_secs(10);
 const MOMENT: Duration = Duration::from_nanos(1);
-
-/// Stands still until it is set.
-struct Hand(Mutex<Duration>);
-
-impl Clock for Hand {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH
-    }
-
-    fn steady(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH
-    }
-
-    fn since_boot(&self) -> Duration {
-        *self.0.lock().unwrap()
-    }
-}
 
 struct Fixture {
     conn: Conn,
@@ -46,13 +27,13 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let mut conn = DatabaseUrl::Sqlite(folder.path().join("keystead.db")).connect().unwrap();
         migrations::run(&mut conn).unwrap();
-        let (clock, lease) = (Arc::new(Hand(Mutex::new(Duration::from_secs(1_000)))), Arc::new(Lease::new(true)));
+        let (clock, lease) = (Hand::new(), Arc::new(Lease::new(true)));
         let node = Membership::new(has_nodes, Arc::clone(&lease), LENGTH, Arc::<Hand>::clone(&clock));
         Self { conn, clock, lease, node, _folder: folder }
     }
 
     fn advance(&self, by: Duration) {
-        *self.clock.0.lock().unwrap() += by;
+        self.clock.advance(by);
     }
 
     fn renew(&mut self, begun: Duration) -> bool {

@@ -116,3 +116,14 @@ fn what_is_known_of_the_file_is_never_half_known() {
         assert_eq!(allowed::read(&path), None, "byte {at}");
     }
 }
+
+#[test]
+fn a_file_without_a_first_page_has_no_mark_and_one_that_cannot_be_read_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let only_to_write = File::create(&path).unwrap();
+    assert_eq!(mark_of(&File::open(&path).unwrap()).unwrap(), 0);
+    assert!(mark_of(&only_to_write).is_err());
+    fs::write(&path, [7; 64]).unwrap();
+    assert_eq!(mark_of(&File::open(&path).unwrap()).unwrap(), 0x0707_0707);
+}

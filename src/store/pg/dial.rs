@@ -254,3 +254,38 @@ impl Cancel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// As the manual of libpq says: by the name, or else by the address, or else by `localhost`.
+    #[test]
+    fn a_password_file_is_searched_for_what_the_url_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passwords");
+        std::fs::write(&file, "db:*:*:*:of-a-name\n10.0.0.7:*:*:*:of-an-address\nlocalhost:*:*:*:of-this-machine\n")
+            .unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let password = |url: &str| {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            let target = target(&format!("{url}{separator}passfile={}", file.display())).unwrap();
+            let config = config(&target, &target.hosts[0], SslMode::Disable);
+            config.get_password().map(|password| String::from_utf8(password.to_vec()).unwrap())
+        };
+        let socket = format!("postgres://app@/keys?host={}", socket_folder());
+        for (url, wanted) in [
+            ("postgres://app@db/keys", Some("of-a-name")),
+            ("postgres://app@db/keys?hostaddr=10.0.0.7", Some("of-a-name")),
+            ("postgres:///keys?user=app&hostaddr=10.0.0.7", Some("of-an-address")),
+            ("postgres:///keys?user=app", Some("of-this-machine")),
+            (&socket, Some("of-this-machine")),
+            ("postgres://app@elsewhere/keys", None),
+            ("postgres://app:given@db/keys", Some("given")),
+        ] {
+            assert_eq!(password(url).as_deref(), wanted, "{url}");
+        }
+    }
+}

@@ -74,7 +74,9 @@ pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_match;
+    use std::process::Command;
+
+    use super::*;
 
     #[test]
     fn a_wildcard_is_one_label() {
@@ -85,5 +87,65 @@ mod tests {
         {
             assert!(!is_match(pattern, host), "{pattern} {host}");
         }
+    }
+
+    /// One that is its own root; `names` as openssl writes them, or none.
+    fn certificate(subject: &str, names: &str) -> Vec<u8> {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        openssl.args(["-keyout", "/dev/null", "-days", "9", "-outform", "DER", "-subj", subject]);
+        if !names.is_empty() {
+            openssl.args(["-addext", &format!("subjectAltName={names}")]);
+        }
+        let made = openssl.output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        made.stdout
+    }
+
+    #[test]
+    fn a_certificate_is_for_its_names_and_where_it_has_none_of_that_kind_for_its_common_name() {
+        for (names, good, bad) in [
+            ("DNS:db.example,DNS:*.keys.example", ["db.example", "a.keys.example"], ["common.example", "x.example"]),
+            // An address is no name.
+            ("DNS:127.0.0.1,DNS:db.example", ["db.example", "DB.example."], ["127.0.0.1", "common.example"]),
+            ("IP:127.0.0.1,IP:::1", ["127.0.0.1", "::1"], ["127.0.0.2", "::2"]),
+            ("IP:127.0.0.1,DNS:db.example", ["127.0.0.1", "db.example"], ["::1", "common.example"]),
+            ("IP:127.0.0.1", ["127.0.0.1", "common.example"], ["127.0.0.2", "db.example"]),
+            ("email:maya@acme.example", ["common.example", "COMMON.example"], ["acme.example", "127.0.0.1"]),
+            ("", ["common.example", "common.example."], ["db.example", "::1"]),
+        ] {
+            let der = certificate("/CN=common.example", names);
+            good.iter().for_each(|host| assert!(is_for(&der, host), "{names} is for {host}"));
+            bad.iter().for_each(|host| assert!(!is_for(&der, host), "{names} is not for {host}"));
+        }
+        let of_an_address = certificate("/CN=127.0.0.2", "IP:127.0.0.1");
+        assert!(!is_for(&of_an_address, "127.0.0.2"), "it has addresses, and this is none of them");
+        assert!(is_for(&certificate("/CN=127.0.0.2", ""), "127.0.0.2"));
+        let two = certificate("/CN=first.example/CN=last.example", "");
+        assert!(is_for(&two, "last.example") && !is_for(&two, "first.example"));
+        assert!(!is_for(&certificate("/O=common.example", ""), "common.example"));
+        assert!(!is_for(b"no certificate", "common.example"));
+    }
+
+    #[test]
+    fn a_certificate_is_current_from_its_first_second_to_its_last() {
+        let der = certificate("/CN=db.example", "");
+        let validity = Certificate::from_der(&der).unwrap().tbs_certificate.validity;
+        let at = |time: Duration| is_current(&der, UnixTime::since_unix_epoch(time));
+        let (first, last) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
+        let second = Duration::from_secs(1);
+        assert!(at(first) && at(last) && at(first + second));
+        assert!(!at(first - second) && !at(last + second));
+        assert!(!is_current(b"no certificate", UnixTime::since_unix_epoch(first)));
+    }
+
+    #[test]
+    fn the_public_key_is_what_the_certificate_says_whole() {
+        let der = certificate("/CN=db.example", "");
+        let key = public_key(&der).unwrap();
+        // P-256: a sequence of 91 bytes with the point at its end.
+        assert_eq!((key[0], key.len()), (0x30, 91));
+        assert!(der.windows(key.len()).any(|window| window == key));
+        assert_eq!(public_key(b"no certificate"), None);
     }
 }

@@ -113,7 +113,9 @@ pub async fn show(
         return htmx::fragment(&ReceiptFragment { receipt: ReceiptView::of_rotation(change, &reach) });
     }
     let is_over = matches!(reach, Reach::Everywhere(_));
+    let is_lost = matches!(reach, Reach::Everywhere(Receipt { is_lost: true, .. }));
     let heading = match (key.revoked_at.is_some(), is_over) {
+        _ if is_lost => format!("This change of {} was lost", key.name),
         (true, true) => format!("{} no longer works", key.name),
         (true, false) => format!("{} is being refused", key.name),
         (false, true) => format!("The old key of {} no longer works", key.name),

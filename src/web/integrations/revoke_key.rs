@@ -17,8 +17,10 @@ use crate::{
     app::App,
     domain::{
         actor::Admin,
+        name::Name,
         usage::{Activity, KeyWithUsage},
     },
+    key_index::Receipt,
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
@@ -82,11 +84,7 @@ pub async fn submit(
     };
     match revoke_key(&app, &admin, RevokeKey { key_id: id, version }).await {
         Ok((key, receipt)) => {
-            let toast = Toast {
-                kind: ToastKind::Good,
-                title: "API key revoked".to_owned(),
-                body: format!("{} no longer works. {}", key.name, refused_on(&receipt)),
-            };
+            let toast = revoked(&key.name, &receipt);
             if !htmx::is_htmx(&request) {
                 session::keep_toast(&session, &toast);
                 return Ok(see_other(&if list_page > 1 {
@@ -110,6 +108,15 @@ pub async fn submit(
         }
         Err(RevokeKeyError::Store(error)) => Err(Failure::of_store(&error)),
     }
+}
+
+fn revoked(name: &Name, receipt: &Receipt) -> Toast {
+    let (kind, title, what) = if receipt.is_lost {
+        (ToastKind::Bad, "This revocation was lost", "was revoked")
+    } else {
+        (ToastKind::Good, "API key revoked", "no longer works")
+    };
+    Toast { kind, title: title.to_owned(), body: format!("{name} {what}. {}", refused_on(receipt)) }
 }
 
 fn ask(

@@ -189,7 +189,6 @@ fn a_url_means_what_it_means_to_psql() {
         row(format!("postgres://secret@{at}/postgres")).with("PGPASSFILE", &passwords),
         row(format!("postgres://secret@{at}/postgres?passfile={passwords}")),
         row(format!("postgres://secret@localhost:{port}/postgres?passfile={passwords}")),
-        row(format!("postgres:///postgres?user=secret&hostaddr=127.0.0.1&port={port}&passfile={passwords}")),
         row(format!("postgres://old:old@{at}/postgres")),
         row(format!("postgres://old:new@{at}/postgres")),
         row(format!("postgres://secret:p%20w%3A%5C%40@{at}/postgres?channel_binding=require&sslmode=require")),
