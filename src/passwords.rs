@@ -1,4 +1,4 @@
-//! Password hashes: argon2id, two at a time, short queues, and the same work for accounts that do not exist.
+//! Password hashes: argon2id, one or two at a time, short queues, and the same work for accounts that do not exist.
 
 mod hashers;
 mod memory;
@@ -11,8 +11,8 @@ use std::sync::{
 use argon2::Params;
 use tokio::sync::oneshot;
 
+use hashers::Hashers;
 pub use hashers::Turn;
-use hashers::{AT_ONCE, Hashers};
 use memory::Memory;
 
 use crate::domain::password::{NewPassword, TypedPassword};
@@ -81,10 +81,10 @@ impl Passwords {
             Turn::First => &self.first,
             Turn::Later => &self.later,
         };
-        let place = Place::take(waiting).ok_or(PasswordFault::Busy)?;
+        let place = Place::take(waiting, self.hashers.at_once() + QUEUE).ok_or(PasswordFault::Busy)?;
         let (answer, answered) = oneshot::channel();
         let job = move |memory: &mut Memory| {
-            // Held by the job, not by the request: who hangs up while it runs does not make room for a third hash.
+            // Held by the job, not by the request: who hangs up while it runs does not make room for one more.
             let _held = place;
             // Who hung up before needs no answer any more.
             if !answer.is_closed() {
@@ -105,8 +105,8 @@ fn params() -> Result<Params, String> {
 struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(waiting: &Arc<AtomicUsize>) -> Option<Self> {
-        if waiting.fetch_add(1, Ordering::Relaxed) < AT_ONCE + QUEUE {
+    fn take(waiting: &Arc<AtomicUsize>, places: usize) -> Option<Self> {
+        if waiting.fetch_add(1, Ordering::Relaxed) < places {
             Some(Self(Arc::clone(waiting)))
         } else {
             waiting.fetch_sub(1, Ordering::Relaxed);
@@ -167,7 +167,7 @@ mod tests {
         let busy = |answers: &[Result<bool, PasswordFault>]| {
             answers.iter().filter(|answer| matches!(answer, Err(PasswordFault::Busy))).count()
         };
-        assert_eq!(busy(&answers[..60]), 60 - AT_ONCE - QUEUE);
-        assert_eq!(busy(&answers[60..]), 60 - AT_ONCE - QUEUE);
+        let places = passwords.hashers.at_once() + QUEUE;
+        assert_eq!([busy(&answers[..60]), busy(&answers[60..])], [60 - places; 2]);
     }
 }

@@ -1,4 +1,5 @@
-//! The threads that compute hashes: two, started when there is work for them, each with memory of its own that it keeps.
+//! The threads that compute hashes: one or two, started when there is work for them, each with memory of its own that it
+//! keeps.
 //!
 //! Trap, measured: with 19 MiB from the allocator for every hash, 50 wrong sign-ins left 811 MB in its arenas for good, and
 //! the time of a sign-in told by its memory whether the account exists. And a thread of the runtime's pool cannot be used:
@@ -6,6 +7,7 @@
 
 use std::{
     collections::VecDeque,
+    num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -13,10 +15,10 @@ use std::{
 
 use super::{MEMORY_KIB, memory::Memory};
 
-/// Hashes computed at once; each takes 19 MiB and a core.
-pub const AT_ONCE: usize = 2;
-/// Added to the nice value of the threads (Linux): beside a verification a hash gets about a tenth of a core.
-const NICE: i32 = 10;
+/// Hashes computed at once, at most; each takes 19 MiB and a core.
+const AT_MOST: usize = 2;
+/// Added to the nice value of the threads (Linux): beside a verification a hash gets about a thirtieth of a core.
+const NICE: i32 = 15;
 
 /// Work for one of the threads.
 pub type Job = Box<dyn FnOnce(&mut Memory) + Send>;
@@ -31,9 +33,22 @@ pub enum Turn {
 }
 
 /// The threads; they end when this is dropped and the work they have is done.
-#[derive(Default)]
 pub struct Hashers {
     shared: Arc<Shared>,
+    at_once: usize,
+}
+
+impl Default for Hashers {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self { shared: Arc::default(), at_once: at_once(cores) }
+    }
+}
+
+/// How many hashes are computed at once on so many cores: at most on every second one. A low priority alone leaves a
+/// verification waiting for some milliseconds now and then (measured), so there must be a core that it can go to.
+fn at_once(cores: usize) -> usize {
+    (cores / 2).clamp(1, AT_MOST)
 }
 
 #[derive(Default)]
@@ -54,13 +69,18 @@ struct Work {
 }
 
 impl Hashers {
+    /// How many jobs are done at once.
+    pub fn at_once(&self) -> usize {
+        self.at_once
+    }
+
     /// Has a job done.
     ///
     /// # Errors
     /// The operating system's words when no thread runs and none can be started.
     pub fn submit(&self, job: Job, turn: Turn) -> Result<(), std::io::Error> {
         let mut work = self.shared.lock();
-        if work.threads < AT_ONCE && work.idle <= work.first.len() + work.later.len() {
+        if work.threads < self.at_once && work.idle <= work.first.len() + work.later.len() {
             let shared = Arc::clone(&self.shared);
             let started = thread::Builder::new().name("passwords".to_owned()).spawn(move || shared.run());
             work.started(started.map(drop))?;
@@ -165,9 +185,9 @@ mod tests {
     #[test]
     fn whoever_goes_first_overtakes_the_queue_of_all_others() {
         let (hashers, (done, told)) = (Hashers::default(), mpsc::channel());
-        let (hold, held) = (Arc::new(std::sync::Barrier::new(AT_ONCE + 1)), Arc::new(Mutex::new(())));
+        let (hold, held) = (Arc::new(std::sync::Barrier::new(hashers.at_once + 1)), Arc::new(Mutex::new(())));
         let waiting = held.lock().unwrap();
-        for _ in 0..AT_ONCE {
+        for _ in 0..hashers.at_once {
             let (hold, held) = (Arc::clone(&hold), Arc::clone(&held));
             let busy = Box::new(move |_: &mut Memory| {
                 hold.wait();
@@ -207,6 +227,16 @@ mod tests {
     }
 
     #[test]
+    fn there_is_always_a_core_without_a_hash() {
+        assert_eq!([1, 2, 3, 4, 64].map(at_once), [1, 1, 1, 2, 2]);
+        let (mut hashers, (done, told)) = (Hashers::default(), mpsc::channel());
+        hashers.at_once = 1;
+        (0..20).for_each(|_| hashers.submit(tell(&done, ()), Turn::Later).unwrap());
+        assert_eq!(hashers.shared.lock().threads, 1);
+        (0..20).for_each(|_| told.recv().unwrap());
+    }
+
+    #[test]
     fn one_after_the_other_needs_one_thread() {
         let (hashers, (done, told)) = (Hashers::default(), mpsc::channel());
         for _ in 0..20 {
@@ -223,7 +253,7 @@ mod tests {
     #[test]
     fn a_panic_ends_one_hash_and_no_thread() {
         let (hashers, (done, told)) = (Hashers::default(), mpsc::channel());
-        for _ in 0..AT_ONCE * 3 {
+        for _ in 0..hashers.at_once * 3 {
             hashers.submit(Box::new(|_| panic!("a test's own")), Turn::Later).unwrap();
         }
         hashers.submit(tell(&done, ()), Turn::Later).unwrap();
