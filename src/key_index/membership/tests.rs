@@ -94,6 +94,23 @@ fn a_renewal_is_due_after_a_second_and_at_once_when_the_lease_was_given_up() {
 }
 
 #[test]
+fn a_short_lease_is_renewed_four_times_in_its_length() {
+    let mut fixture = Fixture::new(true);
+    let length = Duration::from_secs(1);
+    fixture.node = Membership::new(true, Arc::clone(&fixture.lease), length, Arc::<Hand>::clone(&fixture.clock));
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    for _ in 0..8 {
+        fixture.advance(length / 4);
+        let now = fixture.node.now();
+        assert!(
+            fixture.renew(now) && fixture.lease.is_held(now + length * 9 / 10),
+            "it would lapse before the next one"
+        );
+    }
+}
+
+#[test]
 fn a_silent_node_is_forgotten_after_the_length_of_its_own_lease_and_not_if_it_renews() {
     let mut fixture = Fixture::new(true);
     let now = fixture.clock.now();

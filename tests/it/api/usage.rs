@@ -1,11 +1,11 @@
 //! What verifications leave behind: counts and the last use, written once a second and before the end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::json;
 
-use crate::support::{Binary, Person, TestApp};
+use crate::support::{Binary, Person, TestApp, until};
 
 const PAGE: &str = "/settings/integrations";
 
@@ -20,26 +20,19 @@ async fn verify(base: &str, secret: &str, times: usize) {
 
 /// What the page says of its only key's requests, once it says so.
 async fn wait_for_requests(maya: &Person, expected: &str) {
-    let begun = Instant::now();
-    loop {
-        let said = maya.get(PAGE).await.expect(200).one("td[data-label='30-day requests']");
-        if said.contains(expected) {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{expected:?} is not in {said:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(expected, async || {
+        maya.get(PAGE).await.expect(200).one("td[data-label='30-day requests']").contains(expected)
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn verifications_show_on_the_page_within_two_seconds_and_from_where_they_came() {
+async fn verifications_show_on_the_page_and_from_where_they_came() {
     let app = TestApp::start_with(|settings| settings.trusted_proxies = "127.0.0.1".to_owned()).await;
     let maya = app.admin().await;
     let old = maya.create_key("Production").await;
-    let begun = Instant::now();
     verify(&app.base(), &old.secret, 5).await;
     wait_for_requests(&maya, "5").await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     let last = maya.get(PAGE).await.attribute("td[data-label='Last used'] time", "title");
     assert!(last.contains("203.0.113.80"), "{last}");
 

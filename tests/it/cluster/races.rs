@@ -47,7 +47,7 @@ impl Race {
         // It may have been in the middle of a change, whose locks Postgres takes from it.
         let begun = Instant::now();
         while self.load.revoked.load(Ordering::Relaxed) == revoked {
-            assert!(begun.elapsed() < Duration::from_secs(10), "nothing is revoked while a node is {what}");
+            assert!(begun.elapsed() < PATIENCE, "nothing is revoked while a node is {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         cure().await;

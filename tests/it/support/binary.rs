@@ -38,7 +38,6 @@ pub struct Server {
     pub base: String,
     /// Everything it printed on start.
     pub greeting: Vec<String>,
-    pub started_in: Duration,
     /// Where the set-up link is when it is not printed.
     pub set_up_link_file: PathBuf,
     child: Child,
@@ -148,7 +147,6 @@ impl Binary {
     }
 
     pub fn serve_with(&self, arguments: &[&str]) -> Server {
-        let begun = Instant::now();
         let mut child = self.command(arguments).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
         let log = Arc::clone(&stderr);
@@ -170,7 +168,6 @@ impl Binary {
             let _ = child.kill();
             panic!("the server does not start: {}", stderr.lock().unwrap());
         };
-        let started_in = begun.elapsed();
         // As text and as JSON.
         let port = first.rsplit_once("127.0.0.1:").expect(&first).1;
         let port = port.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().to_owned();
@@ -181,7 +178,7 @@ impl Binary {
         let base = format!("http://127.0.0.1:{port}");
         wait_until_ready(&port);
         let set_up_link_file = self.data_dir().join("set-up-link");
-        Server { base, greeting, started_in, set_up_link_file, child, stderr, readers: vec![log_reader, output_reader] }
+        Server { base, greeting, set_up_link_file, child, stderr, readers: vec![log_reader, output_reader] }
     }
 }
 
