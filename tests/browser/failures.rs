@@ -135,14 +135,14 @@ fn a_name_that_cannot_be_used_is_explained_under_the_field() {
 }
 
 /// Takes a table away that every change writes to.
-pub fn with_a_broken_database(maya: &Admin, deed: impl FnOnce()) {
+pub fn with_a_broken_database(maya: &Admin, change: impl FnOnce()) {
     let url = DatabaseUrl::Sqlite(maya.server.database());
     let rename = |from: &str, to: &str| {
         let Ok(Conn::Sqlite(mut conn)) = url.connect() else { panic!("the database opens") };
         conn.batch_execute(&format!("ALTER TABLE {from} RENAME TO {to}")).expect("the table is renamed");
     };
     rename("audit_events", "audit_events_away");
-    deed();
+    change();
     rename("audit_events_away", "audit_events");
 }
 

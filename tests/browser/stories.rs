@@ -167,11 +167,11 @@ fn a_key_revoked_in_another_tab_is_missed_politely() {
 
 #[test]
 fn a_key_revoked_in_another_tab_while_its_dialog_is_open_is_missed_politely() {
-    for (deed, button) in [("Rotate", "Rotate Key"), ("Revoke", "Revoke Key")] {
+    for (change, button) in [("Rotate", "Rotate Key"), ("Revoke", "Revoke Key")] {
         let maya = Admin::signed_in();
         maya.server.create_keys(&["Staging", "Production API Key"]);
         maya.open(HOME);
-        maya.click(&format!("{deed} Production API Key"));
+        maya.click(&format!("{change} Production API Key"));
         maya.see(button);
         maya.in_another_tab(|maya| maya.revoke_key("Production API Key"));
         maya.click(button);

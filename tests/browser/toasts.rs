@@ -5,17 +5,17 @@ use crate::harness::{Admin, HOME};
 /// Eight seconds pass when the test says so, by `passEightSeconds()`, and not before.
 const CLOCK: &str = "const { setTimeout: wait, clearTimeout: forget } = window;
     const due = new Map();
-    window.setTimeout = (deed, ms, ...rest) => {
-        if (ms !== 8000) return wait(deed, ms, ...rest);
-        due.set(`eight ${due.size} ${Math.random()}`, deed);
+    window.setTimeout = (callback, ms, ...rest) => {
+        if (ms !== 8000) return wait(callback, ms, ...rest);
+        due.set(`eight ${due.size} ${Math.random()}`, callback);
         return [...due.keys()].pop();
     };
     window.clearTimeout = (id) => due.delete(id) || forget(id);
     window.passEightSeconds = () => {
-        const deeds = [...due.values()];
+        const callbacks = [...due.values()];
         due.clear();
-        deeds.forEach((deed) => deed());
-        return deeds.length;
+        callbacks.forEach((callback) => callback());
+        return callbacks.length;
     };";
 
 const PASS: &str = "passEightSeconds()";

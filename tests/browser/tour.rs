@@ -175,11 +175,11 @@ pub fn as_pages(kit: Kit, prepare: impl Fn(&Admin), look: &mut Look) {
     maya.see("This key was already created.");
     look(&maya, "page-already-created");
     maya.open(HOME);
-    for deed in ["rotate", "revoke"] {
-        let path = maya.ask(&format!("new URL(document.querySelector('[id^={deed}-]').form.action).pathname"));
+    for change in ["rotate", "revoke"] {
+        let path = maya.ask(&format!("new URL(document.querySelector('[id^={change}-]').form.action).pathname"));
         maya.open(path.as_str().expect("a path"));
         maya.see("Cancel");
-        look(&maya, &format!("page-{deed}"));
+        look(&maya, &format!("page-{change}"));
         maya.open(HOME);
     }
     if kit.no_scripts {

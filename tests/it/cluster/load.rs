@@ -169,7 +169,7 @@ impl Admin {
 
     /// Whether the answer says that it was done.
     fn change(&self, talk: &mut Talk, key: &Key, is_rotation: bool) -> Result<bool> {
-        let (deed, body, done) = if is_rotation {
+        let (change, body, done) = if is_rotation {
             ("rotate", format!("version=1&page=1&idem={}", form_token()), 200)
         } else {
             ("revoke", "version=1&page=1".to_owned(), 303)
@@ -178,7 +178,7 @@ impl Admin {
             "Cookie: {}\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n",
             self.cookie()
         );
-        talk.ask(&format!("/settings/integrations/keys/{}/{deed}", key.id), &headers, &body)?;
+        talk.ask(&format!("/settings/integrations/keys/{}/{change}", key.id), &headers, &body)?;
         let reply = talk.reply()?;
         let is_to_sign_in = reply.header("location").is_some_and(|place| place.contains("sign-in"));
         if reply.status == done && !is_to_sign_in {
@@ -186,7 +186,7 @@ impl Admin {
         }
         let is_unknown = reply.header("keystead-answer") == Some("outcome_unknown");
         if reply.status != 503 || reply.header("retry-after").is_none() && !is_unknown {
-            self.shared.note_odd(deed, &reply);
+            self.shared.note_odd(change, &reply);
         }
         Ok(false)
     }

@@ -1,4 +1,4 @@
-//! The audit log: every deed writes its event, in the transaction of the change.
+//! The audit log: every change writes its event, in its own transaction.
 
 use chrono::TimeDelta;
 use keystead::{
@@ -117,7 +117,7 @@ async fn a_long_or_odd_user_agent_is_cut_and_cleaned() {
     assert!(kept.starts_with("evil\u{FFFD}\u{FFFD} x"), "{kept}");
 }
 
-/// What must be as it was when a deed's event could not be written.
+/// What must be as it was when a change's event could not be written.
 async fn state(app: &TestApp) -> Vec<i64> {
     let mut counts = Vec::new();
     for from in [

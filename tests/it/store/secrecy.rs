@@ -35,7 +35,7 @@ async fn no_answer_but_the_first_holds_a_key() {
     let app = TestApp::start().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
-    let paths = ["rotate", "revoke"].map(|deed| format!("/settings/integrations/keys/{}/{deed}", key.id));
+    let paths = ["rotate", "revoke"].map(|change| format!("/settings/integrations/keys/{}/{change}", key.id));
     for person in [maya.clone(), maya.by_htmx()] {
         for path in [&*paths[0], &paths[1], "/settings/integrations", "/settings/integrations/keys", "/sign-in"] {
             let answer = person.get(path).await;

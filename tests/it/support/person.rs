@@ -1,4 +1,4 @@
-//! Somebody with a browser, and the deeds of an admin.
+//! Somebody with a browser, and what an admin does.
 
 use std::sync::{
     Arc,

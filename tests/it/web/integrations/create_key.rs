@@ -172,8 +172,8 @@ async fn accepted_names_come_back_byte_for_byte_and_inert() {
             let said = app.ask_about(&secret).await.json();
             assert_eq!(said["name"], name);
             let id = said["key_id"].as_str().unwrap();
-            for deed in ["rotate", "revoke"] {
-                let form = person.get(&format!("{KEYS}/{id}/{deed}")).await.expect(200);
+            for change in ["rotate", "revoke"] {
+                let form = person.get(&format!("{KEYS}/{id}/{change}")).await.expect(200);
                 assert_eq!(form.one("#modal-desc strong"), collapsed(name));
             }
             let page = maya.get("/settings/integrations").await;

@@ -131,7 +131,7 @@ async fn a_version_that_never_was_is_asked_again() {
     assert_eq!(app.verify(&key.secret).await, "VALID");
 }
 
-/// All four deeds on a key that is not there for this person.
+/// All four requests about a key that is not there for this person.
 async fn every_deed(person: &Person, id: &str) -> Vec<Answer> {
     vec![
         person.get(&format!("{KEYS}/{id}/rotate")).await,
@@ -170,7 +170,7 @@ async fn another_organizations_key_answers_exactly_like_an_unknown_one_to_every_
         for (n, answer) in foreign.iter().enumerate() {
             assert_eq!(answer.status, 404);
             for other in &others {
-                assert_eq!(shape(answer), shape(&other[n]), "deed {n}");
+                assert_eq!(shape(answer), shape(&other[n]), "request {n}");
             }
             assert!(!answer.text().contains("Production"));
         }

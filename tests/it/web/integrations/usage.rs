@@ -27,8 +27,8 @@ async fn used(app: &TestApp, key: &Key, at: DateTime<Utc>, counts: &[(&'static s
     used_by(app, key, at, counts, ("203.0.113.80", "python-requests/2.32")).await;
 }
 
-async fn dialog(person: &Person, key: &Key, deed: &str) -> Answer {
-    person.get(&format!("{PAGE}/keys/{}/{deed}", key.id)).await.expect(200)
+async fn dialog(person: &Person, key: &Key, change: &str) -> Answer {
+    person.get(&format!("{PAGE}/keys/{}/{change}", key.id)).await.expect(200)
 }
 
 /// Of the pop-up; behind a whole page there are others, such as the list of shortcuts.
@@ -190,8 +190,8 @@ async fn what_strangers_call_their_programs_stays_text() {
     let hostile = "\"><img src=x onerror=alert(1)><script>alert(1)</script> ' & {{7*7}}";
     used_by(&app, &key, app.clock.now(), &[("VALID", 1)], ("2001:db8::1", hostile)).await;
     for person in [maya.clone(), maya.by_htmx()] {
-        for deed in ["rotate", "revoke"] {
-            let form = dialog(&person, &key, deed).await;
+        for change in ["rotate", "revoke"] {
+            let form = dialog(&person, &key, change).await;
             let title = form.attributes("time[datetime][title*=' by ']", "title").remove(0);
             assert_eq!(title, format!("2026-11-23 06:11:00 UTC from 2001:db8::1 by {hostile}"));
             assert!(!form.has("img") && !form.has("main script") && !form.text().contains("<script>alert"));
@@ -218,9 +218,9 @@ async fn another_organizations_usage_never_shows() {
         for path in [PAGE.to_owned(), format!("{PAGE}/keys")] {
             texts.push(person.get(&path).await);
         }
-        for deed in ["rotate", "revoke"] {
-            texts.push(dialog(&person, &hers, deed).await);
-            texts.push(person.get(&format!("{PAGE}/keys/{}/{deed}", key.id)).await.expect(404));
+        for change in ["rotate", "revoke"] {
+            texts.push(dialog(&person, &hers, change).await);
+            texts.push(person.get(&format!("{PAGE}/keys/{}/{change}", key.id)).await.expect(404));
         }
         for answer in texts {
             for leak in ["7,654,321", "7654321", "203.0.113.80", "acme-agent"] {
