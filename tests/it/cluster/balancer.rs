@@ -66,7 +66,7 @@ impl Drop for Balancer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_postgres_restarts_no_verification_behind_a_balancer_fails() {
-    let Some(postgres) = own_postgres(OwnPostgres::start) else { return };
+    let postgres = own_postgres(OwnPostgres::start);
     let (cluster, keys) = Cluster::start_on(postgres.url(), TestDatabase::sqlite(), LEASE_SECONDS, 10).await;
     cluster.healthy().await;
     let (key, balancer) = (keys.take().unwrap(), Balancer::start(&cluster));

@@ -10,7 +10,6 @@ mod load;
 mod nodes;
 mod outages;
 pub mod postgres;
-mod proxy;
 mod races;
 mod talk;
 
@@ -27,15 +26,15 @@ use keystead::{
     store::connection::{Conn, DatabaseUrl},
 };
 
-use self::{keys::Keys, proxy::Proxy};
-use crate::support::{Binary, PASSWORD, Person, Server, TestDatabase, on_own_thread};
+use self::keys::Keys;
+use crate::support::{Binary, PASSWORD, Person, Server, TestDatabase, Wire, on_own_thread};
 
 const EMAIL: &str = "maya@acme.example";
 
 /// One node, with a wire of its own to the database.
 pub struct Node {
     binary: Binary,
-    pub wire: Proxy,
+    pub wire: Wire,
     server: Option<Server>,
     /// Where it listens; another port after each start.
     address: Arc<RwLock<SocketAddr>>,
@@ -52,10 +51,10 @@ pub struct Cluster {
 
 impl Cluster {
     /// Three nodes on the suite's Postgres and this many keys of Acme Robotics, whose admin is Maya Chen.
-    pub async fn start(lease_seconds: u64, keys: usize) -> Option<(Self, Arc<Keys>)> {
-        let database = TestDatabase::postgres()?;
-        let url = database.url()?;
-        Some(Self::start_on(url, database, lease_seconds, keys).await)
+    pub async fn start(lease_seconds: u64, keys: usize) -> (Self, Arc<Keys>) {
+        let database = TestDatabase::postgres();
+        let url = database.url().unwrap();
+        Self::start_on(url, database, lease_seconds, keys).await
     }
 
     /// The same on any Postgres.
@@ -65,7 +64,7 @@ impl Cluster {
         let mut cluster = Self { nodes: Vec::new(), url, pepper, lease, _database: database };
         let made = pepper_file::create(&cluster.pepper).unwrap();
         for _ in 0..3 {
-            let node = cluster.new_node().await;
+            let node = cluster.new_node();
             cluster.nodes.push(node);
         }
         let admin = ["admin", "create", "--email", EMAIL, "--organization", "Acme Robotics", "--password-stdin"];
@@ -76,10 +75,10 @@ impl Cluster {
         (cluster, keys)
     }
 
-    async fn new_node(&self) -> Node {
-        let wire = Proxy::start(&self.url).await;
+    fn new_node(&self) -> Node {
+        let wire = Wire::to(&self.url);
         let binary = Binary::on_sqlite()
-            .with("DATABASE_URL", &wire.url(&self.url))
+            .with("DATABASE_URL", &wire.url())
             .with("KEYSTEAD_PEPPER_FILE", self.pepper.to_str().unwrap())
             .with("KEYSTEAD_LEASE_SECS", &self.lease.as_secs().to_string())
             // More than a person needs, and fewer than the tests make.

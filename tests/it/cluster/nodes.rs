@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Cluster, proxy::Wire};
-use crate::support::{Person, until};
+use super::Cluster;
+use crate::support::{Flow, Person, until};
 
 /// Long enough that a busy machine does not lose it by itself.
 const LEASE_SECONDS: u64 = 2;
@@ -24,7 +24,7 @@ async fn until_there_are(cluster: &Cluster, nodes: i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_receipt_says_on_how_many_nodes_a_key_is_refused() {
-    let Some((mut cluster, keys)) = Cluster::start(LEASE_SECONDS, 10).await else { return };
+    let (mut cluster, keys) = Cluster::start(LEASE_SECONDS, 10).await;
     let maya = cluster.nodes[0].admin().await;
     let next = || &*keys.take().unwrap().id;
 
@@ -58,7 +58,7 @@ async fn the_receipt_says_on_how_many_nodes_a_key_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_secret_does_not_wait_for_a_silent_node_and_a_revocation_says_what_it_waits_for() {
-    let Some((cluster, keys)) = Cluster::start(5 * LEASE_SECONDS, 10).await else { return };
+    let (cluster, keys) = Cluster::start(5 * LEASE_SECONDS, 10).await;
     let maya = cluster.nodes[0].admin().await.by_htmx();
     let (rotated, revoked) = (keys.take().unwrap(), keys.take().unwrap());
     cluster.nodes[2].server().signal("STOP");
@@ -107,20 +107,20 @@ async fn a_new_secret_does_not_wait_for_a_silent_node_and_a_revocation_says_what
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_lost_its_lease_says_503_at_once_and_recovers_by_itself() {
-    let Some((cluster, keys)) = Cluster::start(LEASE_SECONDS, 10).await else { return };
+    let (cluster, keys) = Cluster::start(LEASE_SECONDS, 10).await;
     let (living, node) = (keys.take().unwrap(), &cluster.nodes[1]);
     let elsewhere = cluster.nodes[0].admin().await;
-    for wire in [Wire::Stalled, Wire::Cut] {
-        node.wire.set(wire);
+    for flow in [Flow::Stalled, Flow::Cut] {
+        node.wire.set(flow);
         let cut = Instant::now();
         // From memory, as long as the lease holds.
-        assert_eq!(node.code(&living.secret).await, "VALID", "{wire:?}");
+        assert_eq!(node.code(&living.secret).await, "VALID", "{flow:?}");
         loop {
             let asked = cut.elapsed();
             if node.code(&living.secret).await != "VALID" {
                 break;
             }
-            assert!(asked < LEASE, "{wire:?}: asked {asked:?} after the cut, and it still says VALID");
+            assert!(asked < LEASE, "{flow:?}: asked {asked:?} after the cut, and it still says VALID");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let refused = node.verify(&living.secret).await.expect(503);
@@ -131,7 +131,7 @@ async fn a_node_that_lost_its_lease_says_503_at_once_and_recovers_by_itself() {
 
         let revoked = keys.take().unwrap();
         revoke(&elsewhere, &revoked.id).await;
-        node.wire.set(Wire::Open);
+        node.wire.set(Flow::Open);
         cluster.healthy().await;
         assert_eq!(node.code(&living.secret).await, "VALID");
         assert_eq!(node.code(&revoked.secret).await, "REVOKED");
@@ -140,19 +140,19 @@ async fn a_node_that_lost_its_lease_says_503_at_once_and_recovers_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_its_database_refuses_changes_and_makes_none() {
-    let Some((cluster, keys)) = Cluster::start(LEASE_SECONDS, 10).await else { return };
+    let (cluster, keys) = Cluster::start(LEASE_SECONDS, 10).await;
     let (key, node) = (keys.take().unwrap(), &cluster.nodes[1]);
     let maya = node.admin().await;
-    for wire in [Wire::Cut, Wire::Stalled] {
-        node.wire.set(wire);
+    for flow in [Flow::Cut, Flow::Stalled] {
+        node.wire.set(flow);
         let refused = maya.try_revoke(&key.id, 1).await.expect(503);
         assert!(!refused.header("retry-after").is_empty());
         // Not even the session could be read, so nothing was begun.
         let said = refused.text();
-        assert!(said.contains(keystead::middleware::failure::NOTHING_CHANGED), "{wire:?}: {said}");
-        assert!(maya.try_rotate(&key.id, 1).await.status == 503, "{wire:?}");
+        assert!(said.contains(keystead::middleware::failure::NOTHING_CHANGED), "{flow:?}: {said}");
+        assert!(maya.try_rotate(&key.id, 1).await.status == 503, "{flow:?}");
         assert_eq!(cluster.nodes[0].code(&key.secret).await, "VALID");
-        node.wire.set(Wire::Open);
+        node.wire.set(Flow::Open);
         cluster.healthy().await;
     }
     assert_eq!(cluster.count("api_keys WHERE revoked_at IS NOT NULL"), 0);
@@ -163,7 +163,7 @@ async fn a_node_without_its_database_refuses_changes_and_makes_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_notifications_a_revocation_is_slower_and_as_true() {
-    let Some((mut cluster, keys)) = Cluster::start(LEASE_SECONDS, 10).await else { return };
+    let (mut cluster, keys) = Cluster::start(LEASE_SECONDS, 10).await;
     for node in &mut cluster.nodes {
         node.stop();
         node.start(&["notifications"]);
@@ -182,25 +182,25 @@ async fn without_notifications_a_revocation_is_slower_and_as_true() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_reads_everything_again_stops_when_it_is_asked_to() {
-    let Some((mut cluster, _)) = Cluster::start(LEASE_SECONDS, 12_000).await else { return };
+    let (mut cluster, _) = Cluster::start(LEASE_SECONDS, 12_000).await;
     cluster.execute("UPDATE key_epoch SET value = value + 2");
     until("it reads", async || cluster.nodes[0].log().contains("reads everything again")).await;
     // It stays there until it was asked.
-    cluster.nodes[0].wire.set(Wire::Stalled);
+    cluster.nodes[0].wire.set(Flow::Stalled);
     cluster.nodes[0].server().terminate();
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    cluster.nodes[0].wire.set(Wire::Open);
+    cluster.nodes[0].wire.set(Flow::Open);
     cluster.nodes[0].wait();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_database_keeps_no_probe_waiting() {
     // Longer than this test takes.
-    let Some((cluster, _)) = Cluster::start(120, 1).await else { return };
+    let (cluster, _) = Cluster::start(120, 1).await;
     let node = &cluster.nodes[1];
     let (maya, probe) = (node.admin().await, node.server().anonymous());
     until("pages are ready", async || probe.get("/readyz/pages").await.status == 200).await;
-    node.wire.set(Wire::Stalled);
+    node.wire.set(Flow::Stalled);
     let page = tokio::spawn(async move { maya.get("/settings/integrations").await.status });
     for _ in 0..3 {
         let answer = probe.get("/readyz/pages").await.expect(503).json();
@@ -208,7 +208,7 @@ async fn a_silent_database_keeps_no_probe_waiting() {
         assert_eq!(node.readiness().await, 200);
     }
     assert!(!page.is_finished(), "a page waits for the database; these did not");
-    node.wire.set(Wire::Open);
+    node.wire.set(Flow::Open);
     until("pages are ready again", async || probe.get("/readyz/pages").await.status == 200).await;
     page.await.unwrap();
 }

@@ -17,8 +17,9 @@ async fn cluster_on(postgres: &OwnPostgres) -> (Cluster, Arc<Keys>) {
 }
 
 /// Only in the run of the suite that is about Postgres.
-pub fn own_postgres(start: fn() -> Option<OwnPostgres>) -> Option<OwnPostgres> {
-    TestDatabase::postgres().and_then(|_| start())
+pub fn own_postgres(start: fn() -> OwnPostgres) -> OwnPostgres {
+    TestDatabase::postgres();
+    start()
 }
 
 /// All nodes say this code of the key, or this status.
@@ -43,7 +44,7 @@ fn promised(answer: &Answer) -> &'static [&'static str] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_restarted_and_killed() {
-    let Some(postgres) = own_postgres(OwnPostgres::start) else { return };
+    let postgres = own_postgres(OwnPostgres::start);
     let (cluster, keys) = cluster_on(&postgres).await;
     let living = keys.take().unwrap();
     for how in ["fast", "immediate"] {
@@ -79,7 +80,7 @@ async fn postgres_restarted_and_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_without_room() {
-    let Some(postgres) = own_postgres(OwnPostgres::start_on_a_small_disk) else { return };
+    let postgres = own_postgres(OwnPostgres::start_on_a_small_disk);
     let (cluster, keys) = cluster_on(&postgres).await;
     let (living, maya) = (keys.take().unwrap(), cluster.nodes[0].admin().await);
     postgres.fill_the_disk();

@@ -18,16 +18,16 @@ pub struct OwnPostgres {
 
 impl OwnPostgres {
     /// Its programs must be installed.
-    pub fn start() -> Option<Self> {
+    pub fn start() -> Self {
         Self::start_in(false)
     }
 
     /// On a disk of 100 MB, which only root may mount.
-    pub fn start_on_a_small_disk() -> Option<Self> {
+    pub fn start_on_a_small_disk() -> Self {
         Self::start_in(true)
     }
 
-    fn start_in(is_mounted: bool) -> Option<Self> {
+    fn start_in(is_mounted: bool) -> Self {
         let programs = programs().expect("Postgres' programs are installed (initdb, postgres)");
         let folder = tempfile::Builder::new().prefix("keystead-postgres-").tempdir().unwrap().keep();
         if is_mounted && !run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=100m", "none"]).arg(&folder)) {
@@ -43,7 +43,7 @@ impl OwnPostgres {
         let data = postgres.data();
         assert!(postgres.carry_out("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]));
         assert!(postgres.up(), "{}", postgres.log());
-        Some(postgres)
+        postgres
     }
 
     pub fn url(&self) -> String {

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Cluster, load::Load, proxy::Wire};
+use super::{Cluster, load::Load};
+use crate::support::Flow;
 
 /// What the test holds against each other at least.
 const RACES: u64 = 100_000;
@@ -60,7 +61,7 @@ impl Race {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_races_and_no_stale_yes() {
-    let Some((cluster, keys)) = Cluster::start(LEASE_SECONDS, 12_000).await else { return };
+    let (cluster, keys) = Cluster::start(LEASE_SECONDS, 12_000).await;
     let load = Load::start(&cluster, &keys).await;
     let mut race = Race { cluster, load, begun: Instant::now() };
     race.reach(HEALTHY).await;
@@ -75,8 +76,8 @@ async fn a_hundred_thousand_races_and_no_stale_yes() {
     .await;
     race.while_one_is("paused", 0, async || signal("STOP"), async || signal("CONT")).await;
     let wire = |wire| race.cluster.nodes[1].wire.set(wire);
-    race.while_one_is("stalled", 1, async || wire(Wire::Stalled), async || wire(Wire::Open)).await;
-    race.while_one_is("cut off", 1, async || wire(Wire::Cut), async || wire(Wire::Open)).await;
+    race.while_one_is("stalled", 1, async || wire(Flow::Stalled), async || wire(Flow::Open)).await;
+    race.while_one_is("cut off", 1, async || wire(Flow::Cut), async || wire(Flow::Open)).await;
 
     // Away for longer than changes are kept: it reads everything again.
     let forget = || race.cluster.execute("DELETE FROM key_changes WHERE epoch < (SELECT value FROM key_epoch)");
@@ -117,20 +118,20 @@ async fn a_hundred_thousand_races_and_no_stale_yes() {
 /// As a machine that is suspended: its network comes back a little later than its processes do.
 async fn fall_asleep(cluster: &Cluster, node: usize) {
     cluster.nodes[node].server().signal("STOP");
-    cluster.nodes[node].wire.set(Wire::Stalled);
+    cluster.nodes[node].wire.set(Flow::Stalled);
 }
 
 async fn wake_up(cluster: &Cluster, node: usize) {
     cluster.nodes[node].server().signal("CONT");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    cluster.nodes[node].wire.set(Wire::Open);
+    cluster.nodes[node].wire.set(Flow::Open);
 }
 
 /// What the lease is for: a node without it says `VALID` of revoked keys as soon as it is paused, or cut off silently. The
 /// same load that finds nothing above finds that here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_lease_the_same_load_finds_stale_answers() {
-    let Some((mut cluster, keys)) = Cluster::start(LEASE_SECONDS, 4_000).await else { return };
+    let (mut cluster, keys) = Cluster::start(LEASE_SECONDS, 4_000).await;
     cluster.nodes[0].stop();
     cluster.nodes[0].start(&["lease"]);
     let mut load = Load::start(&cluster, &keys).await;
@@ -142,9 +143,9 @@ async fn without_the_lease_the_same_load_finds_stale_answers() {
     let asleep = load.stale();
     assert!(asleep > 0, "a paused node without a lease was not caught");
 
-    cluster.nodes[0].wire.set(Wire::Stalled);
+    cluster.nodes[0].wire.set(Flow::Stalled);
     tokio::time::sleep(2 * cluster.beyond_the_lease()).await;
-    cluster.nodes[0].wire.set(Wire::Open);
+    cluster.nodes[0].wire.set(Flow::Open);
     cluster.healthy().await;
     assert!(load.stale() > asleep, "a node without a lease that is cut off was not caught");
     load.end().await;

@@ -86,7 +86,7 @@ async fn a_change_counts_as_applied_only_when_the_index_has_it() {
 /// A table that is large enough takes longer to be counted than the follower waits for an answer.
 #[tokio::test]
 async fn on_postgres_no_table_is_read_to_make_room_for_the_keys() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let app = TestApp::start_on(database, |_| {}).await;
     app.admin().await.create_key("Production").await;
     // A connection that has done nothing yet: what is counted is counted since the last report of its own.

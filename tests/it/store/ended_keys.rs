@@ -122,7 +122,7 @@ async fn a_node_that_loads_anew_and_one_that_follows_agree() {
 /// One node removes, another follows, and a third begins afterwards.
 #[tokio::test]
 async fn on_postgres_every_node_forgets_what_one_removes() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let (url, pepper) = (database.url().unwrap(), database.folder().join("pepper"));
     let another = || {
         TestApp::start_on(TestDatabase::sqlite(), |settings| {

@@ -393,7 +393,7 @@ async fn what_is_counted_of_a_key_that_is_gone_goes_too() {
 
 #[tokio::test]
 async fn on_postgres_a_page_reads_the_open_rows_of_its_keys_alone() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let app = TestApp::start_on(database, |_| {}).await;
     let key = app.admin().await.create_key("Production").await;
     app.execute(

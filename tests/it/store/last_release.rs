@@ -25,9 +25,8 @@ use super::{
     journey,
     older_programs::widen,
     upgrades::{database_of, migrations as folders},
-    wire_proxy::WireProxy,
 };
-use crate::support::{Binary, Key, PASSWORD, Person, Server, TestApp, TestDatabase, on_own_thread, until};
+use crate::support::{Binary, Key, PASSWORD, Person, Server, TestApp, TestDatabase, Wire, on_own_thread, until};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/last-release")
@@ -293,15 +292,15 @@ async fn record() {
     let dialect = dialect(&database);
     let recorded = if let Some(url) = database.url() {
         let names = type_names(&database);
-        let proxy = WireProxy::start(&url);
-        proxy.keep_what_is_sent();
-        let url = proxy.url();
+        let wire = Wire::to(&url);
+        wire.keep_what_is_sent();
+        let url = wire.url();
         let app = TestApp::start_on(database, |settings| settings.database = url).await;
         let maya = journey::set_up(&app).await;
         journey::live(&app, &maya).await;
         drop(app);
         let mut recorded = BTreeSet::new();
-        proxy.sent().iter().for_each(|sent| of_messages(sent, &mut recorded, &names));
+        wire.sent().iter().for_each(|sent| of_messages(sent, &mut recorded, &names));
         recorded
     } else {
         set_default_instrumentation(|| Some(Box::new(Recorder))).unwrap();

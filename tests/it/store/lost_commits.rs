@@ -10,19 +10,20 @@ use keystead::{
     store::StoreError,
 };
 
-use crate::support::{Answer, Key, Lost, PASSWORD, Person, TestApp, TestDatabase, Wire, form_token, on_own_thread};
+use crate::support::{
+    Answer, Flow, Key, Lost, PASSWORD, Person, TestApp, TestDatabase, Wire, form_token, on_own_thread,
+};
 
 /// Sent in every transaction that changes a key, and in no other.
 const CHANGE: &str = "NOTIFY";
 
-async fn app_on_a_wire() -> Option<(TestApp, Wire, Person)> {
-    let database = TestDatabase::postgres()?;
-    let url = database.url().expect("a URL");
-    let wire = Wire::to(&url);
-    let url = wire.url(&url);
+async fn app_on_a_wire() -> (TestApp, Wire, Person) {
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
+    let url = wire.url();
     let app = TestApp::start_on(database, |settings| settings.database = url).await;
     let maya = app.admin().await;
-    Some((app, wire, maya))
+    (app, wire, maya)
 }
 
 #[track_caller]
@@ -43,17 +44,17 @@ fn assert_unknown(answer: &Answer) {
 
 #[tokio::test]
 async fn a_change_whose_answer_is_lost_is_looked_up_and_acknowledged() {
-    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let (app, wire, maya) = app_on_a_wire().await;
     for person in [maya.clone(), maya.by_htmx()] {
-        wire.lose(Lost::Answer, CHANGE);
+        wire.lose_at_commit(Lost::Answer, CHANGE);
         let created = person.try_create_key("Production").await.expect(200);
         let first = created.secret().expect("the key is shown");
         let id = app.lines("SELECT id AS line FROM api_keys WHERE revoked_at IS NULL").await.remove(0);
-        wire.lose(Lost::Answer, CHANGE);
+        wire.lose_at_commit(Lost::Answer, CHANGE);
         let second = person.try_rotate(&id, 1).await.expect(200).secret().expect("the new key is shown");
         assert_eq!(app.verify(&first).await, "ROTATED");
         assert_eq!(app.verify(&second).await, "VALID");
-        wire.lose(Lost::Answer, CHANGE);
+        wire.lose_at_commit(Lost::Answer, CHANGE);
         let revoked = person.try_revoke(&id, 2).await;
         assert!(matches!(revoked.status, 200 | 303), "{}", revoked.text());
         assert_eq!(app.verify(&second).await, "REVOKED");
@@ -65,14 +66,14 @@ async fn a_change_whose_answer_is_lost_is_looked_up_and_acknowledged() {
 
 #[tokio::test]
 async fn a_change_whose_commit_never_arrived_has_changed_nothing() {
-    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let (app, wire, maya) = app_on_a_wire().await;
     let key = maya.create_key("Production").await;
     let idem = form_token();
-    wire.lose(Lost::Commit, CHANGE);
+    wire.lose_at_commit(Lost::Request, CHANGE);
     assert_nothing_changed(&maya.try_create_key("Staging").await);
-    wire.lose(Lost::Commit, CHANGE);
+    wire.lose_at_commit(Lost::Request, CHANGE);
     assert_nothing_changed(&maya.try_rotate_with(&key.id, 1, &idem).await);
-    wire.lose(Lost::Commit, CHANGE);
+    wire.lose_at_commit(Lost::Request, CHANGE);
     assert_nothing_changed(&maya.try_revoke(&key.id, 1).await);
     assert_eq!(wire.lost(), 3);
     assert_eq!(app.verify(&key.secret).await, "VALID");
@@ -82,7 +83,7 @@ async fn a_change_whose_commit_never_arrived_has_changed_nothing() {
 
 #[tokio::test]
 async fn a_commit_that_is_still_under_way_is_waited_for() {
-    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let (app, wire, maya) = app_on_a_wire().await;
     let key = maya.create_key("Production").await;
     let mut other = app.database.connect();
     let slow =
@@ -90,18 +91,18 @@ async fn a_commit_that_is_still_under_way_is_waited_for() {
         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON key_changes DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION slow()";
     on_own_thread(move || other.batch_execute(slow).unwrap());
-    wire.lose(Lost::Wait, CHANGE);
+    wire.lose_at_commit(Lost::Wait, CHANGE);
     let answer = maya.try_revoke(&key.id, 1).await;
     assert_eq!(wire.lost(), 1);
     answer.expect(303);
     assert_eq!(app.verify(&key.secret).await, "REVOKED");
 }
 
-/// Each deed with a database that is gone after its COMMIT, for longer than anybody looks.
-async fn with_no_database(app: &TestApp, wire: &Wire, deed: impl Future<Output = Answer>) -> Answer {
-    wire.lose_and_stay_down(Lost::Answer, CHANGE);
-    let answer = deed.await;
-    wire.mend();
+/// A change with a database that is gone after its COMMIT, for longer than anybody looks.
+async fn with_no_database(app: &TestApp, wire: &Wire, change: impl Future<Output = Answer>) -> Answer {
+    wire.lose_at_commit_and_refuse(Lost::Answer, CHANGE);
+    let answer = change.await;
+    wire.set(Flow::Open);
     // The follower and the pool find back by themselves.
     tokio::time::timeout(Duration::from_secs(30), async {
         while app.anonymous().get("/readyz").await.status != 200 {
@@ -121,7 +122,7 @@ async fn key_of(maya: &Person) -> Key {
 
 #[tokio::test]
 async fn what_nobody_can_find_out_is_said_to_be_unknown() {
-    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let (app, wire, maya) = app_on_a_wire().await;
     let key = key_of(&maya).await;
     let htmx = maya.by_htmx();
     assert_unknown(&with_no_database(&app, &wire, htmx.try_rotate(&key.id, 1)).await);
@@ -143,9 +144,9 @@ async fn what_nobody_can_find_out_is_said_to_be_unknown() {
 
 #[tokio::test]
 async fn a_sign_in_whose_commit_is_lost_claims_nothing() {
-    let Some((app, wire, _)) = app_on_a_wire().await else { return };
+    let (app, wire, _) = app_on_a_wire().await;
     let visitor = app.anonymous();
-    wire.lose(Lost::Answer, "session.signed_in");
+    wire.lose_at_commit(Lost::Answer, "session.signed_in");
     assert_unknown(&visitor.try_sign_in("maya@acme.example", PASSWORD).await);
     assert_eq!(wire.lost(), 1);
 }
@@ -158,13 +159,13 @@ async fn counted(app: &TestApp) -> i64 {
 
 #[tokio::test]
 async fn usage_whose_commit_is_not_answered_is_counted_once() {
-    let Some((app, wire, maya)) = app_on_a_wire().await else { return };
+    let (app, wire, maya) = app_on_a_wire().await;
     let key = maya.create_key("Production").await;
     // The worker of this test flushes too; whoever is first loses the commit, and whoever is next settles it.
     let mut sent = 0;
-    for (lost, verifications) in [(Lost::Answer, 5), (Lost::Commit, 7), (Lost::Wait, 11)] {
+    for (lost, verifications) in [(Lost::Answer, 5), (Lost::Request, 7), (Lost::Wait, 11)] {
         let before = wire.lost();
-        wire.lose(lost, "nod_");
+        wire.lose_at_commit(lost, "nod_");
         for _ in 0..verifications {
             assert_eq!(app.verify(&key.secret).await, "VALID");
             sent += 1;

@@ -27,4 +27,3 @@ mod silent_stops;
 mod size_of_a_year;
 mod sqlite_faults;
 mod upgrades;
-mod wire_proxy;

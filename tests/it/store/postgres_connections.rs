@@ -5,10 +5,9 @@ use std::{sync::Barrier, time::Duration};
 use diesel::{RunQueryDsl, sql_query};
 use keystead::store::StoreError;
 
-use super::wire_proxy::WireProxy;
 use crate::{
     cluster::postgres::OwnPostgres,
-    support::{Binary, TestApp, TestDatabase, until},
+    support::{Binary, Flow, TestApp, TestDatabase, Wire, until},
 };
 
 /// Has the pool open so many connections.
@@ -25,39 +24,39 @@ async fn open_connections(app: &TestApp, number: usize) {
     futures_util::future::try_join_all(reads).await.unwrap();
 }
 
-async fn behind_a_proxy() -> (WireProxy, TestApp) {
-    let database = TestDatabase::postgres().unwrap();
-    let proxy = WireProxy::start(&database.url().unwrap());
-    let url = proxy.url();
+async fn behind_a_wire() -> (Wire, TestApp) {
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
+    let url = wire.url();
     let app = TestApp::start_on(database, |settings| settings.database = url).await;
     open_connections(&app, 4).await;
-    (proxy, app)
+    (wire, app)
 }
 
 #[tokio::test]
 async fn a_connection_that_went_silent_while_nobody_used_it_costs_no_change() {
-    let (proxy, app) = behind_a_proxy().await;
-    proxy.silence();
+    let (wire, app) = behind_a_wire().await;
+    wire.silence();
     // Who was heard of a moment ago is not asked whether it is there.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     app.execute("UPDATE installation SET value = value").await;
     // Two where another change was under way.
-    let pings = proxy.pings_into_silence();
+    let pings = wire.pings_into_silence();
     assert!((1..=2).contains(&pings), "the others went the same way, and are not asked one after another: {pings}");
 }
 
 #[tokio::test]
 async fn a_connection_that_went_silent_a_moment_ago_costs_no_answer() {
-    let (proxy, app) = behind_a_proxy().await;
-    proxy.silence();
+    let (wire, app) = behind_a_wire().await;
+    wire.silence();
     assert_eq!(app.count("users").await, 0);
 }
 
 #[tokio::test]
 async fn a_follower_whose_wire_goes_silent_has_another_before_its_lease_ends() {
-    let (proxy, app) = behind_a_proxy().await;
+    let (wire, app) = behind_a_wire().await;
     let looks = || app.app.follower.progress().looks;
-    proxy.silence();
+    wire.silence();
     let before = looks();
     until("it looks again", async || {
         assert!(app.app.lease.is_held(app.app.clock.since_boot()), "the lease ended before that");
@@ -69,7 +68,7 @@ async fn a_follower_whose_wire_goes_silent_has_another_before_its_lease_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_server_has_no_place_for_the_follower_the_pages_give_one_up() {
     TestDatabase::postgres();
-    let Some(postgres) = OwnPostgres::start() else { return };
+    let postgres = OwnPostgres::start();
     let psql = |sql: &str| {
         let port = postgres.port();
         assert!(postgres.shell(&format!("psql -X -h 127.0.0.1 -p {port} -U postgres -c \"{sql}\"")), "{sql}");
@@ -101,12 +100,12 @@ async fn when_the_server_has_no_place_for_the_follower_the_pages_give_one_up() {
 
 #[tokio::test]
 async fn however_many_probes_ask_a_silent_database_is_asked_once() {
-    let database = TestDatabase::postgres().unwrap();
-    let proxy = WireProxy::start(&database.url().unwrap());
-    let keystead = Binary::on_sqlite().with("DATABASE_URL", &proxy.url());
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
+    let keystead = Binary::on_sqlite().with("DATABASE_URL", &wire.url());
     let server = keystead.serve();
     let probe = server.anonymous();
-    proxy.go_silent();
+    wire.set(Flow::Stalled);
     let probes = futures_util::future::join_all((0..20).map(|_| probe.get("/readyz/pages"))).await;
     assert!(probes.iter().all(|answer| answer.status == 503));
     let failed = "pages cannot be served";
@@ -118,7 +117,7 @@ async fn however_many_probes_ask_a_silent_database_is_asked_once() {
 
 #[tokio::test]
 async fn a_primary_that_became_a_replica_is_left_for_its_successor() {
-    let app = TestApp::start_on(TestDatabase::postgres().unwrap(), |_| {}).await;
+    let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
     open_connections(&app, 4).await;
     // As a server does for every session when it is made a replica.
     let all_at_once = std::sync::Arc::new(Barrier::new(4));

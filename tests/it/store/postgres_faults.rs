@@ -11,9 +11,8 @@ use crate::support::{TestApp, TestDatabase, on_own_thread};
 const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                          WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-async fn app() -> Option<TestApp> {
-    let database = TestDatabase::postgres()?;
-    Some(TestApp::start_on(database, |_| {}).await)
+async fn app() -> TestApp {
+    TestApp::start_on(TestDatabase::postgres(), |_| {}).await
 }
 
 fn terminate_all(app: &TestApp) {
@@ -23,7 +22,7 @@ fn terminate_all(app: &TestApp) {
 
 #[tokio::test]
 async fn terminated_connections_cost_at_most_one_answer_each() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     for _ in 0..3 {
@@ -47,7 +46,7 @@ async fn terminated_connections_cost_at_most_one_answer_each() {
 
 #[tokio::test]
 async fn connections_terminated_under_load_make_no_half_key() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     let maya = app.admin().await;
     let names: Vec<String> = (0..60).map(|n| format!("Key {n}")).collect();
     let creations = join_all(names.iter().map(|name| maya.try_create_key(name)));
@@ -79,7 +78,7 @@ async fn connections_terminated_under_load_make_no_half_key() {
 
 #[tokio::test]
 async fn a_lock_that_is_held_for_too_long_is_a_503_that_says_what_to_do() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let mut other = app.database.connect();
@@ -101,7 +100,7 @@ async fn a_lock_that_is_held_for_too_long_is_a_503_that_says_what_to_do() {
 
 #[tokio::test]
 async fn a_node_that_is_paused_in_the_middle_of_a_change_holds_up_the_others_for_two_seconds_at_most() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let mut paused = app.database.connect();
@@ -124,7 +123,7 @@ async fn a_node_that_is_paused_in_the_middle_of_a_change_holds_up_the_others_for
 
 #[tokio::test]
 async fn a_transaction_in_which_a_statement_failed_is_not_taken_for_committed() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     let key = app.admin().await.create_key("Production").await;
     let ended = app
         .app
@@ -149,7 +148,7 @@ async fn a_transaction_in_which_a_statement_failed_is_not_taken_for_committed() 
 /// Of any other COMMIT that failed it is not known whether it was made.
 #[tokio::test]
 async fn a_commit_that_postgres_refused_is_certainly_not_made() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     for sql in [
         "CREATE TABLE refused (code TEXT)",
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \

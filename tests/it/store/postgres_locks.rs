@@ -11,8 +11,8 @@ struct Count {
     count: i64,
 }
 
-async fn app() -> Option<TestApp> {
-    Some(TestApp::start_on(TestDatabase::postgres()?, |_| {}).await)
+async fn app() -> TestApp {
+    TestApp::start_on(TestDatabase::postgres(), |_| {}).await
 }
 
 fn row_of(key: &Key) -> String {
@@ -72,7 +72,7 @@ fn statuses(answers: &[Answer; 2]) -> [u16; 2] {
 
 #[tokio::test]
 async fn of_two_rotations_that_have_read_one_version_one_succeeds() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let rotate = || maya.try_rotate(&key.id, 1);
@@ -86,7 +86,7 @@ async fn of_two_rotations_that_have_read_one_version_one_succeeds() {
 
 #[tokio::test]
 async fn where_another_isolation_is_the_default_changes_that_meet_take_turns_all_the_same() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let set = "ALTER DATABASE %I SET default_transaction_isolation = serializable";
     database.execute(&format!("DO $$ BEGIN EXECUTE format('{set}', current_database()); END $$"));
     let app = TestApp::start_on(database, |_| {}).await;
@@ -100,7 +100,7 @@ async fn where_another_isolation_is_the_default_changes_that_meet_take_turns_all
 
 #[tokio::test]
 async fn of_two_revocations_at_once_one_is_written_down() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let revoke = || maya.try_revoke(&key.id, 1);
@@ -112,7 +112,7 @@ async fn of_two_revocations_at_once_one_is_written_down() {
 
 #[tokio::test]
 async fn a_rotation_that_meets_a_revocation_finds_no_key() {
-    let Some(app) = app().await else { return };
+    let app = app().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     let revoke = format!("UPDATE api_keys SET revoked_at = 1 WHERE id = '{}'", key.id);
@@ -125,7 +125,7 @@ async fn a_rotation_that_meets_a_revocation_finds_no_key() {
 /// Both were let in by the limit before either had written, if that were possible.
 #[tokio::test]
 async fn of_two_changes_that_meet_at_the_limit_one_is_made() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let limit = |settings: &mut Settings| {
         (settings.max_keys, settings.max_rotations_per_day) = ("3".to_owned(), "1".to_owned());
     };

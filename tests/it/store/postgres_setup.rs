@@ -17,7 +17,7 @@ fn execute(conn: &mut Conn, statements: &[String]) {
 
 #[test]
 fn a_database_that_is_not_utf8_is_refused_before_anything_is_made_in_it() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let url = database.url().unwrap();
     let mut conn = database.connect();
     let name = format!("keystead_latin_{}", std::process::id());
@@ -35,7 +35,7 @@ fn a_database_that_is_not_utf8_is_refused_before_anything_is_made_in_it() {
 
 #[test]
 fn another_programs_list_of_migrations_is_called_so() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let mut conn = database.connect();
     let refused = on_own_thread(move || {
         let table = "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY, run_on TIMESTAMP)";
@@ -48,7 +48,7 @@ fn another_programs_list_of_migrations_is_called_so() {
 
 #[test]
 fn a_role_without_the_right_to_create_finds_a_schema_that_is_up_to_date() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let mut conn = database.connect();
     on_own_thread(move || {
         let role = format!("keystead_role_{}", std::process::id());

@@ -101,9 +101,9 @@ fn compare(rows: Vec<Row>, home: &str) {
     assert!(taken > 3 && refused > 1, "a table of one kind shows nothing: {taken} taken, {refused} refused");
 }
 
-fn start() -> Option<OwnPostgres> {
-    TestDatabase::postgres()?;
-    let postgres = OwnPostgres::start()?;
+fn start() -> OwnPostgres {
+    TestDatabase::postgres();
+    let postgres = OwnPostgres::start();
     fs::write(postgres.folder().join("db/pg_hba.conf"), HBA).unwrap();
     assert!(postgres.shell(CERTIFICATES), "openssl makes the certificates");
     restart(&postgres);
@@ -118,7 +118,7 @@ fn start() -> Option<OwnPostgres> {
         let psql = format!("psql -X -h {folder} -p {} -U postgres -c \"{sql}\"", postgres.port());
         assert!(postgres.shell(&psql), "{sql}");
     }
-    Some(postgres)
+    postgres
 }
 
 fn restart(postgres: &OwnPostgres) {
@@ -127,7 +127,7 @@ fn restart(postgres: &OwnPostgres) {
 
 #[test]
 fn a_url_means_what_it_means_to_psql() {
-    let Some(postgres) = start() else { return };
+    let postgres = start();
     let home = tempfile::tempdir().unwrap();
     let file = |name: &str| postgres.folder().join(name).display().to_string();
     let (port, folder) = (postgres.port(), postgres.folder().display().to_string());
@@ -255,7 +255,7 @@ fn a_url_means_what_it_means_to_psql() {
 
 #[test]
 fn a_certificate_that_is_its_own_root_means_what_it_means_to_psql() {
-    let Some(postgres) = start() else { return };
+    let postgres = start();
     let home = tempfile::tempdir().unwrap();
     assert!(postgres.shell("cp own.crt db/server.crt && cp own.key db/server.key && chmod 0600 db/server.key"));
     restart(&postgres);

@@ -20,8 +20,7 @@ use keystead::store::{
 
 use rand::{RngExt, SeedableRng};
 
-use super::wire_proxy::{Failure, Plan, WireProxy};
-use crate::support::{TestApp, TestDatabase, on_own_thread};
+use crate::support::{Failure, Lost, Plan, TestApp, TestDatabase, Wire, on_own_thread};
 
 #[derive(Debug, QueryableByName)]
 struct Word {
@@ -37,13 +36,13 @@ fn words(conn: &mut Conn, sql: &str) -> Result<Vec<String>, StoreError> {
 /// A rotten wire must cost one error: a loop here never ends and takes all memory, which is how this test fails.
 #[test]
 fn a_connection_that_breaks_after_any_message_of_a_result_ends_that_query_once() {
-    let Some(database) = TestDatabase::postgres() else { return };
-    let proxy = WireProxy::start(&database.url().unwrap());
-    let url = DatabaseUrl::Postgres(proxy.url());
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
+    let url = DatabaseUrl::Postgres(wire.url());
     let (mut whole, mut broken) = (0, 0);
     for messages in 0.. {
         for failure in [Failure::Cut, Failure::Truncated(1), Failure::Truncated(6)] {
-            proxy.set(Some(Plan { messages, failure }));
+            wire.plan(Plan { messages, failure });
             let query = "SELECT n::text AS word FROM generate_series(1, 3) n";
             match url.connect().and_then(|mut conn| words(&mut conn, query)) {
                 Ok(rows) => {
@@ -92,9 +91,9 @@ fn runs() -> u32 {
 /// Any failure after any message, from a seed: 400 lives of a connection, or `WIRE_FUZZ_RUNS`.
 #[test]
 fn whatever_a_wire_does_a_thread_keeps_to_its_budget() {
-    let Some(database) = TestDatabase::postgres() else { return };
-    let proxy = WireProxy::start(&database.url().unwrap());
-    let url = DatabaseUrl::Postgres(proxy.url());
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
+    let url = DatabaseUrl::Postgres(wire.url());
     let mut random = rand::rngs::StdRng::seed_from_u64(9);
     let (mut whole, mut partly, mut most) = (0, 0, Duration::ZERO);
     for run in 0..runs() {
@@ -105,7 +104,7 @@ fn whatever_a_wire_does_a_thread_keeps_to_its_budget() {
             _ => Failure::Dripped,
         };
         let plan = Plan { messages: random.random_range(0..60), failure };
-        proxy.set(Some(plan));
+        wire.plan(plan);
         let begun = ThreadTime::now();
         match live(&url, Duration::from_millis(100)) {
             3 => whole += 1,
@@ -122,7 +121,7 @@ fn whatever_a_wire_does_a_thread_keeps_to_its_budget() {
 
 #[test]
 fn a_session_keeps_no_setting_of_ours() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let mut conn = database.connect();
     on_own_thread(move || {
         let limits = "SELECT name || '=' || setting AS word FROM pg_settings
@@ -142,19 +141,20 @@ fn a_session_keeps_no_setting_of_ours() {
 
 #[tokio::test]
 async fn a_page_whose_connection_breaks_or_goes_silent_under_a_read_is_shown_all_the_same() {
-    let Some(database) = TestDatabase::postgres() else { return };
-    let proxy = WireProxy::start(&database.url().unwrap());
-    let url = proxy.url();
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
+    let url = wire.url();
     let app = TestApp::start_on(database, |settings| settings.database = url).await;
     let maya = app.admin().await;
     maya.create_key("Production").await;
     // The session, its owner, and the list.
     for words in ["sessions", "memberships", "key_usage"] {
-        for failure in [Failure::Cut, Failure::Stalled] {
-            proxy.fail_at(words, failure);
+        for lost in [Lost::Request, Lost::RequestSilently] {
+            let before = wire.lost();
+            wire.lose(lost, words);
             let page = maya.get("/settings/integrations").await.expect(200);
-            assert!(proxy.has_failed(), "{words} were never sent");
-            assert_eq!(page.all(".key-name strong"), ["Production"], "{words} {failure:?}");
+            assert_eq!(wire.lost(), before + 1, "{words} were never sent");
+            assert_eq!(page.all(".key-name strong"), ["Production"], "{words} {lost:?}");
         }
     }
 }
@@ -163,17 +163,17 @@ async fn a_page_whose_connection_breaks_or_goes_silent_under_a_read_is_shown_all
 #[tokio::test]
 async fn notifications_come_by_another_connection_when_theirs_has_gone_silent() {
     const NO_STATEMENT: &str = "Q\0\0\0\u{5}\0";
-    let Some(database) = TestDatabase::postgres() else { return };
-    let proxy = WireProxy::start(&database.url().unwrap());
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
     let (sender, woken) = mpsc::channel();
-    let url = DatabaseUrl::Postgres(proxy.url());
+    let url = DatabaseUrl::Postgres(wire.url());
     let _listener = Listener::start(&url, &Arc::default(), move || _ = sender.send(())).unwrap();
     on_own_thread(move || {
         // Each connection wakes once it listens.
         woken.recv_timeout(Duration::from_secs(60)).unwrap();
-        proxy.fail_at(NO_STATEMENT, Failure::Stalled);
+        wire.lose(Lost::RequestSilently, NO_STATEMENT);
         woken.recv_timeout(Duration::from_secs(60)).unwrap();
-        assert!(proxy.has_failed());
+        assert_eq!(wire.lost(), 1);
     });
 }
 

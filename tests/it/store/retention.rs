@@ -129,7 +129,7 @@ async fn on_sqlite_a_clock_that_stays_where_somebody_set_it_is_believed_after_a_
 
 #[tokio::test]
 async fn on_postgres_nothing_is_removed_while_the_clocks_differ() {
-    let Some(database) = TestDatabase::postgres() else { return };
+    let database = TestDatabase::postgres();
     let clock = TestClock::default();
     clock.set_ahead(TimeDelta::days(365));
     let app = TestApp::start_at(clock, database, |_| {}).await;

@@ -6,8 +6,7 @@
 use diesel::{RunQueryDsl, sql_query};
 use keystead::config::DatabaseUrl;
 
-use super::wire_proxy::WireProxy;
-use crate::support::{Binary, Key, Server, TestDatabase};
+use crate::support::{Binary, Flow, Key, Server, TestDatabase, Wire};
 
 async fn with_key(keystead: &Binary) -> (Server, Key) {
     let server = keystead.serve();
@@ -34,11 +33,11 @@ async fn stop_with_seven_uses(server: Server, key: &Key) -> String {
 
 /// Whether the log says that the lease was not given back.
 async fn keeps_its_lease(lease_seconds: &str) -> bool {
-    let database = TestDatabase::postgres().unwrap();
-    let proxy = WireProxy::start(&database.url().unwrap());
-    let keystead = Binary::new().with("DATABASE_URL", &proxy.url()).with("KEYSTEAD_LEASE_SECS", lease_seconds);
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
+    let keystead = Binary::new().with("DATABASE_URL", &wire.url()).with("KEYSTEAD_LEASE_SECS", lease_seconds);
     let (server, key) = with_key(&keystead).await;
-    proxy.go_silent();
+    wire.set(Flow::Stalled);
     stop_with_seven_uses(server, &key).await.contains("lease was not given back")
 }
 
@@ -70,12 +69,12 @@ async fn a_stop_with_a_locked_sqlite_file_ends_by_itself_and_says_what_is_lost()
 
 #[tokio::test]
 async fn on_postgres_a_second_signal_does_not_wait_for_the_database() {
-    let Some(database) = TestDatabase::postgres() else { return };
-    let proxy = WireProxy::start(&database.url().unwrap());
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
     // Longer than any test waits.
-    let keystead = Binary::new().with("DATABASE_URL", &proxy.url()).with("KEYSTEAD_DRAIN_SECS", "300");
+    let keystead = Binary::new().with("DATABASE_URL", &wire.url()).with("KEYSTEAD_DRAIN_SECS", "300");
     let (server, key) = with_key(&keystead).await;
-    proxy.go_silent();
+    wire.set(Flow::Stalled);
     verify(&server, &key).await;
     let exit = tokio::task::spawn_blocking(move || {
         server.terminate();

@@ -16,7 +16,7 @@
 //! * [`TestApp`] is the server. Time stands still in it until `app.clock.advance(…)`. `app.count(…)`, `app.audit()` and
 //!   `app.execute(…)` look behind the HTTP interface.
 //! * [`Person`] is somebody with a browser: `app.anonymous()`, `app.admin()`, `app.second_admin()`,
-//!   `app.admin_of_another_organization()`. A deed that must work (`create_key`, `rotate`, `revoke`, `sign_out`) panics
+//!   `app.admin_of_another_organization()`. What must work (`create_key`, `rotate`, `revoke`, `sign_out`) panics
 //!   when it does not; its twin `try_…` returns the [`Answer`] whatever it is. `maya.by_htmx()` is the same person in
 //!   the same session with scripts on. Redirects are not followed, so that a test sees them.
 //! * [`Answer`] is a response, read to its end: `answer.expect(422).one(".field-error")`.
@@ -42,7 +42,7 @@ pub use clock::TestClock;
 pub use database::{TestDatabase, on_own_thread};
 pub use person::{Key, PASSWORD, Person, form_token};
 pub use snapshot::assert_snapshot;
-pub use wire::{Lost, Wire};
+pub use wire::{Failure, Flow, Lost, Plan, Wire};
 
 /// Waits until this holds.
 pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
