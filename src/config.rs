@@ -2,6 +2,7 @@
 //!
 //! `config/table.rs` has every setting, one entry each: whoever adds one adds it there.
 
+mod database_address;
 mod database_url;
 mod environment;
 mod flags;
@@ -13,6 +14,7 @@ mod table;
 
 use std::net::SocketAddr;
 
+pub use database_address::DatabaseAddress;
 pub use database_url::DatabaseUrl;
 pub use environment::{Environment, PgVariables};
 pub use parse::{LogFilter, LogFormat};

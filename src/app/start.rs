@@ -113,7 +113,7 @@ pub async fn migrate_database(config: &Config) -> Result<(Db, Migrated), StartEr
     if let DatabaseUrl::Sqlite(path) = &config.database {
         make_database_file(path)?;
     }
-    let url = config.database.clone();
+    let (url, address) = (config.database.clone(), config.database_address());
     let size = match url {
         DatabaseUrl::Sqlite(_) => SQLITE_CONNECTIONS,
         DatabaseUrl::Postgres(_) => POSTGRES_CONNECTIONS,
@@ -133,7 +133,7 @@ pub async fn migrate_database(config: &Config) -> Result<(Db, Migrated), StartEr
                 "the database has the schema of a newer version of keystead; this version goes on with it"
             );
         }
-        let db = Db::open(&url, size).map_err(|error| StartError::Database(url, error))?;
+        let db = Db::open(address, size).map_err(|error| StartError::Database(url, error))?;
         Ok((db, done))
     });
     match opening.await {

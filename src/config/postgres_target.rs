@@ -146,6 +146,14 @@ impl PostgresTarget {
             tcp_user_timeout: number::<u64>(url, "tcp_user_timeout")?.filter(|ms| *ms > 0).map(Duration::from_millis),
         })
     }
+
+    /// The same for a URL that `config` has completed: no variable counts any more.
+    ///
+    /// # Errors
+    /// As [`PostgresTarget::of`].
+    pub fn of_completed(url: &str) -> Result<Self, PostgresUrlError> {
+        PostgresUrl::parse(url, |_| None).and_then(|url| Self::of(&url))
+    }
 }
 
 fn unknown(setting: &str, value: &str) -> PostgresUrlError {

@@ -9,7 +9,7 @@ use std::{
 use diesel::{connection::SimpleConnection, prelude::*};
 use url::Url;
 
-pub use crate::config::DatabaseUrl;
+pub use crate::config::{DatabaseAddress, DatabaseUrl};
 use crate::private_file::beside;
 
 use super::{

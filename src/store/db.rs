@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     StoreError,
-    connection::{Conn, DatabaseUrl},
+    connection::{Conn, DatabaseAddress, DatabaseUrl},
     database_file::DatabaseFile,
     error::Fault,
     key_changes::{self, Recorded},
@@ -30,7 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The database, shared by every worker.
 #[derive(Clone)]
 pub struct Db {
-    url: DatabaseUrl,
+    address: DatabaseAddress,
     pool: Pool<Manager>,
     seats: Arc<Seats>,
     /// SQLite has one writer: waiting here is fair and wakes at once, waiting in `busy_timeout` is neither.
@@ -43,19 +43,19 @@ impl Db {
     ///
     /// # Errors
     /// [`StoreError::Fault`] when the database cannot be reached.
-    pub fn open(url: &DatabaseUrl, size: u32) -> Result<Self, StoreError> {
+    pub fn open(address: DatabaseAddress, size: u32) -> Result<Self, StoreError> {
         let seats = Seats::new(usize::try_from(size).unwrap_or(usize::MAX));
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
             .connection_timeout(POOL_TIMEOUT)
             .error_handler(Box::new(LogConnectionErrors))
-            .build_unchecked(Manager { url: url.clone(), seats: Arc::clone(&seats) });
-        let (writer, file) = match url {
+            .build_unchecked(Manager { address: address.clone(), seats: Arc::clone(&seats) });
+        let (writer, file) = match address.at_start() {
             DatabaseUrl::Postgres(_) => (None, None),
             DatabaseUrl::Sqlite(path) => (Some(Arc::default()), Some(Arc::new(DatabaseFile::open(path)?))),
         };
-        Ok(Self { url: url.clone(), pool, seats, writer, file })
+        Ok(Self { address, pool, seats, writer, file })
     }
 
     /// The follower's connection, on which no wait is longer than `limit`. It is made before any of the pool: while it is lost,
@@ -65,7 +65,7 @@ impl Db {
     /// [`StoreError::Fault`] when the database cannot be reached.
     pub fn connect_apart(&self, limit: Duration) -> Result<Apart, StoreError> {
         self.check_file()?;
-        let conn = self.url.connect_within(limit).inspect_err(|error| {
+        let conn = self.address.now().connect_within(limit).inspect_err(|error| {
             if pool::is_full(error) {
                 self.seats.leave_room();
                 // One that nobody uses is dropped on its way out of the pool, or else the next one on its way back.
@@ -103,13 +103,13 @@ impl Db {
     }
 
     /// Where the database is.
-    pub fn url(&self) -> &DatabaseUrl {
-        &self.url
+    pub fn address(&self) -> &DatabaseAddress {
+        &self.address
     }
 
     /// Whether several servers may share the database.
     pub fn has_nodes(&self) -> bool {
-        matches!(self.url, DatabaseUrl::Postgres(_))
+        matches!(self.address.at_start(), DatabaseUrl::Postgres(_))
     }
 
     fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
@@ -252,7 +252,7 @@ impl Db {
     fn look_for(&self, recorded: &Recorded) -> Option<bool> {
         let begun = Instant::now();
         loop {
-            let found = self.url.connect().and_then(|mut conn| {
+            let found = self.address.now().connect().and_then(|mut conn| {
                 transaction::in_transaction(&mut conn, |conn| key_changes::was_recorded(conn, recorded))
             });
             match found {

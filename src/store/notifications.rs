@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_postgres::AsyncMessage;
 
-use super::{connection::DatabaseUrl, dialect::CHANNEL, pg};
+use super::{
+    connection::{DatabaseAddress, DatabaseUrl},
+    dialect::CHANNEL,
+    pg,
+};
 use crate::{
     config::postgres_target::PostgresTarget,
     supervision::{Part, Supervision, keep_running},
@@ -19,21 +23,23 @@ pub struct Listener(JoinHandle<()>);
 
 impl Listener {
     /// Calls `wake` whenever any node changed a key, and once at the beginning. `None` on SQLite, and where nothing
-    /// can connect. A connection that breaks is made anew.
+    /// can connect. A connection that breaks is made anew, with what the address says then.
     pub fn start(
-        url: &DatabaseUrl,
+        address: &DatabaseAddress,
         supervision: &Arc<Supervision>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Option<Self> {
-        let DatabaseUrl::Postgres(url) = url else { return None };
-        let target = pg::target(url).ok()?;
+        target(address)?;
+        let address = address.clone();
         let (wake, supervisor) = (Arc::new(wake), Arc::clone(supervision));
         let listening = move || {
-            let (target, wake, supervisor) = (Arc::clone(&target), Arc::clone(&wake), Arc::clone(&supervisor));
+            let (address, wake, supervisor) = (address.clone(), Arc::clone(&wake), Arc::clone(&supervisor));
             async move {
                 loop {
                     supervisor.step(Part::Notifications);
-                    if let Err(error) = listen(&target, &*wake).await {
+                    if let Some(target) = target(&address)
+                        && let Err(error) = listen(&target, &*wake).await
+                    {
                         tracing::debug!(%error, "no notifications; the follower polls");
                     }
                     tokio::time::sleep(AGAIN).await;
@@ -43,6 +49,11 @@ impl Listener {
         let task = keep_running(Arc::clone(supervision), Part::Notifications, listening);
         Some(Self(pg::runtime().ok()?.spawn(task)))
     }
+}
+
+fn target(address: &DatabaseAddress) -> Option<Arc<PostgresTarget>> {
+    let DatabaseUrl::Postgres(url) = address.now() else { return None };
+    pg::target(&url).ok()
 }
 
 impl Drop for Listener {

@@ -14,7 +14,7 @@ use diesel::{
 
 use super::{
     StoreError,
-    connection::{Conn, DatabaseUrl},
+    connection::{Conn, DatabaseAddress, DatabaseUrl},
     error::Fault,
     pg,
 };
@@ -100,7 +100,7 @@ pub fn is_full(error: &StoreError) -> bool {
 /// Makes connections for the pool.
 #[derive(Debug)]
 pub struct Manager {
-    pub url: DatabaseUrl,
+    pub address: DatabaseAddress,
     pub seats: Arc<Seats>,
 }
 
@@ -135,8 +135,9 @@ impl ManageConnection for Manager {
     type Error = StoreError;
 
     fn connect(&self) -> Result<Pooled, StoreError> {
-        self.seats.take(matches!(self.url, DatabaseUrl::Postgres(_)))?;
-        match self.url.connect() {
+        let url = self.address.now();
+        self.seats.take(matches!(url, DatabaseUrl::Postgres(_)))?;
+        match url.connect() {
             Ok(conn) => Ok(Pooled { conn, seats: Arc::clone(&self.seats) }),
             Err(error) => {
                 self.seats.with(|state| state.open = state.open.saturating_sub(1));

@@ -45,7 +45,7 @@ impl Fixture {
     fn on(url: &DatabaseUrl, folder: TempDir) -> Self {
         let (follower, told) = Follower::by_hand();
         told.send_modify(|progress| progress.is_loaded = true);
-        let db = Db::open(url, 1).unwrap();
+        let db = Db::open(url.clone().into(), 1).unwrap();
         Self { db, clock: Hand::new(), follower, told, receipts: Receipts::default(), _folder: folder }
     }
 

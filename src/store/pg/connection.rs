@@ -30,7 +30,7 @@ use diesel::{
 };
 use futures_util::TryStreamExt;
 use tokio::{runtime::Runtime, task::JoinHandle};
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::{Client, error::SqlState, types::Type};
 
 use super::{
     dial::{Cancel, LIMIT, dial, target},
@@ -146,13 +146,13 @@ impl PgConnection {
     fn note(&mut self, error: &tokio_postgres::Error) -> DieselError {
         let error = fault::of(error);
         // Anything but the server's own words: what comes next on this wire cannot be trusted. A primary that became a
-        // replica stays connected and refuses every change; a new connection finds its successor.
-        if let DieselError::DatabaseError(
-            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::ReadOnlyTransaction,
-            _,
-        ) = &error
-        {
-            self.is_given_up = true;
+        // replica stays connected and refuses every change; a new connection finds its successor. So does one to a role that
+        // took the place of this one, which has no rights any more.
+        if let DieselError::DatabaseError(kind, said) = &error {
+            self.is_given_up |= match kind {
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::ReadOnlyTransaction => true,
+                _ => fault::sql_state(said.message()) == Some(SqlState::INSUFFICIENT_PRIVILEGE.code()),
+            };
         }
         error
     }

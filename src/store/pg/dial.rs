@@ -23,10 +23,7 @@ use super::{
     fault, passfile, tls,
     wire::{Place, Wire},
 };
-use crate::config::{
-    postgres_target::{ChannelBinding, PostgresHost, PostgresTarget, SessionWanted, TlsMode},
-    postgres_url::PostgresUrl,
-};
+use crate::config::postgres_target::{ChannelBinding, PostgresHost, PostgresTarget, SessionWanted, TlsMode};
 
 /// How long a connection is waited for, and each answer on it, unless somebody needs it sooner: longer than the longest
 /// statement of a transaction and than its longest wait for a lock (`dialect.rs`).
@@ -53,7 +50,7 @@ pub struct Cancel {
 
 /// What a URL means, in the environment of no variables: `config` has completed it.
 pub fn target(url: &str) -> ConnectionResult<Arc<PostgresTarget>> {
-    let target = PostgresUrl::parse(url, |_| None).and_then(|url| PostgresTarget::of(&url));
+    let target = PostgresTarget::of_completed(url);
     target.map(Arc::new).map_err(|error| ConnectionError::InvalidConnectionUrl(error.to_string()))
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Has the pool open so many connections.
-async fn open_connections(app: &TestApp, number: usize) {
+pub async fn open_connections(app: &TestApp, number: usize) {
     let all_at_once = std::sync::Arc::new(Barrier::new(number));
     let reads = (0..number).map(|_| {
         let all_at_once = all_at_once.clone();

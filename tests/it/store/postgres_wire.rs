@@ -166,8 +166,8 @@ async fn notifications_come_by_another_connection_when_theirs_has_gone_silent() 
     let database = TestDatabase::postgres();
     let wire = Wire::to(&database.url().unwrap());
     let (sender, woken) = mpsc::channel();
-    let url = DatabaseUrl::Postgres(wire.url());
-    let _listener = Listener::start(&url, &Arc::default(), move || _ = sender.send(())).unwrap();
+    let address = DatabaseUrl::Postgres(wire.url()).into();
+    let _listener = Listener::start(&address, &Arc::default(), move || _ = sender.send(())).unwrap();
     on_own_thread(move || {
         // Each connection wakes once it listens.
         woken.recv_timeout(Duration::from_secs(60)).unwrap();
