@@ -11,6 +11,7 @@ use actix_web::{App as ActixApp, HttpServer, dev::Server, http::KeepAlive, middl
 
 use tokio::sync::{mpsc, watch};
 
+mod bind;
 mod ending;
 mod head;
 mod listener;
@@ -21,6 +22,7 @@ mod thread_end;
 mod transport;
 mod worker_thread;
 
+use bind::bind;
 use transport::{Order, Transport};
 
 use crate::{
@@ -49,8 +51,8 @@ const LAST_SCRAPE_SECONDS: u64 = 1;
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("cannot listen on {0}: {1}; is another server running there? ({2})")]
-    Listen(String, std::io::Error, &'static str),
+    #[error("cannot listen on {0}; is another server running there? ({1})")]
+    Listen(String, &'static str),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("cannot read the database: {0}")]
@@ -63,10 +65,10 @@ pub enum ServeError {
 pub struct Running {
     /// What it serves.
     pub app: App,
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens, all with the same port; at least one.
+    pub addresses: Vec<SocketAddr>,
     /// Where it tells its metrics, if anywhere.
-    pub metrics_address: Option<SocketAddr>,
+    pub metrics_addresses: Vec<SocketAddr>,
     /// The link for the first admin, while no account exists.
     pub set_up_link: Option<String>,
     /// Whether there was an account and none is left, so that only `keystead admin create` makes one.
@@ -98,11 +100,12 @@ impl Handle {
 /// # Errors
 /// See [`ServeError`].
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
-    let (listener, address) = bind(&config.listen, "KEYSTEAD_LISTEN")?;
+    let (listeners, addresses): (Vec<_>, Vec<_>) = bind(&config.listen, "KEYSTEAD_LISTEN")?.into_iter().unzip();
     let for_metrics = config.metrics_listen.as_deref();
     let for_metrics = for_metrics.map(|wanted| bind(wanted, "KEYSTEAD_METRICS_LISTEN")).transpose()?;
-    let metrics_address = for_metrics.as_ref().map(|(_, address)| *address);
-    let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_loopback(address.port()));
+    let (for_metrics, metrics_addresses): (Vec<_>, Vec<_>) = for_metrics.unwrap_or_default().into_iter().unzip();
+    let port = addresses.first().map_or(0, SocketAddr::port);
+    let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_loopback(port));
     let app = AppState::open(config, public_url, clock).await?;
     let first_account = first_account(&app).await?;
     let set_up_link = match &first_account {
@@ -110,13 +113,13 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         FirstAccount::ByCommand | FirstAccount::Exists => None,
     };
     let needs_command = first_account == FirstAccount::ByCommand;
-    let transport = Transport::start(&app, listener)?;
+    let transport = Transport::start(&app, listeners)?;
     let (orders, received) = mpsc::unbounded_channel();
-    let metrics = for_metrics.map(|(listener, _)| serve_metrics(&app, listener)).transpose()?;
+    let metrics = if for_metrics.is_empty() { None } else { Some(serve_metrics(&app, for_metrics)?) };
     Ok(Running {
         app,
-        address,
-        metrics_address,
+        addresses,
+        metrics_addresses,
         set_up_link,
         needs_command,
         transport,
@@ -126,26 +129,16 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     })
 }
 
-fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let listener = TcpListener::bind(wanted).map_err(|error| {
-        let wanted = wanted.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
-        ServeError::Listen(wanted, error, variable)
-    })?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
 /// A server of one thread that only knows `/metrics`. It keeps no connection open, so that none delays its end.
-fn serve_metrics(app: &App, listener: TcpListener) -> std::io::Result<Server> {
+fn serve_metrics(app: &App, listeners: Vec<TcpListener>) -> std::io::Result<Server> {
     let app = app.clone();
     let make = move || ActixApp::new().app_data(web::Data::new(app.clone())).configure(api::metrics::configure);
     let server = HttpServer::new(make)
         .workers(1)
         .keep_alive(KeepAlive::Disabled)
         .shutdown_timeout(LAST_SCRAPE_SECONDS)
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+        .disable_signals();
+    Ok(listeners.into_iter().try_fold(server, HttpServer::listen)?.run())
 }
 
 impl Running {

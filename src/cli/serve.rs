@@ -1,6 +1,7 @@
 //! `keystead serve`: what is said at the start, and what ends it.
 
 use std::{
+    net::SocketAddr,
     process::exit,
     sync::{
         Arc,
@@ -26,7 +27,7 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
     let running = server::start(config, Arc::new(SystemClock)).await?;
     let is_over = Arc::new(AtomicBool::new(false));
     let signals = stop_on_signals(&running, &is_over)?;
-    let (url, address) = (running.app.public_url.as_str(), running.address.to_string());
+    let (url, address) = (running.app.public_url.as_str(), list(&running.addresses));
     let brand = running.app.config.brand.as_str();
     let line = format!("The keys of {brand} are served at {url} (listening on {address})");
     say(format, &line, &[("url", url), ("address", &address)]);
@@ -36,7 +37,7 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
             where wrong passwords are counted";
         say(format, line, &[]);
     }
-    if let Some(address) = running.metrics_address {
+    for address in &running.metrics_addresses {
         let url = format!("http://{address}/metrics");
         say(format, &format!("Metrics are at {url}"), &[("url", &url)]);
     }
@@ -47,6 +48,10 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
     // What is left are threads that wait for a silent database: nobody waits for them for longer than was said.
     is_over.store(true, Ordering::SeqCst);
     Ok(())
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// How the first account is made. A log is kept, and read by many: of the link it only learns where it is.

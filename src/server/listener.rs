@@ -1,4 +1,4 @@
-//! The listening socket: accepts connections and hands them to workers in turn, and is closed without losing one.
+//! A listening socket: accepts connections and hands them to workers in turn, and is closed without losing one.
 //!
 //! Closing a listening socket resets every connection that the kernel has accepted in our name and we have not. So before
 //! it is closed it lets no new ones begin: a filter on the socket drops what would open a connection (SYN), whose sender

@@ -54,18 +54,18 @@ pub enum Order {
 
 /// See the module.
 pub struct Transport {
-    listener: Option<Listener>,
+    listeners: Vec<Listener>,
     open: Vec<Arc<AtomicUsize>>,
     is_aborted: Arc<AtomicBool>,
     ended: mpsc::UnboundedReceiver<String>,
 }
 
 impl Transport {
-    /// Starts the threads. Whoever connects to the socket is answered from now on.
+    /// Starts the threads. Whoever connects to one of the sockets is answered from now on.
     ///
     /// # Errors
-    /// When there is no thread, or the socket cannot be used.
-    pub fn start(app: &App, socket: TcpListener) -> std::io::Result<Self> {
+    /// When there is no thread, or a socket cannot be used.
+    pub fn start(app: &App, sockets: Vec<TcpListener>) -> std::io::Result<Self> {
         let config = &app.config;
         let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let wanted = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
@@ -91,8 +91,9 @@ impl Transport {
                 }
             })?;
         }
-        let listener = Listener::start(socket, senders, Ended::new(&end, "listener"))?;
-        Ok(Self { listener: Some(listener), open, is_aborted, ended })
+        let listen = |socket| Listener::start(socket, senders.clone(), Ended::new(&end, "listener"));
+        let listeners = sockets.into_iter().map(listen).collect::<std::io::Result<_>>()?;
+        Ok(Self { listeners, open, is_aborted, ended })
     }
 
     /// Answers requests until it is told to stop. Returns when it was told to.
@@ -121,11 +122,9 @@ impl Transport {
 
     async fn finish(&mut self, grace: Duration) {
         self.wait_for_quiet(grace).await;
-        if let Some(listener) = self.listener.take() {
-            listener.let_none_begin();
-            tokio::time::sleep(HALF_OPEN).await;
-            listener.close();
-        }
+        self.listeners.iter().for_each(Listener::let_none_begin);
+        tokio::time::sleep(HALF_OPEN).await;
+        self.listeners.drain(..).for_each(Listener::close);
         let _ = tokio::time::timeout(FINISH, self.all_ended()).await;
     }
 
@@ -134,7 +133,7 @@ impl Transport {
         let begun = Instant::now();
         let (mut quiet_since, mut accepted) = (begun, 0);
         while begun.elapsed() < grace && quiet_since.elapsed() < QUIET {
-            let now = self.listener.as_ref().map_or(0, Listener::accepted);
+            let now = self.listeners.iter().map(Listener::accepted).sum();
             let open: usize = self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum();
             if open > 0 || now != accepted {
                 (quiet_since, accepted) = (Instant::now(), now);
@@ -151,9 +150,7 @@ impl Transport {
     /// Ends what has not ended. Nothing happens when everything has.
     async fn abort(&mut self) {
         self.is_aborted.store(true, Ordering::Relaxed);
-        if let Some(listener) = self.listener.take() {
-            listener.close();
-        }
+        self.listeners.drain(..).for_each(Listener::close);
         self.all_ended().await;
     }
 }
@@ -201,7 +198,8 @@ mod tests {
         let app = AppState::open(config, PublicUrl::of_loopback(1), Arc::new(SystemClock)).await.unwrap();
         let (end, ended) = mpsc::unbounded_channel();
         let is_aborted = Arc::new(AtomicBool::new(false));
-        let transport = Transport { listener: None, open: Vec::new(), is_aborted: Arc::clone(&is_aborted), ended };
+        let transport =
+            Transport { listeners: Vec::new(), open: Vec::new(), is_aborted: Arc::clone(&is_aborted), ended };
         let other = Ended::new(&end, "worker 1");
         // As when it panics.
         drop(Ended::new(&end, "worker 0"));

@@ -1,5 +1,6 @@
 //! What holds below the routes: heads, slow clients, many connections, and the end of the server.
 
+mod addresses;
 mod boundaries;
 mod heads;
 mod room;

@@ -109,7 +109,7 @@ impl TestApp {
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let running = server::start(config, server_clock).await.unwrap();
-                let addresses = (running.address, running.metrics_address);
+                let addresses = (running.addresses[0], running.metrics_addresses.first().copied());
                 let seen = (running.app.clone(), addresses, running.set_up_link.clone(), running.handle());
                 started.send(seen).ok().expect("the test waits");
                 running.run().await.unwrap();
