@@ -4,6 +4,7 @@
 mod log_writer;
 
 use std::{
+    backtrace::BacktraceStatus,
     io::{IsTerminal, Write},
     sync::OnceLock,
 };
@@ -18,8 +19,10 @@ use crate::{
     config::{LogFilter, LogFormat},
 };
 
-/// Where lines go once logging has started.
-static LOG: OnceLock<LogWriter> = OnceLock::new();
+/// What writes to standard error; none where the system gives no thread.
+static LOG: OnceLock<Option<LogWriter>> = OnceLock::new();
+/// What writes to standard output while a server runs.
+static OUTPUT: OnceLock<Option<LogWriter>> = OnceLock::new();
 
 /// Starts logging for this process.
 pub fn start(filter: &LogFilter, format: LogFormat) {
@@ -32,14 +35,10 @@ pub fn start(filter: &LogFilter, format: LogFormat) {
     if let Ok(quiet) = "actix_http::h1::dispatcher=off".parse() {
         filter = filter.add_directive(quiet);
     }
-    let tell = match format {
-        LogFormat::Text => |lines| left_out(LogFormat::Text, lines),
-        LogFormat::Json => |lines| left_out(LogFormat::Json, lines),
-    };
-    let to = match LogWriter::start(std::io::stderr(), tell) {
-        Ok(writer) => BoxMakeWriter::new(LOG.get_or_init(|| writer).clone()),
+    let to = match log(format) {
+        Some(writer) => BoxMakeWriter::new(writer.clone()),
         // Without a thread for it, a line waits for its reader.
-        Err(_) => BoxMakeWriter::new(std::io::stderr),
+        None => BoxMakeWriter::new(std::io::stderr),
     };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -54,24 +53,48 @@ pub fn start(filter: &LogFilter, format: LogFormat) {
     }
 }
 
-/// One line on standard output, at once, with these facts beside it for machines. Nobody need be listening: `println!`
-/// would panic when a pipe was closed.
+fn log(format: LogFormat) -> Option<&'static LogWriter> {
+    LOG.get_or_init(|| start_writer(std::io::stderr(), format)).as_ref()
+}
+
+fn start_writer(to: impl Write + Send + 'static, format: LogFormat) -> Option<LogWriter> {
+    let tell = match format {
+        LogFormat::Text => |lines| left_out(LogFormat::Text, lines),
+        LogFormat::Json => |lines| left_out(LogFormat::Json, lines),
+    };
+    LogWriter::start(to, tell).ok()
+}
+
+/// One line on standard output, at once, with these facts beside it for machines: what a command answers to whoever waits
+/// for it. Nobody need be listening: `println!` would panic when a pipe was closed.
 pub fn say(format: LogFormat, line: &str, facts: &[(&str, &str)]) {
     let mut output = std::io::stdout().lock();
     let _ = writeln!(output, "{}", written(format, "INFO", line, facts)).and_then(|()| output.flush());
 }
 
+/// The same from a server, which waits for nobody who reads: its pipe may be full for ever.
+pub fn announce(format: LogFormat, line: &str, facts: &[(&str, &str)]) {
+    match OUTPUT.get_or_init(|| start_writer(std::io::stdout(), format)) {
+        Some(output) => output.write_line(format!("{}\n", written(format, "INFO", line, facts)).as_bytes()),
+        None => say(format, line, facts),
+    }
+}
+
 /// One line on standard error that tells why the program ends, whatever a database put into the message.
 pub fn fail(format: LogFormat, message: &str) {
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = in_one_line(message);
     let line = match format {
         LogFormat::Text => format!("keystead: {line}"),
         LogFormat::Json => written(format, "ERROR", &line, &[]),
     };
-    match LOG.get() {
-        Some(log) => log.write_line(format!("{line}\n").as_bytes()),
+    match log(format) {
+        Some(log) => log.write_last_line(format!("{line}\n").as_bytes()),
         None => drop(writeln!(std::io::stderr(), "{line}")),
     }
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The line of the log that stands for those which nobody read.
@@ -83,11 +106,28 @@ fn left_out(format: LogFormat, lines: u64) -> String {
     }
 }
 
-/// In JSON a panic is one line too. The text of one is several, and for people.
+/// From now on a panic is a line of the log, which waits for nobody who reads it; where RUST_BACKTRACE asks for it, with the way
+/// there. Rust's own words are several lines, and go straight to standard error.
 pub fn log_panics(format: LogFormat) {
-    if format == LogFormat::Json {
-        std::panic::set_hook(Box::new(move |panic| fail(format, &panic.to_string())));
-    }
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let words = in_one_line(&format!("thread '{}' {panic}", thread.name().unwrap_or("without a name")));
+        let way = std::backtrace::Backtrace::capture();
+        let way = (way.status() == BacktraceStatus::Captured).then(|| way.to_string());
+        let line = match format {
+            LogFormat::Text => {
+                format!("{} ERROR {words}{}", timestamp(), way.map(|way| format!("\n{way}")).unwrap_or_default())
+            }
+            LogFormat::Json => {
+                let facts: Vec<_> = way.iter().map(|way| ("backtrace", way.as_str())).collect();
+                written(format, "ERROR", &words, &facts)
+            }
+        };
+        match log(format) {
+            Some(log) => log.write_line(format!("{line}\n").as_bytes()),
+            None => drop(writeln!(std::io::stderr(), "{line}")),
+        }
+    }));
 }
 
 fn written(format: LogFormat, level: &str, line: &str, facts: &[(&str, &str)]) -> String {

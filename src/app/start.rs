@@ -25,7 +25,7 @@ use crate::{
         installation,
         migrations::{self, Migrated},
     },
-    supervision::Supervision,
+    supervision::{Part, Supervision},
     throttle::Throttle,
 };
 
@@ -59,6 +59,8 @@ impl AppState {
         let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
         let revocations = Arc::new(RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?);
         let supervision = Arc::new(Supervision::default());
+        #[cfg(any(debug_assertions, feature = "test-switches"))]
+        supervision.make_fail(Part::PurgeExpired, !config.safeguards.purge);
         let parts = Parts {
             db: db.clone(),
             index: Arc::clone(&index),

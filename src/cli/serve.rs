@@ -15,7 +15,7 @@ use crate::{
     clock::SystemClock,
     config::{Config, LogFormat},
     server,
-    telemetry::say,
+    telemetry::announce,
 };
 
 /// How long a second signal waits for what is under way.
@@ -30,16 +30,16 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
     let (url, address) = (running.app.public_url.as_str(), list(&running.addresses));
     let brand = running.app.config.brand.as_str();
     let line = format!("The keys of {brand} are served at {url} (listening on {address})");
-    say(format, &line, &[("url", url), ("address", &address)]);
+    announce(format, &line, &[("url", url), ("address", &address)]);
     if running.app.public_url.is_secure() && running.app.config.trusted_proxies.is_empty() {
         // We speak plain http only, so somebody is in front.
         let line = "KEYSTEAD_TRUSTED_PROXIES is empty: whoever comes through your proxy has its address, in the audit log and \
             where wrong passwords are counted";
-        say(format, line, &[]);
+        announce(format, line, &[]);
     }
     for address in &running.metrics_addresses {
         let url = format!("http://{address}/metrics");
-        say(format, &format!("Metrics are at {url}"), &[("url", &url)]);
+        announce(format, &format!("Metrics are at {url}"), &[("url", &url)]);
     }
     print_first_account(&running, format);
     let ended = running.run().await;
@@ -60,24 +60,24 @@ fn print_first_account(running: &server::Running, format: LogFormat) {
     let Some(link) = &running.set_up_link else {
         running.app.remove_set_up_link();
         if running.needs_command {
-            say(format, &format!("No account is left; {BY_COMMAND}"), &[]);
+            announce(format, &format!("No account is left; {BY_COMMAND}"), &[]);
         }
         return;
     };
     if format == LogFormat::Text {
-        return say(format, &format!("No account exists yet. Open this link once to set up: {link}"), &[]);
+        return announce(format, &format!("No account exists yet. Open this link once to set up: {link}"), &[]);
     }
     match running.app.write_set_up_link(link) {
         Ok(path) => {
             let path = path.display().to_string();
             let line = format!("No account exists yet. Open the link that is in {path} once to set up");
-            say(format, &line, &[("set_up_link_file", &path)]);
+            announce(format, &line, &[("set_up_link_file", &path)]);
         }
         Err(error) => {
             let line = format!(
                 "No account exists yet, and the set-up link cannot be written to a file: {error}; {BY_COMMAND}"
             );
-            say(format, &line, &[]);
+            announce(format, &line, &[]);
         }
     }
 }

@@ -87,7 +87,8 @@ impl Thread {
     }
 
     fn follow_until_stopped(&mut self) {
-        let listen = |orders: SyncSender<()>| Listener::start(self.db.address(), &self.supervision, move || wake(&orders));
+        let listen =
+            |orders: SyncSender<()>| Listener::start(self.db.address(), &self.supervision, move || wake(&orders));
         let _listener = self.wake.clone().map(listen);
         while !self.is_stopping() {
             let Err(error) = self.follow() else { break };

@@ -1,4 +1,4 @@
-//! The log's way to standard error, which never waits for long for whoever reads it.
+//! The way to standard error, and to standard output while a server runs, which never waits for long for whoever reads it.
 //!
 //! A pipe holds 64 KiB. When its reader has stopped (a log shipper that hangs, the daemon of the containers that is down), a
 //! write waits until it goes on, and with it whoever has a line to log: every page, half of the verifications, the end itself.
@@ -17,6 +17,8 @@ const MOST: usize = 1_000;
 /// How long the first of them is waited for. A reader that is there takes a line at once, so that it is written before
 /// whoever wrote it goes on, or ends the process.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long the last one is waited for: nobody writes it when the process has ended.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Writes lines by a thread of its own.
 #[derive(Clone)]
@@ -72,6 +74,16 @@ impl LogWriter {
 
     /// Writes a line, or leaves it for a reader that does not come.
     pub fn write_line(&self, line: &[u8]) {
+        self.write_within(PATIENCE, line);
+    }
+
+    /// Writes a line before the process ends, if there is a reader.
+    pub fn write_last_line(&self, line: &[u8]) {
+        self.queue().is_stuck = false;
+        self.write_within(FAREWELL, line);
+    }
+
+    fn write_within(&self, patience: Duration, line: &[u8]) {
         let mut queue = self.queue();
         if queue.lines.len() >= MOST {
             queue.left_out += 1;
@@ -84,7 +96,7 @@ impl LogWriter {
         let own = queue.add(line.to_vec());
         self.0.changed.notify_all();
         let waits = |queue: &mut Queue| queue.written < own && !queue.is_stuck;
-        let waited = self.0.changed.wait_timeout_while(queue, PATIENCE, waits);
+        let waited = self.0.changed.wait_timeout_while(queue, patience, waits);
         let (mut queue, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             queue.is_stuck = true;

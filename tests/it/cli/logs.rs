@@ -230,3 +230,23 @@ fn who_is_behind_a_proxy_and_named_none_is_told_at_the_start() {
     assert!(told(""));
     assert!(!told("10.0.0.0/8"));
 }
+
+#[test]
+fn a_panic_is_a_line_of_the_log() {
+    for (format, backtrace) in [("text", "0"), ("text", "1"), ("json", "0"), ("json", "1")] {
+        let keystead = Binary::new().with("KEYSTEAD_TEST_OFF", "purge").with("KEYSTEAD_LOG_FORMAT", format);
+        let server = keystead.with("RUST_BACKTRACE", backtrace).serve();
+        let begun = std::time::Instant::now();
+        while !server.log().contains("it is started again") {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{}", server.log());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let log = server.stop().succeeded().stderr;
+        let panic = log.lines().find(|line| line.contains("panicked at")).expect("a line about it");
+        assert!(panic.contains("ERROR") && panic.contains("a test makes the PurgeExpired fail"), "{panic}");
+        assert_eq!(log.contains("keystead::supervision::Supervision::step"), backtrace == "1", "{log}");
+        if format == "json" {
+            assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+        }
+    }
+}

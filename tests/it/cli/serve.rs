@@ -6,7 +6,7 @@ use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;
 use keystead::config::DatabaseUrl;
 
-use crate::support::{Binary, PASSWORD, Person};
+use crate::support::{Binary, PASSWORD, Person, Server, into_a_full_pipe};
 
 #[tokio::test]
 async fn in_an_empty_folder_it_prints_its_address_and_a_link_that_leads_to_a_working_key() {
@@ -145,12 +145,8 @@ async fn a_log_that_cannot_be_written_costs_no_request() {
     server.stop().succeeded();
 }
 
-#[tokio::test]
-async fn a_log_that_nobody_reads_costs_no_request_and_the_server_ends() {
-    // Its pipe is full, as when the daemon that reads it has stopped.
-    let fill = "dd if=/dev/zero of=log oflag=nonblock conv=notrunc bs=512";
-    let keystead = Binary::new().after_shell(&format!("mkfifo log; exec 3<>log; {fill} 2>/dev/null; exec 2>&3"));
-    let server = keystead.serve();
+/// Works with a server for a moment and stops it, all of which must not take long.
+async fn work_with(server: Server) {
     let work = async {
         let maya = server.set_up().await;
         let key = maya.create_key("Production").await;
@@ -166,6 +162,30 @@ async fn a_log_that_nobody_reads_costs_no_request_and_the_server_ends() {
     };
     tokio::time::timeout(Duration::from_secs(30), work).await.expect("requests wait for the reader of the log");
     server.stop().succeeded();
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_costs_no_request_and_the_server_ends() {
+    work_with(Binary::new().after_shell(&into_a_full_pipe(2)).serve()).await;
+}
+
+#[tokio::test]
+async fn a_panic_waits_for_nobody_who_reads_the_log() {
+    // Five times a second, on the thread that also stops the server.
+    let keystead = Binary::new().with("KEYSTEAD_TEST_OFF", "purge");
+    work_with(keystead.after_shell(&into_a_full_pipe(2)).serve()).await;
+}
+
+#[tokio::test]
+async fn the_start_waits_for_nobody_who_reads_what_it_says() {
+    let full = [1, 2].map(into_a_full_pipe).join("; ");
+    work_with(Binary::new().with("KEYSTEAD_LOG_FORMAT", "json").after_shell(&full).serve_unheard()).await;
+}
+
+#[test]
+fn who_refuses_to_start_waits_for_nobody_who_reads_why() {
+    let keystead = Binary::new().with("KEYSTEAD_LEASE_SECS", "soon").after_shell(&into_a_full_pipe(2));
+    assert_eq!(keystead.run(&["serve"]).code, Some(1));
 }
 
 #[test]

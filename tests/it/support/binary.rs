@@ -146,6 +146,29 @@ impl Binary {
         self.serve_with(&[])
     }
 
+    /// Starts the server where nobody reads what it says. With JSON, and as long as there is no account: where it listens stands
+    /// in the file of the set-up link then.
+    pub fn serve_unheard(&self) -> Server {
+        let begun = Instant::now();
+        let mut child = self.command(&[]).spawn().unwrap();
+        let set_up_link_file = self.data_dir().join("set-up-link");
+        let link = loop {
+            if let Ok(link) = std::fs::read_to_string(&set_up_link_file) {
+                break link;
+            }
+            if begun.elapsed() > PATIENCE {
+                let _ = child.kill();
+                panic!("the server waits for whoever reads what it says");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let port = link.trim_start_matches("http://localhost:").split('/').next().unwrap();
+        wait_until_ready(port);
+        let base = format!("http://127.0.0.1:{port}");
+        let (greeting, stderr, readers) = (Vec::new(), Arc::default(), Vec::new());
+        Server { base, greeting, set_up_link_file, child, stderr, readers }
+    }
+
     pub fn serve_with(&self, arguments: &[&str]) -> Server {
         let mut child = self.command(arguments).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -180,6 +203,14 @@ impl Binary {
         let set_up_link_file = self.data_dir().join("set-up-link");
         Server { base, greeting, set_up_link_file, child, stderr, readers: vec![log_reader, output_reader] }
     }
+}
+
+/// Commands of a shell before it starts the program, after which this descriptor leads into a pipe that is full and that nobody
+/// reads, as when the daemon of the log has stopped.
+pub fn into_a_full_pipe(descriptor: u32) -> String {
+    let (pipe, open) = (format!("pipe-{descriptor}"), descriptor + 4);
+    let fill = format!("dd if=/dev/zero of={pipe} oflag=nonblock conv=notrunc bs=512 2>/dev/null");
+    format!("mkfifo {pipe}; exec {open}<>{pipe}; {fill}; exec {descriptor}>&{open}")
 }
 
 /// Asks `/readyz` until it says yes.
