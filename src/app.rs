@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     clock::NodeClock,
     config::{Config, PublicUrl},
@@ -175,4 +177,18 @@ pub async fn follow_database_clock(db: &Db, clock: &NodeClock) -> Result<(), Sto
         );
     }
     Ok(())
+}
+
+/// The time by which what is old may be removed, or changed for good. Whatever goes for its age asks this and goes by it, so that
+/// nothing is removed by a clock that may be wrong ([`NodeClock::believed`]): then there is none.
+pub fn time_to_remove_by(clock: &NodeClock) -> Option<DateTime<Utc>> {
+    let (believed, set_by) = clock.believed();
+    if let Some(by) = set_by {
+        let minutes = by.num_minutes();
+        tracing::warn!(
+            minutes,
+            "this machine's clock was set; for a day nothing is removed for its age, in case it is wrong"
+        );
+    }
+    believed
 }

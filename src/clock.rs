@@ -107,22 +107,25 @@ impl NodeClock {
         self.is_off.load(Ordering::Relaxed)
     }
 
-    /// Whether what is removed by this clock's time could be what is not old at all: it is off, or, where no database has a
-    /// better one, somebody set it within the last day. Who set it may be wrong, and has that day to notice. `true` comes with
-    /// by how much it was set, when that is new.
-    pub fn is_doubtful(&self) -> (bool, Option<TimeDelta>) {
+    /// The time by which what is old may be removed; none while it could be wrong, and what it calls old be not old at all: while
+    /// this clock is off, or, where no database has a better one, for a day after somebody set it. Who set it may be wrong, and
+    /// has that day to notice. With it comes by how much it was set, when that is new.
+    pub fn believed(&self) -> (Option<DateTime<Utc>>, Option<TimeDelta>) {
         if self.follows_database.load(Ordering::Relaxed) {
-            return (self.is_off(), None);
+            return ((!self.is_off()).then(|| self.steady()), None);
         }
         let since_boot = u64::try_from(self.since_boot().as_millis()).unwrap_or(u64::MAX);
-        let ahead = (self.own.now() - self.own.steady()).num_milliseconds();
+        // One look at the time: it may be set at any moment.
+        let now = self.own.now();
+        let ahead = (now - self.own.steady()).num_milliseconds();
         let by = TimeDelta::milliseconds(ahead - self.ahead.swap(ahead, Ordering::Relaxed));
         if by.abs() > Self::OFF {
             self.found_set.store(since_boot, Ordering::Relaxed);
-            return (true, Some(by));
+            return (None, Some(by));
         }
         let passed = since_boot.checked_sub(self.found_set.load(Ordering::Relaxed));
-        (passed.is_some_and(|passed| u128::from(passed) < Self::TRUSTED_AFTER.as_millis()), None)
+        let is_doubtful = passed.is_some_and(|passed| u128::from(passed) < Self::TRUSTED_AFTER.as_millis());
+        ((!is_doubtful).then_some(now), None)
     }
 }
 

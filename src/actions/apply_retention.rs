@@ -1,7 +1,6 @@
 //! Apply retention: remove what is kept for as long as somebody set, and of which nothing else remains.
 //!
-//! Nothing is removed while this machine's clock and the database's are far from each other, or for a day after somebody set the
-//! only clock there is; and everything in pieces, each a transaction of its own.
+//! In pieces, each a transaction of its own; and nothing while this node's clock is in doubt.
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::purge_expired::in_pieces;
 use crate::{
-    app::App,
+    app::{App, time_to_remove_by},
     store::{
         StoreError, audit_events,
         ended_keys::{self, ForgottenKeys},
@@ -46,18 +45,7 @@ pub struct Removed {
 /// # Errors
 /// [`StoreError`]; the next run tries again.
 pub async fn apply_retention(app: &App) -> Result<Removed, StoreError> {
-    let (is_doubtful, set_by) = app.clock.is_doubtful();
-    if let Some(by) = set_by {
-        let minutes = by.num_minutes();
-        tracing::warn!(
-            minutes,
-            "this machine's clock was set; for a day no old records are removed, in case it is wrong"
-        );
-    }
-    if is_doubtful {
-        return Ok(Removed::default());
-    }
-    let now = app.clock.now();
+    let Some(now) = time_to_remove_by(&app.clock) else { return Ok(Removed::default()) };
     let mut removed = Removed::default();
     app.db.write(move |conn| installation::note_alive(conn, now)).await?;
     if let Some(kept) = app.config.audit_kept {

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use crate::{
-    app::{App, follow_database_clock},
+    app::{App, follow_database_clock, time_to_remove_by},
     store::{Conn, StoreError, form_tokens, key_changes, key_usage, late_uses, sessions, usage_flushes},
 };
 
@@ -30,30 +30,25 @@ pub struct Purged {
 /// Further in the future nobody's clock is by chance.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
 
-/// Mends last uses that lie in the future; how many. By a clock that is behind, all times of today do: so not before it had
-/// the time to be set after the machine's start, and never by one that is known to be wrong.
+/// Mends last uses that lie in the future; how many. By a clock that is behind, all times of today do: so not while it is in
+/// doubt.
 ///
 /// # Errors
 /// [`StoreError`]; the next run tries again.
 pub async fn mend_last_uses(app: &App) -> Result<usize, StoreError> {
-    if app.clock.is_off() {
-        return Ok(0);
-    }
-    let now = app.clock.now();
+    let Some(now) = time_to_remove_by(&app.clock) else { return Ok(0) };
     app.db.write(move |conn| late_uses::mend(conn, now + CLOCKS_DIFFER, now)).await
 }
 
-/// Purges, and closes hours; nothing while this machine's clock and the database's are far from each other.
+/// Purges, and closes hours; nothing in the database while this node's clock is in doubt.
 ///
 /// # Errors
 /// [`StoreError`]; the next run tries again.
 pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
-    follow_database_clock(&app.db, &app.clock).await?;
-    if app.clock.is_off() {
-        return Ok(Purged::default());
-    }
-    let (now, steady) = (app.clock.now(), app.clock.steady());
     app.throttle.purge(app.clock.since_boot());
+    follow_database_clock(&app.db, &app.clock).await?;
+    let Some(now) = time_to_remove_by(&app.clock) else { return Ok(Purged::default()) };
+    let steady = app.clock.steady();
     let purge = app.db.write::<_, StoreError>(move |conn| {
         key_changes::purge(conn)?;
         usage_flushes::purge(conn, now - WRITERS_KEPT)?;

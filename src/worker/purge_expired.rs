@@ -1,4 +1,4 @@
-//! Purges what has expired, every ten minutes.
+//! Purges what has expired, ten minutes after the start and every ten minutes from then on.
 
 use std::time::Duration;
 
@@ -16,13 +16,15 @@ const EVERY: Duration = Duration::from_secs(600);
 /// Runs until it is dropped.
 pub async fn run(app: App) {
     let mut ticks = tokio::time::interval(EVERY);
-    // A machine that was just started may still have the time that its battery kept.
+    // A machine that was just started may still have the time that its battery kept, and nobody knows yet that it is wrong.
     let mut is_first_run = true;
     loop {
         ticks.tick().await;
         app.supervision.step(Part::PurgeExpired);
-        let is_first = std::mem::take(&mut is_first_run);
-        if !is_first && let Err(error) = mend_last_uses(&app).await {
+        if std::mem::take(&mut is_first_run) {
+            continue;
+        }
+        if let Err(error) = mend_last_uses(&app).await {
             tracing::warn!(%error, "last uses could not be looked at; the next run tries again");
         }
         match purge_expired(&app).await {
@@ -30,9 +32,6 @@ pub async fn run(app: App) {
                 tracing::debug!(sessions, form_tokens, hours, old_usage, "purged what has expired");
             }
             Err(error) => tracing::warn!(%error, "nothing was purged; the next run tries again"),
-        }
-        if is_first {
-            continue;
         }
         match apply_retention(&app).await {
             Ok(removed) if removed == Removed::default() => {}

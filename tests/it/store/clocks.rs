@@ -1,12 +1,14 @@
 //! Clocks that are wrong.
 
 use chrono::TimeDelta;
+use diesel::{RunQueryDsl, sql_query};
 use keystead::actions::{
+    apply_retention::{Removed, apply_retention},
     flush_usage::flush_usage,
     purge_expired::{mend_last_uses, purge_expired},
 };
 
-use crate::support::{Binary, TestApp, TestClock, TestDatabase};
+use crate::support::{Binary, TestApp, TestClock, TestDatabase, on_own_thread};
 
 #[tokio::test]
 async fn on_postgres_a_node_whose_clock_is_a_day_ahead_goes_by_the_databases_and_purges_nothing() {
@@ -85,4 +87,62 @@ fn a_node_whose_clock_is_right_says_nothing_of_it() {
     let keystead = Binary::new();
     let log = keystead.serve().stop().succeeded().stderr;
     assert!(!log.contains("clock"), "{log}");
+}
+
+/// Somebody sets the machine's clock far ahead or back for a moment: nothing is old by it, nor yet to come.
+#[tokio::test]
+async fn by_a_clock_that_was_set_nothing_is_closed_forgotten_or_mended() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    for hours in [30, 0] {
+        app.verify(&key.secret).await;
+        flush_usage(&app.app).await.unwrap();
+        app.clock.advance(TimeDelta::hours(hours));
+        purge_expired(&app.app).await.unwrap();
+    }
+    let stored = async || {
+        let mut stored = Vec::new();
+        for of in ["key_usage_open", "key_last_used"] {
+            stored.extend(app.lines(&format!("SELECT CAST(at AS TEXT) AS line FROM {of} ORDER BY at")).await);
+        }
+        for table in ["key_usage", "key_usage_open", "sessions", "form_tokens", "usage_flushes", "audit_events"] {
+            stored.push(format!("{} {table}", app.count(table).await));
+        }
+        stored
+    };
+    let before = stored().await;
+    assert!(
+        before.contains(&"1 key_usage_open".to_owned()) && before.contains(&"1 form_tokens".to_owned()),
+        "{before:?}"
+    );
+    for days in [500, 0, -500, 0] {
+        app.clock.set_ahead(TimeDelta::days(days));
+        for _ in 0..2 {
+            purge_expired(&app.app).await.unwrap();
+            mend_last_uses(&app.app).await.unwrap();
+            assert_eq!(apply_retention(&app.app).await.unwrap(), Removed::default());
+            assert_eq!(stored().await, before, "a clock that is {days} days ahead");
+        }
+    }
+    app.clock.pass(TimeDelta::days(1));
+    assert_eq!(purge_expired(&app.app).await.unwrap().hours, 1, "time that passes is not doubted");
+    assert_eq!(app.lines("SELECT CAST(SUM(count) AS TEXT) AS line FROM key_usage WHERE seconds = 86400").await, ["2"]);
+}
+
+/// Then the clock may be wrong, and nobody has had the time to notice.
+#[tokio::test]
+async fn a_start_removes_nothing() {
+    let keystead = Binary::new().with("KEYSTEAD_DATA_DIR", ".");
+    let server = keystead.serve();
+    server.set_up().await.create_key("Production").await;
+    server.stop().succeeded();
+    keystead.database().execute("UPDATE form_tokens SET created_at = 1");
+    let server = keystead.serve();
+    for _ in 0..50 {
+        server.anonymous().get("/sign-in").await.expect(200);
+    }
+    server.stop().succeeded();
+    let mut conn = keystead.database().connect();
+    let kept = on_own_thread(move || sql_query("DELETE FROM form_tokens").execute(&mut conn).unwrap());
+    assert_eq!(kept, 1, "it was removed at the start");
 }
