@@ -1,6 +1,8 @@
 //! What runs beside the requests, and what becomes of it when it ends by itself: that is logged, counted and mended by a new
 //! start. A part that dies in silence would leave a server that looks well and is not.
 
+mod failing;
+
 use std::{
     any::Any,
     future::Future,
@@ -12,6 +14,8 @@ use std::{
 };
 
 use tokio::task::JoinSet;
+
+pub use failing::Failing;
 
 /// How long after its end a part is started again.
 pub const AGAIN: Duration = Duration::from_millis(200);

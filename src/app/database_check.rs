@@ -2,14 +2,20 @@
 //! and nobody waits for long: a database that is silent must not take the connections or the threads of those who work.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::sync::watch;
 
 use super::App;
-use crate::store::{StoreError, installation};
+use crate::{
+    store::{ErrorKind, StoreError, installation},
+    supervision::Failing,
+};
 
 /// How long a question waits: whoever probes is answered within 250 ms.
 const LONGEST: Duration = Duration::from_millis(200);
@@ -18,11 +24,13 @@ const LONGEST: Duration = Duration::from_millis(200);
 pub struct DatabaseCheck {
     is_asking: AtomicBool,
     answers: watch::Sender<bool>,
+    failing: Mutex<Failing<ErrorKind>>,
 }
 
 impl Default for DatabaseCheck {
     fn default() -> Self {
-        Self { is_asking: AtomicBool::new(false), answers: watch::Sender::new(false) }
+        let (is_asking, answers) = (AtomicBool::new(false), watch::Sender::new(false));
+        Self { is_asking, answers, failing: Mutex::default() }
     }
 }
 
@@ -38,9 +46,16 @@ pub async fn database_answers(app: &App) -> bool {
 
 async fn ask(asking: Asking) {
     let answer = asking.0.db.read_aside(|conn| installation::find(conn, installation::ID)).await;
-    if let Err::<_, StoreError>(error) = &answer {
-        tracing::warn!(%error, "pages cannot be served");
+    let mut failing = asking.0.database_check.failing.lock().unwrap_or_else(PoisonError::into_inner);
+    match &answer {
+        Ok(_) if failing.is_over() => tracing::info!("pages can be served again"),
+        Err::<_, StoreError>(error) if failing.is_news(error.kind(), asking.0.clock.since_boot()) => {
+            tracing::warn!(%error, "pages cannot be served");
+        }
+        Err(error) => tracing::debug!(%error, "pages cannot be served"),
+        Ok(_) => {}
     }
+    drop(failing);
     let app = asking.0.clone();
     // The next question may begin before this answer is published, so that who sees it can ask again.
     drop(asking);

@@ -23,7 +23,11 @@ use super::{
     revocation_keeper::RevocationKeeper,
 };
 use crate::{
-    clock::Clock, domain::position::Position, revocation_log::RevocationLog, store::Db, supervision::Supervision,
+    clock::Clock,
+    domain::position::Position,
+    revocation_log::RevocationLog,
+    store::Db,
+    supervision::{Failing, Supervision},
 };
 
 /// What the thread works on.
@@ -70,7 +74,7 @@ impl Follower {
             wake,
             stopping,
             must_load: true,
-            failing: None,
+            failing: Failing::default(),
             supervision,
         };
         let thread = std::thread::Builder::new().name("follower".to_owned()).spawn(move || thread.run())?;

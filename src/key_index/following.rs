@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     domain::{key_record::Epoch, position::Position},
-    store::{Conn, Db, Fault, StoreError, generations, key_changes, notifications::Listener},
-    supervision::{self, Part, Supervision},
+    store::{Conn, Db, ErrorKind, StoreError, generations, key_changes, notifications::Listener},
+    supervision::{self, Failing, Part, Supervision},
 };
 
 /// How often Postgres is asked without a notification.
@@ -60,8 +60,7 @@ pub struct Thread {
     pub stopping: watch::Receiver<bool>,
     /// Whether every key has to be read before the changes can be followed.
     pub must_load: bool,
-    /// What is going wrong and was logged; `None` when nothing is. The inner one is no fault with a name.
-    pub failing: Option<Option<Fault>>,
+    pub failing: Failing<ErrorKind>,
     pub supervision: Arc<Supervision>,
 }
 
@@ -92,9 +91,7 @@ impl Thread {
         let _listener = self.wake.clone().map(listen);
         while !self.is_stopping() {
             let Err(error) = self.follow() else { break };
-            let fault = if let StoreError::Fault(fault, _) = error { Some(fault) } else { None };
-            // Once for each kind: a later error may be the one that says what to do.
-            if self.failing.replace(fault) != Some(fault) {
+            if self.failing.is_news(error.kind(), self.membership.now()) {
                 tracing::error!(
                     %error,
                     "changes of keys cannot be followed; if that lasts longer than the lease, this node answers 503 until it \
@@ -134,7 +131,7 @@ impl Thread {
             self.progress.send_modify(|progress| progress.looks = look);
             let applied = self.progress.borrow().applied;
             let is_member = self.membership.renew(&mut conn, applied, begun)?;
-            if self.failing.take().is_some() {
+            if self.failing.is_over() {
                 tracing::info!("changes of keys are followed again");
             }
             if is_member {

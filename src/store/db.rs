@@ -45,11 +45,12 @@ impl Db {
     /// [`StoreError::Fault`] when the database cannot be reached.
     pub fn open(address: DatabaseAddress, size: u32) -> Result<Self, StoreError> {
         let seats = Seats::new(usize::try_from(size).unwrap_or(usize::MAX));
+        let log_errors = LogConnectionErrors { seats: Arc::clone(&seats), begun: Instant::now() };
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
             .connection_timeout(POOL_TIMEOUT)
-            .error_handler(Box::new(LogConnectionErrors))
+            .error_handler(Box::new(log_errors))
             .build_unchecked(Manager { address: address.clone(), seats: Arc::clone(&seats) });
         let (writer, file) = match address.at_start() {
             DatabaseUrl::Postgres(_) => (None, None),

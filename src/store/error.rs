@@ -41,7 +41,20 @@ pub enum Fault {
     Other,
 }
 
+/// What tells errors apart that want different remedies: the kind of fault, and Postgres' own code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorKind(Option<Fault>, Option<String>);
+
 impl StoreError {
+    /// Its kind, for whoever says each one once.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unique => ErrorKind(None, None),
+            Self::Fault(fault, words) => ErrorKind(Some(*fault), pg::sql_state(words).map(str::to_owned)),
+            Self::Unknown(words) => ErrorKind(None, pg::sql_state(words).map(str::to_owned)),
+        }
+    }
+
     /// For a column whose content cannot have been written by this program.
     pub fn damaged(column: &str) -> Self {
         Self::Fault(Fault::Damaged, format!("unreadable value in column {column}"))

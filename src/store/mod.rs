@@ -41,5 +41,5 @@ pub mod users;
 
 pub use connection::Conn;
 pub use db::Db;
-pub use error::{Fault, StoreError};
+pub use error::{ErrorKind, Fault, StoreError};
 pub use transaction::in_transaction;

@@ -15,9 +15,10 @@ use diesel::{
 use super::{
     StoreError,
     connection::{Conn, DatabaseAddress, DatabaseUrl},
-    error::Fault,
+    error::{ErrorKind, Fault},
     pg,
 };
+use crate::supervision::Failing;
 
 /// A connection that was silent for so long is asked whether it is still there before a request gets it.
 const IDLE: Duration = Duration::from_secs(1);
@@ -41,6 +42,8 @@ struct State {
     is_follower_waiting: bool,
     /// What was last heard of before this does not answer any more.
     silent_before: Option<Instant>,
+    /// Why no connection could be made, as far as that was logged.
+    failing: Failing<ErrorKind>,
 }
 
 impl Seats {
@@ -51,6 +54,7 @@ impl Seats {
             lowered: Instant::now(),
             is_follower_waiting: false,
             silent_before: None,
+            failing: Failing::default(),
         })))
     }
 
@@ -138,7 +142,12 @@ impl ManageConnection for Manager {
         let url = self.address.now();
         self.seats.take(matches!(url, DatabaseUrl::Postgres(_)))?;
         match url.connect() {
-            Ok(conn) => Ok(Pooled { conn, seats: Arc::clone(&self.seats) }),
+            Ok(conn) => {
+                if self.seats.with(|state| state.failing.is_over()) {
+                    tracing::info!("there are new database connections for pages again");
+                }
+                Ok(Pooled { conn, seats: Arc::clone(&self.seats) })
+            }
             Err(error) => {
                 self.seats.with(|state| state.open = state.open.saturating_sub(1));
                 if is_full(&error) {
@@ -238,13 +247,19 @@ impl DerefMut for Apart {
 
 /// Says why there is no new connection, unless that is as it should be.
 #[derive(Debug)]
-pub struct LogConnectionErrors;
+pub struct LogConnectionErrors {
+    pub seats: Arc<Seats>,
+    pub begun: Instant,
+}
 
 impl HandleError<StoreError> for LogConnectionErrors {
     fn handle_error(&self, error: StoreError) {
         match error {
             StoreError::Fault(Fault::NoConnection, _) => tracing::debug!(%error, "no new database connection"),
-            _ => tracing::warn!(%error, "no new database connection"),
+            _ if self.seats.with(|state| state.failing.is_news(error.kind(), self.begun.elapsed())) => {
+                tracing::warn!(%error, "no new database connection for pages; it is tried again and again");
+            }
+            _ => {}
         }
     }
 }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{actions::flush_usage::flush_usage, app::App, supervision::Part};
+use crate::{
+    actions::flush_usage::flush_usage,
+    app::App,
+    supervision::{Failing, Part},
+};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// When the last flush is tried again.
@@ -15,7 +19,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(EVERY);
     // After a slow flush a whole second again: what waits is written at once.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut failing = false;
+    let mut failing = Failing::default();
     loop {
         let is_last = tokio::select! {
             _ = ticks.tick() => false,
@@ -26,14 +30,14 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         let is_written = result.is_ok();
         match result {
             Ok(flushed) => {
-                failing = false;
+                if failing.is_over() {
+                    tracing::info!("usage is written again");
+                }
                 // As in the log of requests: a number in JSON too.
                 let took_us = u64::try_from(flushed.took.as_micros()).unwrap_or(u64::MAX);
                 tracing::debug!(keys = flushed.keys, took_us, "usage is written");
             }
-            // Once, not once a second.
-            Err(error) if !failing => {
-                failing = true;
+            Err(error) if failing.is_news(error.kind(), app.clock.since_boot()) => {
                 tracing::warn!(%error, "usage could not be written; it is kept in memory until it can");
             }
             Err(_) => {}

@@ -16,6 +16,7 @@ mod postgres_connections;
 mod postgres_faults;
 mod postgres_locks;
 mod postgres_pooler;
+mod postgres_rights;
 mod postgres_rotation;
 mod postgres_setup;
 mod postgres_tls;

@@ -102,7 +102,7 @@ async fn when_the_server_has_no_place_for_the_follower_the_pages_give_one_up() {
 async fn however_many_probes_ask_a_silent_database_is_asked_once() {
     let database = TestDatabase::postgres();
     let wire = Wire::to(&database.url().unwrap());
-    let keystead = Binary::on_sqlite().with("DATABASE_URL", &wire.url());
+    let keystead = Binary::on_sqlite().with("DATABASE_URL", &wire.url()).with("KEYSTEAD_LOG", "debug");
     let server = keystead.serve();
     let probe = server.anonymous();
     wire.set(Flow::Stalled);

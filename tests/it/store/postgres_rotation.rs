@@ -23,18 +23,23 @@ const HBA: &str = "local all all trust\nhost all all all scram-sha-256\n";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Rotated {
+pub struct Rotated {
     postgres: OwnPostgres,
-    keystead: Binary,
+    pub keystead: Binary,
 }
 
 impl Rotated {
     /// With the roles `one` and `two`, who have the rights of a server, and the passwords `pw-first` and `pw-second`.
     fn start() -> Option<Self> {
+        Self::start_with("KEYSTEAD_DRAIN_SECS", "0")
+    }
+
+    /// The same with a variable.
+    pub fn start_with(name: &str, value: &str) -> Option<Self> {
         TestDatabase::postgres()?;
         let postgres = OwnPostgres::start()?;
         fs::write(postgres.folder().join("db/pg_hba.conf"), HBA).unwrap();
-        let keystead = Binary::on_sqlite().with("DATABASE_URL_FILE", "url");
+        let keystead = Binary::on_sqlite().with("DATABASE_URL_FILE", "url").with(name, value);
         let rotated = Self { postgres, keystead };
         for sql in [
             "CREATE ROLE owner LOGIN PASSWORD 'pw-owner'",
@@ -54,7 +59,7 @@ impl Rotated {
     }
 
     /// Runs a statement as the superuser, who needs no password; whether it succeeded.
-    fn sql(&self, database: &str, sql: &str) -> bool {
+    pub fn sql(&self, database: &str, sql: &str) -> bool {
         let folder = self.postgres.folder().display();
         let port = self.postgres.port();
         self.postgres.shell(&format!("psql -X -h {folder} -p {port} -U postgres -c \"{sql}\" {database}"))
@@ -68,7 +73,7 @@ impl Rotated {
         fs::rename(new, file).unwrap();
     }
 
-    fn end_all_connections(&self) {
+    pub fn end_all_connections(&self) {
         let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('one', 'two')";
         assert!(self.sql("postgres", ended));
     }
@@ -88,7 +93,7 @@ impl Rotated {
     }
 }
 
-async fn wait_for_lines(server: &Server, words: &str, count: usize) {
+pub async fn wait_for_lines(server: &Server, words: &str, count: usize) {
     let begun = Instant::now();
     while server.log().matches(words).count() < count {
         assert!(begun.elapsed() < PATIENCE, "{words:?} is not {count} times in {}", server.log());
