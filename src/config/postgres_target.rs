@@ -156,6 +156,8 @@ impl PostgresTarget {
     }
 }
 
+const NO_PORT: &str = "a port is no number from 1 to 65535 (in a password, write %2F for a slash)";
+
 fn unknown(setting: &str, value: &str) -> PostgresUrlError {
     PostgresUrlError(format!("{setting}: {value:?} is not a value that psql knows"))
 }
@@ -199,7 +201,8 @@ fn hosts(url: &PostgresUrl) -> Result<Vec<PostgresHost>, PostgresUrlError> {
         .map(|n| {
             let port = given(&ports, if ports.as_ref().is_some_and(|ports| ports.len() == 1) { 0 } else { n });
             let port = port.map_or(Ok(5432), |text| {
-                text.parse().ok().filter(|port| *port > 0).ok_or_else(|| unknown("port", &text))
+                // Not shown: it is the beginning of a password that holds a slash.
+                text.parse().ok().filter(|port| *port > 0).ok_or_else(|| PostgresUrlError::new(NO_PORT))
             })?;
             let address = given(&addresses, n).map(|text| text.parse().map_err(|_| unknown("hostaddr", &text)));
             let name = given(&names, n);

@@ -148,7 +148,11 @@ impl PostgresUrl {
             return Err(PostgresUrlError(format!("{name} is something Keystead cannot do: {reason}")));
         }
         let known = SETTINGS.iter().find(|(setting, _)| *setting == name);
-        let (setting, _) = known.ok_or_else(|| PostgresUrlError(format!("{name:?} is no setting that psql knows")))?;
+        let (setting, _) = known.ok_or_else(|| {
+            // Anything else may be a part of a password in which a character was not encoded.
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'));
+            PostgresUrlError(format!("{} is no setting that psql knows", if is_name { name } else { "a name after ?" }))
+        })?;
         self.settings.insert(setting, value);
         Ok(())
     }

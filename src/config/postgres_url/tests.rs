@@ -48,6 +48,16 @@ fn credentials_and_names_are_decoded() {
 }
 
 #[test]
+fn what_is_wrong_with_a_url_is_said_without_a_part_of_its_password() {
+    for bad in ["hun/xyz2", "hun/xyz2?", "Hun?xyz2/=1", "1?Hun/xyz2=1", "hun:xyz2/", "%zzhun/xyz2", "[hun/xyz2"] {
+        let refused = with(&format!("postgres://ada:{bad}@db/keys"), &[]).map(drop).unwrap_err();
+        assert!(!refused.to_lowercase().contains("hun") && !refused.contains("xyz"), "{bad}: {refused}");
+    }
+    let mistyped = with("postgres://db/keys?ssl-mode=require", &[]).map(drop).unwrap_err();
+    assert!(mistyped.contains("ssl-mode"), "{mistyped}");
+}
+
+#[test]
 fn the_url_comes_before_the_environment_and_empty_is_unset() {
     let variables = [
         ("PGHOST", "other"),
