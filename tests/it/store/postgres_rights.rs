@@ -37,7 +37,7 @@ fn lines(server: &Server, words: &str, code: &str) -> usize {
 async fn that_a_role_may_only_read_is_said_once_and_so_is_that_it_may_write_again() {
     const REFUSED: &str = "SQLSTATE 42501";
     const READ_ONLY: &str = "SQLSTATE 25006";
-    let Some(rotated) = Rotated::start_with("KEYSTEAD_METRICS_LISTEN", "127.0.0.1:0") else { return };
+    let rotated = Rotated::start_with("KEYSTEAD_METRICS_LISTEN", "127.0.0.1:0");
     let server = rotated.keystead.serve();
     let maya = server.set_up().await;
     let key = maya.create_key("Production").await;

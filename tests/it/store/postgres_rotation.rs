@@ -30,14 +30,14 @@ pub struct Rotated {
 
 impl Rotated {
     /// With the roles `one` and `two`, who have the rights of a server, and the passwords `pw-first` and `pw-second`.
-    fn start() -> Option<Self> {
+    fn start() -> Self {
         Self::start_with("KEYSTEAD_DRAIN_SECS", "0")
     }
 
     /// The same with a variable.
-    pub fn start_with(name: &str, value: &str) -> Option<Self> {
-        TestDatabase::postgres()?;
-        let postgres = OwnPostgres::start()?;
+    pub fn start_with(name: &str, value: &str) -> Self {
+        TestDatabase::postgres();
+        let postgres = OwnPostgres::start();
         fs::write(postgres.folder().join("db/pg_hba.conf"), HBA).unwrap();
         let keystead = Binary::on_sqlite().with("DATABASE_URL_FILE", "url").with(name, value);
         let rotated = Self { postgres, keystead };
@@ -55,7 +55,7 @@ impl Rotated {
         let rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO one, two";
         assert!(rotated.sql("keys", rights));
         rotated.write("one", "pw-first", "keys");
-        Some(rotated)
+        rotated
     }
 
     /// Runs a statement as the superuser, who needs no password; whether it succeeded.
@@ -107,7 +107,7 @@ async fn a_password_and_a_role_that_are_changed_under_a_running_server_need_no_r
     const AGAIN: &str = "changes of keys are followed again";
     const USED: &str = "what DATABASE_URL_FILE says now";
     const PASSED_OVER: &str = "DATABASE_URL_FILE is not used";
-    let Some(rotated) = Rotated::start() else { return };
+    let rotated = Rotated::start();
     let server = rotated.keystead.serve();
     let maya = server.set_up().await;
     rotated.is_well(&server, &maya).await;
@@ -151,7 +151,7 @@ async fn a_password_and_a_role_that_are_changed_under_a_running_server_need_no_r
 
 #[tokio::test]
 async fn notifications_come_again_with_the_new_password() {
-    let Some(rotated) = Rotated::start() else { return };
+    let rotated = Rotated::start();
     let file = rotated.keystead.folder().join("url");
     let mut settings = Settings::default();
     settings.database = fs::read_to_string(&file).unwrap().trim().to_owned();
@@ -171,7 +171,7 @@ async fn notifications_come_again_with_the_new_password() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_connections_of_a_role_that_lost_its_rights_are_left_one_by_one() {
-    let Some(rotated) = Rotated::start() else { return };
+    let rotated = Rotated::start();
     let file = rotated.keystead.folder().join("url");
     let app = TestApp::start_on(TestDatabase::sqlite(), |settings| {
         settings.database = fs::read_to_string(&file).unwrap().trim().to_owned();
