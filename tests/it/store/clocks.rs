@@ -2,13 +2,16 @@
 
 use chrono::TimeDelta;
 use diesel::{RunQueryDsl, sql_query};
-use keystead::actions::{
-    apply_retention::{Removed, apply_retention},
-    flush_usage::flush_usage,
-    purge_expired::{mend_last_uses, purge_expired},
+use keystead::{
+    actions::{
+        apply_retention::{Removed, apply_retention},
+        flush_usage::flush_usage,
+        purge_expired::{mend_last_uses, purge_expired},
+    },
+    supervision::Part,
 };
 
-use crate::support::{Binary, TestApp, TestClock, TestDatabase, on_own_thread};
+use crate::support::{Binary, TestApp, TestClock, TestDatabase, on_own_thread, until};
 
 #[tokio::test]
 async fn on_postgres_a_node_whose_clock_is_a_day_ahead_goes_by_the_databases_and_purges_nothing() {
@@ -73,6 +76,9 @@ async fn what_is_used_after_the_clock_was_set_back_was_used_then() {
     // Where the machine's clock is the only one.
     let app = TestApp::start_on_sqlite().await;
     let key = app.admin().await.create_key("Production").await;
+    // Both uses are to be written at once, below.
+    app.app.supervision.make_fail(Part::FlushUsage, true);
+    until("nothing is written", async || app.app.supervision.restarts(Part::FlushUsage) > 0).await;
     app.clock.set_ahead(TimeDelta::hours(1));
     app.verify(&key.secret).await;
     app.clock.set_ahead(TimeDelta::zero());
