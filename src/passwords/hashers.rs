@@ -200,6 +200,7 @@ mod tests {
         // The lock is given up after the order was read, so one thread does all that follows.
         hashers.submit(tell(&done, "a stranger"), Turn::Later).unwrap();
         hashers.submit(tell(&done, "somebody known"), Turn::First).unwrap();
+        assert_eq!(hashers.shared.lock().threads, AT_ONCE, "however much there is to do");
         let next = || hashers.shared.next().map(|job| job(&mut Memory::default()));
         next();
         next();
@@ -248,6 +249,34 @@ mod tests {
             }
         }
         assert_eq!(hashers.shared.lock().threads, 1);
+    }
+
+    #[test]
+    fn a_job_that_the_idle_threads_have_no_time_for_gets_another_one() {
+        let (hashers, (done, told)) = (Hashers::default(), mpsc::channel());
+        {
+            // One thread that waits, as far as is known, and is about to be woken for the job that is there.
+            let mut work = hashers.shared.lock();
+            (work.threads, work.idle) = (1, 1);
+            work.first.push_back(tell(&done, "the first"));
+        }
+        hashers.submit(tell(&done, "the second"), Turn::Later).unwrap();
+        assert_eq!(hashers.shared.lock().threads, 2);
+        assert_eq!([told.recv().unwrap(), told.recv().unwrap()], ["the first", "the second"]);
+    }
+
+    #[test]
+    fn the_threads_end_when_nobody_can_ask_them_any_more() {
+        let (hashers, (done, told)) = (Hashers::default(), mpsc::channel());
+        hashers.submit(tell(&done, ()), Turn::Later).unwrap();
+        told.recv().unwrap();
+        let shared = Arc::downgrade(&hashers.shared);
+        drop(hashers);
+        let begun = std::time::Instant::now();
+        while shared.strong_count() > 0 {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(20), "a thread still waits for work");
+            thread::yield_now();
+        }
     }
 
     #[test]

@@ -125,3 +125,13 @@ async fn a_follower_that_has_nothing_to_do_looks_as_often_as_it_should_and_says_
     let progress = follower.progress();
     assert_eq!((progress.gaps, progress.failures, progress.lost_histories), (0, 0, 0), "nothing was out of order");
 }
+
+#[tokio::test]
+async fn on_postgres_whoever_stops_following_listens_no_more() {
+    let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
+    let listening = "pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    until("it listens", async || app.count(listening).await == 1).await;
+    let served = app.app.clone();
+    tokio::task::spawn_blocking(move || served.follower.stop()).await.unwrap();
+    until("its connection is gone", async || app.count(listening).await == 0).await;
+}
