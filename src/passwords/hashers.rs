@@ -200,7 +200,7 @@ mod tests {
         // The lock is given up after the order was read, so one thread does all that follows.
         hashers.submit(tell(&done, "a stranger"), Turn::Later).unwrap();
         hashers.submit(tell(&done, "somebody known"), Turn::First).unwrap();
-        assert_eq!(hashers.shared.lock().threads, AT_ONCE, "however much there is to do");
+        assert_eq!(hashers.shared.lock().threads, hashers.at_once, "however much there is to do");
         let next = || hashers.shared.next().map(|job| job(&mut Memory::default()));
         next();
         next();
@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn a_job_that_the_idle_threads_have_no_time_for_gets_another_one() {
-        let (hashers, (done, told)) = (Hashers::default(), mpsc::channel());
+        let (mut hashers, (done, told)) = (Hashers::default(), mpsc::channel());
+        hashers.at_once = 2;
         {
             // One thread that waits, as far as is known, and is about to be woken for the job that is there.
             let mut work = hashers.shared.lock();
