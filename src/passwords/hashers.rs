@@ -253,17 +253,43 @@ mod tests {
 
     #[test]
     fn a_job_that_the_idle_threads_have_no_time_for_gets_another_one() {
+        for turn in [Turn::First, Turn::Later] {
+            let (mut hashers, (done, told)) = (Hashers::default(), mpsc::channel());
+            hashers.at_once = 2;
+            {
+                // One thread that waits, as far as is known, and is about to be woken for the job that is there.
+                let mut work = hashers.shared.lock();
+                (work.threads, work.idle) = (1, 1);
+                let queue = if turn == Turn::First { &mut work.first } else { &mut work.later };
+                queue.push_back(tell(&done, "the first"));
+            }
+            hashers.submit(tell(&done, "the second"), turn).unwrap();
+            assert_eq!(hashers.shared.lock().threads, 2);
+            assert_eq!([told.recv().unwrap(), told.recv().unwrap()], ["the first", "the second"]);
+        }
+    }
+
+    #[test]
+    fn a_thread_that_was_idle_and_works_again_is_none_that_waits() {
         let (mut hashers, (done, told)) = (Hashers::default(), mpsc::channel());
         hashers.at_once = 2;
-        {
-            // One thread that waits, as far as is known, and is about to be woken for the job that is there.
-            let mut work = hashers.shared.lock();
-            (work.threads, work.idle) = (1, 1);
-            work.first.push_back(tell(&done, "the first"));
+        hashers.submit(tell(&done, ()), Turn::Later).unwrap();
+        told.recv().unwrap();
+        while hashers.shared.lock().idle == 0 {
+            thread::yield_now();
         }
-        hashers.submit(tell(&done, "the second"), Turn::Later).unwrap();
-        assert_eq!(hashers.shared.lock().threads, 2);
-        assert_eq!([told.recv().unwrap(), told.recv().unwrap()], ["the first", "the second"]);
+        let (hold, held) = (Arc::new(std::sync::Barrier::new(2)), mpsc::channel::<()>());
+        let (holding, let_go) = (Arc::clone(&hold), held.1);
+        let busy = move |_: &mut Memory| {
+            holding.wait();
+            let _ = let_go.recv();
+        };
+        hashers.submit(Box::new(busy), Turn::Later).unwrap();
+        hold.wait();
+        assert_eq!(hashers.shared.lock().idle, 0);
+        hashers.submit(tell(&done, ()), Turn::Later).unwrap();
+        told.recv().unwrap();
+        drop(held.0);
     }
 
     #[test]

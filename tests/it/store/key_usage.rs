@@ -81,6 +81,8 @@ async fn a_key_nobody_used_has_zeros() {
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
     assert_eq!(usage(&app, &key).await, KeyUsage { is_complete: true, ..KeyUsage::default() });
+    add(&app, hour(), vec![counted(&key.id, &[("VALID", 0)])]).await;
+    assert_eq!(app.count("key_usage_open").await, 0, "a use without a count is none");
 }
 
 #[tokio::test]
