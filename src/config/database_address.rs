@@ -2,11 +2,20 @@
 //! `DATABASE_URL_FILE` anew, and tell nobody: so it is read again for each new connection.
 
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, TryRecvError},
+    },
+    thread,
+    time::Duration,
 };
 
-use super::{Config, DatabaseUrl, PgVariables, postgres_target::PostgresTarget};
+use super::{Config, DatabaseUrl, PgVariables, postgres_url::PostgresUrl};
+
+/// How long a new connection waits for what is in the file. Where the secrets are mounted from elsewhere, a read may hang.
+const READING: Duration = Duration::from_secs(1);
 
 /// Where the database is, now.
 #[derive(Clone)]
@@ -26,6 +35,8 @@ struct UrlFile {
 struct Last {
     url: DatabaseUrl,
     told: Option<Unusable>,
+    /// A reading that did not end in time.
+    hanging: Option<mpsc::Receiver<Result<DatabaseUrl, Unusable>>>,
 }
 
 /// Why what is in the file now is not used. Never with what is in it, which may be a password.
@@ -34,10 +45,10 @@ enum Unusable {
     #[error("it is no regular file, which can be read only once")]
     NoFile,
     #[error("it cannot be read: {0}")]
-    Unreadable(std::io::ErrorKind),
+    Unreadable(io::ErrorKind),
     #[error("what it holds is no URL of Postgres that can be used (`keystead check` says why)")]
     NoUrl,
-    #[error("it names another server or database; start every node again to move there")]
+    #[error("more than the user and the password is different; what it says holds when every node is started again")]
     Elsewhere,
 }
 
@@ -45,7 +56,7 @@ impl Config {
     /// Where the database is, also when `DATABASE_URL_FILE` is written anew.
     pub fn database_address(&self) -> DatabaseAddress {
         let path = self.database_url_file.clone().filter(|_| matches!(self.database, DatabaseUrl::Postgres(_)));
-        let last = Last { url: self.database.clone(), told: None };
+        let last = Last { url: self.database.clone(), told: None, hanging: None };
         let file = path.map(|path| UrlFile { path, variables: self.postgres.clone(), last: Mutex::new(last) });
         DatabaseAddress { url: self.database.clone(), file: file.map(Arc::new) }
     }
@@ -79,7 +90,7 @@ impl std::fmt::Debug for DatabaseAddress {
 impl UrlFile {
     fn now(&self) -> DatabaseUrl {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.read(&last.url) {
+        match last.read_within(READING, &self.path, &self.variables) {
             Ok(url) => {
                 let could_not_be_used = last.told.take().is_some();
                 if could_not_be_used || url != last.url {
@@ -99,38 +110,55 @@ impl UrlFile {
         }
         last.url.clone()
     }
+}
 
-    fn read(&self, before: &DatabaseUrl) -> Result<DatabaseUrl, Unusable> {
-        let unreadable = |error: std::io::Error| Unusable::Unreadable(error.kind());
-        // A pipe would wait for somebody who writes into it, and every connection with it.
-        if !std::fs::metadata(&self.path).map_err(unreadable)?.is_file() {
-            return Err(Unusable::NoFile);
+impl Last {
+    /// Reads on a thread of its own. While one hangs there is no other, and nobody waits for it any more.
+    fn read_within(&mut self, limit: Duration, path: &Path, variables: &PgVariables) -> Result<DatabaseUrl, Unusable> {
+        if let Some(hanging) = self.hanging.take_if(|reading| reading.try_recv() == Err(TryRecvError::Empty)) {
+            self.hanging = Some(hanging);
+            return Err(Unusable::Unreadable(io::ErrorKind::TimedOut));
         }
-        let text = std::fs::read_to_string(&self.path).map_err(unreadable)?;
-        let url = DatabaseUrl::parse(text.trim()).and_then(|url| url.completed(&self.variables));
-        let url = url.map_err(|_| Unusable::NoUrl)?;
-        let is_same = match (target(&url), target(before)) {
-            (Some(now), Some(before)) => is_same_database(&now, &before),
-            _ => return Err(Unusable::NoUrl),
-        };
-        if is_same { Ok(url) } else { Err(Unusable::Elsewhere) }
+        // What a reading that hung found in the end is old.
+        self.hanging = None;
+        let (sender, reading) = mpsc::sync_channel(1);
+        let (path, variables, before) = (path.to_owned(), variables.clone(), self.url.clone());
+        let read_it = move || _ = sender.send(read(&path, &variables, &before));
+        thread::Builder::new().name("database-url".to_owned()).spawn(read_it).map_err(|error| unreadable(&error))?;
+        reading.recv_timeout(limit).unwrap_or_else(|_| {
+            self.hanging = Some(reading);
+            Err(Unusable::Unreadable(io::ErrorKind::TimedOut))
+        })
     }
 }
 
-fn target(url: &DatabaseUrl) -> Option<PostgresTarget> {
-    let DatabaseUrl::Postgres(url) = url else { return None };
-    PostgresTarget::of_completed(url).ok()
+fn unreadable(error: &io::Error) -> Unusable {
+    Unusable::Unreadable(error.kind())
 }
 
-/// Whether both are one database of one server, whoever signs on and however.
-fn is_same_database(one: &PostgresTarget, other: &PostgresTarget) -> bool {
-    let database = |target: &PostgresTarget| target.database.clone().or_else(|| target.user.clone());
-    one.hosts == other.hosts && database(one) == database(other)
+fn read(path: &Path, variables: &PgVariables, before: &DatabaseUrl) -> Result<DatabaseUrl, Unusable> {
+    // A pipe would wait for somebody who writes into it, and every connection with it.
+    if !std::fs::metadata(path).map_err(|error| unreadable(&error))?.is_file() {
+        return Err(Unusable::NoFile);
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+    let url = DatabaseUrl::parse(text.trim()).and_then(|url| url.completed(variables));
+    let url = url.map_err(|_| Unusable::NoUrl)?;
+    let is_same = match (settings(&url), settings(before)) {
+        (Some(now), Some(before)) => now.differs_in_credentials_only(&before),
+        _ => return Err(Unusable::NoUrl),
+    };
+    if is_same { Ok(url) } else { Err(Unusable::Elsewhere) }
+}
+
+fn settings(url: &DatabaseUrl) -> Option<PostgresUrl> {
+    let DatabaseUrl::Postgres(url) = url else { return None };
+    PostgresUrl::parse(url, |_| None).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, process::Command};
+    use std::{fs, process::Command, sync::mpsc};
 
     use super::*;
     use crate::config::Settings;
@@ -155,8 +183,12 @@ mod tests {
         let path = folder.path().join("url");
         for (text, is_used) in [
             ("postgres://ada:new@db/keys", true),
-            ("postgresql://eve:other@db:5432/keys?application_name=x\n", true),
-            ("postgres://ada:new@db/keys?options=-c%20geqo%3Doff&sslmode=require", true),
+            ("postgresql://eve:other@db/keys\n", true),
+            ("postgres://db/keys?password=new&user=eve", true),
+            ("postgres://ada:new@db/keys?application_name=x", false),
+            // New connections would work with other tables than the open one that verification reads from.
+            ("postgres://ada:new@db/keys?options=-c%20search_path%3Dother", false),
+            ("postgres://ada:new@db/keys?sslmode=require", false),
             ("postgres://ada:new@elsewhere/keys", false),
             ("postgres://ada:new@db:5433/keys", false),
             ("postgres://ada:new@db,other/keys", false),
@@ -176,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_half_written_does_not_weaken_the_encryption() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("url");
+        let first = "postgres://ada:old@db/keys?sslmode=verify-full&sslrootcert=/root.crt";
+        let whole = first.replace("old", "new");
+        for end in 0..=whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            let expected = if end == whole.len() { &whole } else { first };
+            assert!(address(&path, first).now() == complete(expected), "{}", &whole[..end]);
+        }
+    }
+
+    #[test]
     fn a_database_that_is_named_like_its_user_is_another_one_with_another_user() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("url");
@@ -185,7 +230,8 @@ mod tests {
             address(&path, first).now()
         };
         assert!(after("postgres://eve:new@db") == complete(first));
-        assert!(after("postgres://eve:new@db/ada") == complete("postgres://eve:new@db/ada"));
+        assert!(after("postgres://eve:new@db?dbname=") == complete(first));
+        assert!(after("postgres://ada:new@db") == complete("postgres://ada:new@db"));
     }
 
     #[test]
@@ -203,6 +249,28 @@ mod tests {
         fs::remove_dir(&path).unwrap();
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert!(address.now() == complete(second), "nobody waits for who writes into it");
+    }
+
+    #[test]
+    fn a_reading_that_hangs_holds_nobody_up_and_is_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, pipe) = (folder.path().join("url"), folder.path().join("pipe"));
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        // It hangs in the service file, which is read with it, until somebody writes there.
+        fs::write(&path, format!("postgres://?service=x&servicefile={}", pipe.display())).unwrap();
+        let address = address(&path, FIRST);
+        let (asked, (sender, told)) = (address.clone(), mpsc::channel());
+        thread::spawn(move || (0..20).for_each(|_| sender.send(asked.now()).unwrap()));
+        for _ in 0..20 {
+            assert!(told.recv_timeout(Duration::from_secs(60)).expect("an answer") == complete(FIRST));
+        }
+        let second = "postgres://ada:new@db/keys";
+        fs::write(&path, second).unwrap();
+        assert!(address.now() == complete(FIRST), "the first reading hangs yet");
+        drop(fs::File::options().write(true).open(&pipe).unwrap());
+        while address.now() != complete(second) {
+            thread::yield_now();
+        }
     }
 
     #[test]

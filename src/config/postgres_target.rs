@@ -159,7 +159,9 @@ impl PostgresTarget {
 const NO_PORT: &str = "a port is no number from 1 to 65535 (in a password, write %2F for a slash)";
 
 fn unknown(setting: &str, value: &str) -> PostgresUrlError {
-    PostgresUrlError(format!("{setting}: {value:?} is not a value that psql knows"))
+    // One with an @ may be the end of a password in which / and ? were not encoded.
+    let value = if value.contains('@') { String::new() } else { format!("{value:?} ") };
+    PostgresUrlError(format!("{setting}: {value}is not a value that psql knows"))
 }
 
 fn number<T: FromStr>(url: &PostgresUrl, setting: &str) -> Result<Option<T>, PostgresUrlError> {

@@ -140,6 +140,20 @@ impl PostgresUrl {
         url
     }
 
+    /// Whether both are one but for the user and the password. A database without a name is called like the user.
+    pub fn differs_in_credentials_only(&self, other: &Self) -> bool {
+        let others = |url: &Self| {
+            let mut settings = url.settings.clone();
+            settings.retain(|_, value| !value.is_empty());
+            settings.remove("password");
+            if let Some(user) = settings.remove("user") {
+                settings.entry("dbname").or_insert(user);
+            }
+            settings
+        };
+        others(self) == others(other)
+    }
+
     fn set(&mut self, name: &str, value: String) -> Result<(), PostgresUrlError> {
         // As JDBC writes it, which libpq takes too.
         let (name, value) =
@@ -171,11 +185,19 @@ impl PostgresUrl {
         let (hosts, dbname) = place.split_once('/').unwrap_or((place, ""));
         self.read_hosts(hosts)?;
         self.set_unless_empty("dbname", dbname)?;
+        // A password in which / and ? were not encoded ends here: its parts look like settings.
+        let may_be_password = query.contains('@');
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').filter(|(_, value)| !value.contains('=')).ok_or_else(|| {
                 PostgresUrlError::new("each setting after ? is NAME=VALUE, with %3D for = in a value")
             })?;
-            self.set(&decode(name)?, decode(value)?)?;
+            let set = self.set(&decode(name)?, decode(value)?);
+            if may_be_password && set.is_err() {
+                return Err(PostgresUrlError::new(
+                    "something after ? is no setting that Keystead can use (in a password, write %2F for a slash, %3F for ?)",
+                ));
+            }
+            set?;
         }
         Ok(())
     }

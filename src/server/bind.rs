@@ -5,13 +5,16 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
+use rustix::io::Errno;
+
 use super::ServeError;
 
-/// Listens on each of these addresses. Where one of them leaves the port open, the others get the same one. What cannot be had
-/// is warned of, as long as something is left: a machine without IPv6 may still call itself `::1`.
+/// Listens on each of these addresses. Where one of them leaves the port open, the others get the same one. What this machine
+/// does not have is warned of, as long as something is left: one without IPv6 may still call itself `::1`.
 ///
 /// # Errors
-/// [`ServeError::Listen`], with the reason of each, when none can be had.
+/// [`ServeError::Listen`], with the reason: this machine has none of them, or one cannot be listened on. An address in use is
+/// never left out: another program would be told what a proxy sends there for Keystead.
 pub fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
     let mut bound: Vec<(TcpListener, SocketAddr)> = Vec::new();
     let mut refused = Vec::new();
@@ -24,7 +27,8 @@ pub fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpLis
         }
         match listen(address) {
             Ok(listening) => bound.push(listening),
-            Err(error) => refused.push(format!("{address}: {error}")),
+            Err(error) if is_not_here(&error) => refused.push(format!("{address}: {error}")),
+            Err(error) => return Err(ServeError::Listen(format!("{address}: {error}"), variable)),
         }
     }
     if bound.is_empty() {
@@ -34,6 +38,11 @@ pub fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpLis
         tracing::warn!("{variable}: cannot listen on {refused}; the server goes on with its other addresses");
     }
     Ok(bound)
+}
+
+/// Whether this machine does not have the address, or no address of its kind.
+fn is_not_here(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -64,17 +73,36 @@ mod tests {
         assert_eq!(first.port(), second.port());
     }
 
+    fn refused(wanted: &[SocketAddr]) -> String {
+        bind(wanted, "KEYSTEAD_LISTEN").map(drop).unwrap_err().to_string()
+    }
+
+    /// Of documentation (RFC 5737): no machine has them.
+    const NOBODYS: [&str; 2] = ["192.0.2.1:0", "203.0.113.1:0"];
+
     #[test]
-    fn what_cannot_be_had_is_left_out_unless_it_is_all() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        // An address of documentation (RFC 5737), which no machine has.
-        let (taken, nobodys) = (taken.local_addr().unwrap(), addresses(&["192.0.2.1:0"])[0]);
-        let free = addresses(&["127.0.0.2:0"])[0];
-        assert_eq!(bound(&[taken, nobodys, free]).len(), 1);
-        let refused = bind(&[taken, nobodys, taken], "KEYSTEAD_LISTEN").unwrap_err().to_string();
-        assert_eq!(refused.matches(&taken.to_string()).count(), 1, "{refused}");
-        for words in [&taken.to_string(), "in use", "192.0.2.1", "KEYSTEAD_LISTEN"] {
+    fn what_this_machine_does_not_have_is_left_out_unless_it_is_all() {
+        let [one, other] = addresses(&NOBODYS)[..] else { unreachable!() };
+        let here = addresses(&["127.0.0.2:0"])[0];
+        assert_eq!(bound(&[one, here, other]).len(), 1);
+        let refused = refused(&[one, other, one]);
+        assert_eq!(refused.matches("192.0.2.1").count(), 1, "{refused}");
+        for words in ["203.0.113.1", "KEYSTEAD_LISTEN"] {
             assert!(refused.contains(words), "{words}: {refused}");
+        }
+        assert!(is_not_here(&Errno::AFNOSUPPORT.into()), "a machine without IPv6");
+    }
+
+    #[test]
+    fn an_address_in_use_is_refused_also_beside_others() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().map(|address| (taken, address)).unwrap();
+        let [here, nobodys] = addresses(&["127.0.0.2:0", NOBODYS[0]])[..] else { unreachable!() };
+        for wanted in [&[taken.1, here][..], &[here, taken.1], &[nobodys, taken.1, here]] {
+            let refused = refused(wanted);
+            for words in [&taken.1.to_string(), "in use", "KEYSTEAD_LISTEN"] {
+                assert!(refused.contains(words), "{words}: {refused}");
+            }
         }
     }
 }
