@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// What the suite on SQLite leaves out: words of the paths of tests.
@@ -69,4 +70,24 @@ fn what_needs_postgres_is_left_out_where_there_is_none() {
         }
     }
     assert!(checked > 40, "{checked}");
+}
+
+#[test]
+fn the_end_of_a_run_says_what_every_red_step_said() {
+    let run = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run")).unwrap();
+    let (_, step) = run.split_once("\nfailures=$(mktemp)\n").expect("where failures are kept");
+    let (step, _) = step.split_once("\n}\n").unwrap();
+    let script = format!(
+        "set -uo pipefail; say() {{ :; }}; green=() red=() failures=$(mktemp)\n{step}\n}}
+        {{
+            step clippy bash -c 'for n in {{1..99}}; do echo \"line $n\"; done; exit 1'
+            step tests bash -c 'echo passed; echo failures:; echo reason; exit 1'
+            step fine echo nothing
+        }} >/dev/null
+        cat $failures; rm $failures; printf '%s\n' \"${{green[@]%% *}}\" \"${{red[@]%% *}}\""
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines = (60..=99).map(|n| format!("line {n}\n")).collect::<String>();
+    assert_eq!(said, format!("{lines}failures:\nreason\nfine\nclippy\ntests\n"));
 }
