@@ -13,7 +13,7 @@ pub struct Quota {
     pub one_every: Duration,
 }
 
-/// Buckets that one kind may have; about 4 MB. More than are wanted: wrong tries come back in minutes, and the two threads
+/// Buckets that one kind may have; about 4 MB. More than are wanted: wrong tries come back in minutes, and the threads
 /// that hash passwords let a few ten thousand happen in that time.
 const CAPACITY: usize = 100_000;
 /// Below this nobody looks for buckets that are full again.

@@ -243,7 +243,7 @@ async fn while_it_stops_a_slow_request_is_finished_and_readiness_is_taken_back()
     let server = keystead.serve();
     let maya = server.set_up().await;
     let base = server.base.clone();
-    // Argon2 takes some 30 ms each, two at a time: these are in flight when the signal comes.
+    // Argon2 takes some 30 ms each, one or two at a time: these are in flight when the signal comes.
     let people: Vec<Person> = (0..8).map(|_| Person::new(&base, &base)).collect();
     let slow = join_all(people.iter().map(|person| person.try_sign_in("maya@acme.example", PASSWORD)));
     let ready = Person::new(&base, &base);
