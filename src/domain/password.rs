@@ -133,6 +133,7 @@ mod tests {
             "fifteen chars..",
             &"🔑🗝 x".repeat(32)[..],
             "314159265358979",
+            "56789:123456789",
         ] {
             assert_eq!(error(text), None, "{text}");
         }

@@ -127,4 +127,16 @@ mod tests {
         assert_eq!(parts, [(1, 5_000), (2, 5_000), (3, 2_000)]);
         assert!(writer.next(&Arc::default(), 0, DateTime::UNIX_EPOCH).is_none());
     }
+
+    #[test]
+    fn what_was_taken_is_unsettled_until_it_is_written_or_back() {
+        let delta = |count| UsageDelta { key: KeyNumber(1), counts: vec![("VALID", count)], last_used: None };
+        let flushes = Flushes::new(DateTime::UNIX_EPOCH);
+        assert_eq!(flushes.unsettled(), 0);
+        flushes.taken(&[delta(3), delta(4)]);
+        flushes.taken(&[delta(5)]);
+        assert_eq!(flushes.unsettled(), 12);
+        flushes.settled(&[delta(3), delta(4)]);
+        assert_eq!(flushes.unsettled(), 5);
+    }
 }

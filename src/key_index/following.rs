@@ -136,9 +136,8 @@ impl Thread {
             }
             if is_member {
                 let longest_lease = self.membership.longest_lease();
-                self.progress.send_if_modified(|progress| {
-                    let before = std::mem::replace(&mut progress.longest_lease, longest_lease);
-                    progress.trouble.take().is_some() || before != longest_lease
+                self.progress.send_modify(|progress| {
+                    (progress.longest_lease, progress.trouble) = (longest_lease, None);
                 });
                 self.pause(self.poll());
             }
@@ -159,7 +158,7 @@ impl Thread {
     /// Applies what was committed since the last time; false when the server stops in between, or every key must be read.
     fn catch_up(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
         let newest = key_changes::current(conn)?;
-        self.progress.send_if_modified(|progress| std::mem::replace(&mut progress.seen, newest.epoch) != newest.epoch);
+        self.progress.send_modify(|progress| progress.seen = newest.epoch);
         loop {
             let applied = self.progress.borrow().applied;
             if newest.epoch <= applied.epoch {

@@ -77,3 +77,36 @@ fn a_removed_slot_is_nobodys() {
     slots.remove(1, 7);
     assert_eq!(slots.find(1, |number| panic!("asked for {number}")), None);
 }
+
+#[test]
+fn in_the_smallest_table_too_a_search_comes_to_its_end() {
+    let slots = Slots::new(0);
+    for number in 0..5 {
+        slots.insert(hash_of(number), number, hash_of);
+        assert_eq!(slots.find(hash_of(7), |found| found == 7), None);
+    }
+}
+
+/// Whoever has another one need not look at its digest.
+#[test]
+fn only_numbers_with_the_whole_hash_are_asked_for() {
+    let slots = Slots::new(6);
+    let tag = |tag: u64| tag << 32 | 3;
+    slots.insert(tag(5), 1, tag_of);
+    slots.insert(tag(6), 2, tag_of);
+    slots.insert(tag(7), 3, tag_of);
+    slots.remove(tag(6), 2);
+    let asked = std::cell::RefCell::new(Vec::new());
+    let find = |hash| {
+        slots.find(hash, |found| {
+            asked.borrow_mut().push(found);
+            false
+        })
+    };
+    assert_eq!([tag(7), tag(0), tag(6)].map(find), [None; 3]);
+    assert_eq!(asked.take(), [3]);
+}
+
+fn tag_of(number: u32) -> u64 {
+    u64::from(number + 4) << 32 | 3
+}

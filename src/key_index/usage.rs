@@ -210,6 +210,19 @@ mod tests {
         }
     }
 
+    /// On a thread of its own, which has seen nobody yet.
+    #[test]
+    fn a_caller_of_whom_nothing_is_known_is_one_all_the_same() {
+        std::thread::spawn(|| {
+            let usage = Usage::default();
+            usage.count(0, DateTime::UNIX_EPOCH, Caller::default());
+            let last = usage.take().1.expect("it was used");
+            assert_eq!((last.address, last.user_agent), (None, None));
+        })
+        .join()
+        .unwrap();
+    }
+
     #[test]
     fn of_a_user_agent_is_kept_what_can_be_read() {
         assert_eq!(*readable("curl/8 é"), *"curl/8 é");

@@ -239,3 +239,12 @@ fn a_writer_that_died_halfway_leaves_nothing_that_another_key_would_take_over() 
     assert_eq!((key.id(), key.name()), (first.id.as_str(), "First"));
     assert_eq!(code(&index, 1), "VALID");
 }
+
+/// Two ids with one hash would still be told apart, but a table of them all in one place is a list.
+#[test]
+fn ids_are_spread_by_their_hash() {
+    let mut hashes: Vec<u64> = (0..100).map(|n| super::hash_of_id(&format!("key_{n:027}"))).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 100);
+}

@@ -138,5 +138,56 @@ fn another_length_of_the_lease_is_told_once() {
     let begun = fixture.node.now();
     assert!(!fixture.renew(begun) && fixture.renew(begun));
     let nodes = nodes::list(&mut fixture.conn).unwrap();
-    assert_eq!(fixture.node.compare_lengths(&nodes), 1, "the other one's, and not its own");
+    fixture.node.compare_lengths(&nodes);
+    assert_eq!(fixture.node.other_lengths, HashSet::from([60_000]), "the other one's, and not its own");
+    assert_eq!(fixture.node.longest_lease(), Duration::from_secs(60));
+}
+
+#[test]
+fn a_node_says_at_once_how_far_it_has_come_and_otherwise_nothing_before_it_is_due() {
+    let mut fixture = Fixture::new(true);
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    let row = |fixture: &mut Fixture| nodes::list(&mut fixture.conn).unwrap().swap_remove(0);
+    let first = row(&mut fixture);
+    assert_eq!((first.applied, first.lease()), (Epoch(0), LENGTH));
+    assert!(fixture.renew(begun));
+    assert_eq!(row(&mut fixture).renewal, first.renewal, "it is not due");
+    let applied = Position { epoch: Epoch(1), mark: Mark::UNKNOWN };
+    assert!(fixture.node.renew(&mut fixture.conn, applied, begun).unwrap());
+    let second = row(&mut fixture);
+    assert!(second.applied == Epoch(1) && second.renewal > first.renewal);
+}
+
+#[test]
+fn a_node_that_leaves_answers_no_more_and_takes_its_row_with_it() {
+    let mut fixture = Fixture::new(true);
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    fixture.node.leave(&mut fixture.conn).unwrap();
+    assert!(!fixture.lease.is_held(begun));
+    assert_eq!(fixture.rows(), [""; 0]);
+    fixture.node.leave(&mut fixture.conn).unwrap();
+}
+
+#[test]
+fn of_a_node_whose_row_is_gone_nothing_is_remembered() {
+    let mut fixture = Fixture::new(true);
+    let now = fixture.clock.now();
+    let (gone, there) = (NodeId::generate(now), NodeId::generate(now));
+    for id in [&gone, &there] {
+        nodes::insert(&mut fixture.conn, id, NOTHING, 20_000, now).unwrap();
+    }
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    nodes::remove(&mut fixture.conn, &gone).unwrap();
+    fixture.advance(RENEW);
+    let begun = fixture.node.now();
+    assert!(fixture.renew(begun));
+    assert_eq!(fixture.node.silent_since.keys().collect::<Vec<_>>(), [there.as_str()]);
+}
+
+#[test]
+fn an_answer_is_waited_for_as_long_as_there_is_time_for_another_try() {
+    assert_eq!(Fixture::new(true).node.patience(), LENGTH / 4);
 }

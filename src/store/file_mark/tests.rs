@@ -127,3 +127,47 @@ fn a_file_without_a_first_page_has_no_mark_and_one_that_cannot_be_read_is_a_faul
     fs::write(&path, [7; 64]).unwrap();
     assert_eq!(mark_of(&File::open(&path).unwrap()).unwrap(), 0x0707_0707);
 }
+
+/// A checkpoint gives the file another mark, and the list is told before: who looks in between finds neither.
+#[test]
+fn a_mark_that_a_checkpoint_makes_between_two_looks_is_no_overwritten_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    establish_sqlite(&path).unwrap().batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    let allowed = file_mark.allowed.each_ref().map(|mark| mark.swap(u32::MAX, Ordering::SeqCst));
+    std::thread::scope(|threads| {
+        let checkpoint = file_mark.state();
+        let looking = threads.spawn(|| file_mark.check());
+        // It looks once, and then it waits for the end of the checkpoint; had it not begun, it would find the new marks only.
+        std::thread::sleep(Duration::from_millis(100));
+        for (mark, before) in file_mark.allowed.iter().zip(allowed) {
+            mark.store(before, Ordering::SeqCst);
+        }
+        drop(checkpoint);
+        looking.join().unwrap().unwrap();
+    });
+    file_mark.check().unwrap();
+}
+
+#[test]
+fn a_file_that_was_overwritten_is_not_synced_as_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    establish_sqlite(&path).unwrap().batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    file_mark.sync().unwrap();
+    fs::write(&path, vec![7; 4096]).unwrap();
+    assert!(file_mark.sync().is_err());
+}
+
+#[test]
+fn a_copy_gets_a_mark_that_the_file_it_was_made_of_does_not_have() {
+    let mut conn = SqliteConnection::establish(":memory:").unwrap();
+    let mut marks = std::collections::BTreeSet::from([0]);
+    for _ in 0..3 {
+        mark_anew(&mut conn).unwrap();
+        marks.insert(sql_query("PRAGMA user_version").get_result::<Version>(&mut conn).unwrap().user_version);
+    }
+    assert_eq!(marks.len(), 4);
+}

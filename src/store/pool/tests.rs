@@ -22,6 +22,7 @@ fn there_are_no_more_than_the_server_allows_and_one_more_is_tried_after_a_while(
     seats.with(|state| state.lowered = Instant::now().checked_sub(MORE_AGAIN).unwrap());
     seats.take(true).unwrap();
     assert!(is_refused(&seats), "one, and not one after the other");
+    assert!(!seats.are_too_many(), "and it may stay");
 }
 
 #[test]

@@ -75,6 +75,7 @@ async fn a_change_counts_as_applied_only_when_the_index_has_it() {
     let is_failing = async || app.app.follower.progress().trouble == Some(Trouble::Database);
     until("it fails", async || is_failing().await && app.app.follower.progress().seen == Epoch(2)).await;
     let now = app.app.follower.progress();
+    assert!(now.failures > before.failures);
     assert_eq!((now.applied, now.looks), (before.applied, now.looks.min(app.app.follower.looks_begun() - 1)));
     let change = Position { epoch: Epoch(2), mark: Mark::parse(&"d".repeat(32)).unwrap() };
     assert!(!app.app.follower.has_applied(change, now.looks));
@@ -106,4 +107,31 @@ async fn on_postgres_no_table_is_read_to_make_room_for_the_keys() {
 struct Scans {
     #[diesel(sql_type = BigInt)]
     n: i64,
+}
+
+#[tokio::test]
+async fn a_follower_that_has_nothing_to_do_looks_as_often_as_it_should_and_says_which_look_was_the_last() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    maya.rotate(&key).await;
+    let follower = &app.app.follower;
+    until("nothing is left to be done", async || follower.progress().looks == follower.looks_begun()).await;
+    let (begun, before) = (Instant::now(), follower.looks_begun());
+    until("it looks again", async || follower.looks_begun() >= before + 3).await;
+    let most = begun.elapsed().as_millis() / if app.database.is_postgres() { 250 } else { 50 };
+    let looks = follower.looks_begun() - before;
+    assert!(u128::from(looks) <= most + 2, "{looks} looks in the time of {most}");
+    let progress = follower.progress();
+    assert_eq!((progress.gaps, progress.failures, progress.lost_histories), (0, 0, 0), "nothing was out of order");
+}
+
+#[tokio::test]
+async fn on_postgres_whoever_stops_following_listens_no_more() {
+    let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
+    let listening = "pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    until("it listens", async || app.count(listening).await == 1).await;
+    let served = app.app.clone();
+    tokio::task::spawn_blocking(move || served.follower.stop()).await.unwrap();
+    until("its connection is gone", async || app.count(listening).await == 0).await;
 }

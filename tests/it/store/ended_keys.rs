@@ -83,6 +83,10 @@ async fn what_ended_is_forgotten_by_database_and_memory_after_90_days() {
     assert_eq!(app.count("audit_events WHERE action = 'key.revoked'").await, 1, "that it was revoked is history");
     assert_eq!(apply(&app).await, Removed::default());
     assert_eq!(codes(&app, &all).await, ["NOT_FOUND", "NOT_FOUND", "VALID"]);
+    // Two keys were made, one rotated and one revoked, secrets were removed and a key: each is a change, and nothing else is.
+    assert_eq!(app.count("key_changes WHERE is_removal = 1").await, 3);
+    let progress = app.app.follower.progress();
+    assert_eq!((progress.applied.epoch.0, progress.gaps), (6, 0), "nobody had to read everything again");
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::RunQueryDsl;
 use futures_util::future::join_all;
 use keystead::{
-    actions::{flush_usage::flush_usage, purge_expired::purge_expired},
+    actions::{
+        flush_usage::{count_unwritten, flush_usage},
+        purge_expired::purge_expired,
+    },
     clock::Clock,
     domain::{
         ids::{KeyId, NodeId, OrgId},
@@ -78,6 +81,8 @@ async fn a_key_nobody_used_has_zeros() {
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
     assert_eq!(usage(&app, &key).await, KeyUsage { is_complete: true, ..KeyUsage::default() });
+    add(&app, hour(), vec![counted(&key.id, &[("VALID", 0)])]).await;
+    assert_eq!(app.count("key_usage_open").await, 0, "a use without a count is none");
 }
 
 #[tokio::test]
@@ -547,4 +552,19 @@ async fn of_a_key_older_than_the_counting_silence_says_nothing() {
     .await;
     assert!(!usage(&app, &old).await.is_complete);
     assert!(usage(&app, &new).await.is_complete);
+}
+
+/// What the log says when a server has to end without another flush.
+#[tokio::test]
+async fn what_is_not_known_to_be_written_is_what_was_counted_and_what_is_under_way() {
+    // The worker of this test flushes too, but not so soon.
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    for _ in 0..3 {
+        app.verify(&key.secret).await;
+    }
+    app.app.flushes.taken(&app.app.index.take_usage().deltas);
+    app.verify(&key.secret).await;
+    assert_eq!(count_unwritten(&app.app), 4);
+    assert_eq!(count_unwritten(&app.app), 3, "it takes what was counted");
 }

@@ -11,7 +11,7 @@ use keystead::{
 };
 
 use crate::support::{
-    Answer, Flow, Key, Lost, PASSWORD, Person, TestApp, TestDatabase, Wire, form_token, on_own_thread,
+    Answer, Flow, Key, Lost, PASSWORD, Person, TestApp, TestDatabase, Wire, form_token, on_own_thread, until,
 };
 
 /// Sent in every transaction that changes a key, and in no other.
@@ -112,6 +112,20 @@ async fn with_no_database(app: &TestApp, wire: &Wire, change: impl Future<Output
     .await
     .expect("it recovers");
     answer
+}
+
+#[tokio::test]
+async fn what_cannot_be_found_out_at_once_is_looked_up_again() {
+    let (app, wire, maya) = app_on_a_wire().await;
+    wire.lose_at_commit_and_refuse(Lost::Answer, CHANGE);
+    let back_soon = async {
+        until("nobody could look", async || wire.refused() >= 4).await;
+        wire.set(Flow::Open);
+    };
+    let (created, ()) = tokio::join!(maya.try_create_key("Production"), back_soon);
+    let secret = created.expect(200).secret().expect("the key is shown");
+    app.ready().await;
+    assert_eq!(app.verify(&secret).await, "VALID");
 }
 
 async fn key_of(maya: &Person) -> Key {

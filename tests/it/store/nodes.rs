@@ -90,13 +90,17 @@ fn what_was_applied_of_another_history_does_not_count() {
 fn a_change_is_lost_when_another_has_its_place_or_the_database_does_not_reach_it() {
     on_fresh_database(|conn| {
         history(conn);
-        for (change, is_lost) in [(at(2, 'b'), false), (at(2, 'f'), true), (at(4, 'd'), true)] {
+        let unmarked = Position { mark: Mark::UNKNOWN, ..at(2, 'b') };
+        for (change, is_lost) in [(at(2, 'b'), false), (at(2, 'f'), true), (at(4, 'd'), true), (unmarked, false)] {
             assert_eq!(key_changes::is_lost(conn, change).unwrap(), is_lost, "{change}");
         }
+        diesel::sql_query("UPDATE key_changes SET mark = '' WHERE epoch = 2").execute(conn).unwrap();
+        assert!(!key_changes::is_lost(conn, at(2, 'b')).unwrap(), "an older program wrote it");
         diesel::sql_query("DELETE FROM key_changes WHERE epoch < 3").execute(conn).unwrap();
         assert!(!key_changes::is_lost(conn, at(2, 'b')).unwrap(), "it was purged");
         assert_eq!(key_changes::current(conn).unwrap(), at(3, 'c'));
         diesel::sql_query("DELETE FROM key_changes").execute(conn).unwrap();
+        assert!(!key_changes::is_lost(conn, at(3, 'c')).unwrap(), "also the last one");
         let current = key_changes::current(conn).unwrap();
         assert!(current.epoch == Epoch(3) && !current.mark.is_known());
     });

@@ -83,7 +83,10 @@ pub fn widen(mut conn: Conn) {
 
 /// What a migration of a newer version writes that takes something away.
 fn take_away(url: &DatabaseUrl) {
-    let oldest = generations::OWN + 1;
+    for_generations_from(url, generations::OWN + 1);
+}
+
+fn for_generations_from(url: &DatabaseUrl, oldest: i64) {
     let sql = format!(
         "INSERT INTO installation (name, value) VALUES ('{}', '{oldest}')
         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -214,6 +217,8 @@ fn a_program_is_refused_with_the_reason_when_a_newer_one_took_something_away() {
     let url = url_of(&keystead);
     keystead.run(&["migrate"]).succeeded();
     widen(connect(&url));
+    for_generations_from(&url, generations::OWN);
+    keystead.serve().stop().succeeded();
     take_away(&url);
     let words = [FUTURE, "took away what this one uses", "generation 1", "run the newer version"];
     for command in ["serve", "migrate"] {
@@ -230,6 +235,8 @@ fn a_backup_of_a_newer_schema_is_restored_unless_something_was_taken_away() {
     keystead.serve().stop().succeeded();
     let url = url_of(&keystead);
     widen(connect(&url));
+    // Something that this program does not use any more.
+    for_generations_from(&url, generations::OWN);
     keystead.run(&["backup", "added"]).succeeded();
     take_away(&url);
     keystead.run(&["restore", "added"]).succeeded();
@@ -241,17 +248,22 @@ fn a_backup_of_a_newer_schema_is_restored_unless_something_was_taken_away() {
 
 /// The migrations of a newer version: this one's, and one that takes something away.
 fn newer_migrations(database: &TestDatabase) -> FileBasedMigrations {
+    let (row, oldest) = (generations::OLDEST, generations::OWN + 1);
+    let sql = format!("INSERT INTO installation (name, value) VALUES ('{row}', '{oldest}');\nDROP TABLE form_tokens;");
+    migrations_and(database, &sql)
+}
+
+/// This program's, and one of a newer version.
+fn migrations_and(database: &TestDatabase, sql: &str) -> FileBasedMigrations {
     let dialect = if database.is_postgres() { "postgres" } else { "sqlite" };
     let folder = database.folder().join("migrations");
     for (name, sql) in upgrades::migrations(dialect) {
         std::fs::create_dir_all(folder.join(&name)).unwrap();
         std::fs::write(folder.join(name).join("up.sql"), sql).unwrap();
     }
-    let contracting = folder.join("2099-12-31-000000_contracting");
-    std::fs::create_dir(&contracting).unwrap();
-    let (row, oldest) = (generations::OLDEST, generations::OWN + 1);
-    let sql = format!("INSERT INTO installation (name, value) VALUES ('{row}', '{oldest}');\nDROP TABLE form_tokens;");
-    std::fs::write(contracting.join("up.sql"), sql).unwrap();
+    let newer = folder.join("2099-12-31-000000_newer");
+    std::fs::create_dir(&newer).unwrap();
+    std::fs::write(newer.join("up.sql"), sql).unwrap();
     FileBasedMigrations::from_path(folder).unwrap()
 }
 
@@ -274,6 +286,34 @@ async fn on_postgres_nothing_is_taken_away_while_a_node_runs_that_uses_it() {
     server.stop().succeeded();
     assert_eq!(migrate(&url).unwrap().ran, 1);
     keystead.run(&["serve"]).refused_with(&[FUTURE, "took away what this one uses"]);
+}
+
+/// What is taken away already keeps nobody.
+#[test]
+fn on_postgres_a_start_that_changes_nothing_does_not_wait_for_older_nodes() {
+    TestDatabase::postgres();
+    let keystead = Binary::new();
+    keystead.run(&["migrate"]).succeeded();
+    for_generations_from(&url_of(&keystead), generations::OWN);
+    let columns = "(id, started_at, applied_epoch, renewal, lease_ms, lease_until, generation)";
+    keystead.database().execute(&format!(
+        "INSERT INTO nodes {columns} VALUES ('nod_older', 0, 0, 0, 10000, 9999999999999, {})",
+        generations::OWN - 1
+    ));
+    keystead.run(&["migrate"]).succeeded();
+}
+
+#[test]
+fn a_migration_that_fails_is_said_to_have_failed_and_leaves_nothing_behind() {
+    let database = TestDatabase::fresh();
+    let broken =
+        migrations_and(&database, "CREATE TABLE half (id TEXT PRIMARY KEY NOT NULL);\nDROP TABLE no_such_table;");
+    let mut conn = database.connect();
+    on_own_thread(move || {
+        let failed = migrations::run_from(&mut conn, || broken.clone(), Duration::ZERO).unwrap_err();
+        assert!(matches!(&failed, MigrationError::Failed(words) if words.contains("no_such_table")), "{failed}");
+        sql_query("SELECT * FROM half").execute(&mut conn).unwrap_err();
+    });
 }
 
 fn count(url: &DatabaseUrl, from: &str) -> i64 {

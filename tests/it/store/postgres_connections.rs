@@ -45,6 +45,20 @@ async fn a_connection_that_went_silent_while_nobody_used_it_costs_no_change() {
     assert!((1..=2).contains(&pings), "the others went the same way, and are not asked one after another: {pings}");
 }
 
+/// Its question was answered, and would be refused on any other connection too.
+#[tokio::test]
+async fn a_read_that_the_database_refuses_is_not_tried_again() {
+    let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
+    let tries = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = tries.clone();
+    let refused = app.app.db.read(move |conn| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok::<_, StoreError>(sql_query("SELECT 1 / 0").execute(conn)?)
+    });
+    refused.await.unwrap_err();
+    assert_eq!(tries.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
 #[tokio::test]
 async fn a_connection_that_went_silent_a_moment_ago_costs_no_answer() {
     let (wire, app) = behind_a_wire().await;

@@ -137,6 +137,7 @@ async fn restore(loses_its_log: bool) {
         }
         let log = server.stop().succeeded().stderr;
         assert_eq!(log.contains("the database is older than the log of revocations"), restart == 0, "{log}");
+        assert!(restart > 0 || log.contains("keys=1") && log.contains("secrets=1"), "{log}");
     }
 }
 
@@ -231,4 +232,24 @@ async fn a_database_from_before_what_the_log_has_is_said_to_be_one() {
     assert!(!log.contains("nobody can tell"), "{log}");
     let told = keystead.run(&["restore", "--accept"]).succeeded().stdout;
     assert!(!told.contains("nobody can tell"), "{told}");
+}
+
+/// A server that was started anew remembers of no digest that it wrote it, but its index knows what has ended.
+#[tokio::test]
+async fn what_is_in_the_log_is_not_written_again_by_a_change_of_the_same_key() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let key = maya.create_key("Production").await;
+    maya.rotate(&key).await;
+    server.stop().succeeded();
+    let server = keystead.serve();
+    let maya = server.anonymous();
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    let newest = maya.try_rotate(&key.id, 2).await.expect(200).secret().expect("the new key is shown");
+    let answer = maya.post_json("/v1/keys/verify", &serde_json::json!({ "key": newest })).await;
+    assert_eq!(answer.expect(200).json()["code"], "VALID");
+    server.stop().succeeded();
+    let log = std::fs::read_to_string(keystead.data_dir().join(FILE_NAME)).unwrap();
+    assert_eq!(log.matches(" rotated ").count(), 2, "{log}");
 }

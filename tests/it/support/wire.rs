@@ -90,6 +90,7 @@ struct State {
     plan: Mutex<Option<Plan>>,
     trap: Mutex<Option<Trap>>,
     lost: AtomicUsize,
+    refused: AtomicUsize,
     /// How many connections were made, and how many of the first carry no question any more.
     made: AtomicUsize,
     silent: AtomicUsize,
@@ -115,6 +116,7 @@ impl Wire {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if matches!(*state.flow.lock().unwrap(), Flow::Cut | Flow::Refusing) {
+                    state.refused.fetch_add(1, Ordering::SeqCst);
                     continue;
                 }
                 let (number, plan) = (state.made.fetch_add(1, Ordering::SeqCst), *state.plan.lock().unwrap());
@@ -165,6 +167,11 @@ impl Wire {
     /// How many it lost so far.
     pub fn lost(&self) -> usize {
         self.state.lost.load(Ordering::SeqCst)
+    }
+
+    /// How many connections it refused.
+    pub fn refused(&self) -> usize {
+        self.state.refused.load(Ordering::SeqCst)
     }
 
     /// From now on no connection that was made before carries a question, and nobody is told.

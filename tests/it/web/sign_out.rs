@@ -1,5 +1,10 @@
 //! `/sign-out`
 
+use keystead::{
+    domain::ids::{SessionId, UserId},
+    store::{StoreError, sessions},
+};
+
 use crate::support::{PASSWORD, TestApp};
 
 #[tokio::test]
@@ -48,4 +53,16 @@ async fn a_link_does_not_sign_out() {
     let answer = maya.get("/sign-out").await.expect(405);
     assert_eq!(answer.header("allow"), "POST");
     assert!(maya.is_signed_in().await);
+}
+
+/// As when two tabs sign out at once: the second one writes no event.
+#[tokio::test]
+async fn a_session_that_is_gone_already_is_not_ended_again() {
+    let app = TestApp::start().await;
+    app.admin().await;
+    let now = app.app.clock.now();
+    let ended = app.app.db.write::<_, StoreError>(move |conn| {
+        sessions::delete_of_user(conn, &UserId::generate(now), &SessionId::generate(now))
+    });
+    assert!(!ended.await.unwrap());
 }
