@@ -122,7 +122,7 @@ impl AppState {
     /// Waits until a change that took something away is true on every node. Asked again, it gives the same receipt.
     pub async fn receipt(&self, change: Position) -> Receipt {
         let (receipt, is_first) = self.receipts.receipt(self.means(), change).await;
-        if is_first {
+        if is_first && !receipt.is_lost {
             self.metrics.received(receipt.after);
         }
         receipt

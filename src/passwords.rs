@@ -162,8 +162,18 @@ mod tests {
         let passwords = Passwords::default();
         let tries = |turn| (0..60).map(move |_| turn);
         let all = tries(Turn::Later).chain(tries(Turn::First));
-        let answers = all.map(|turn| passwords.verify(typed("x"), None, turn));
-        let answers = futures_util::future::join_all(answers).await;
+        // No hash is done before all have asked.
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        for _ in 0..passwords.hashers.at_once() {
+            let held = Arc::clone(&held);
+            passwords
+                .hashers
+                .submit(Box::new(move |_| drop(held.lock().map(|held| held.recv()))), Turn::First)
+                .unwrap();
+        }
+        let answers = futures_util::future::join_all(all.map(|turn| passwords.verify(typed("x"), None, turn)));
+        let (answers, ()) = tokio::join!(answers, async { drop(hold) });
         let busy = |answers: &[Result<bool, PasswordFault>]| {
             answers.iter().filter(|answer| matches!(answer, Err(PasswordFault::Busy))).count()
         };

@@ -34,12 +34,13 @@ pub struct Membership {
     silent_since: HashMap<String, (i64, Duration)>,
     /// Other lengths of a lease that were met and logged.
     other_lengths: HashSet<i64>,
+    longest: Duration,
 }
 
 impl Membership {
     pub fn new(has_nodes: bool, lease: Arc<Lease>, length: Duration, clock: Arc<dyn Clock>) -> Self {
         let (id, renewed, silent_since, other_lengths) = (None, None, HashMap::new(), HashSet::new());
-        Self { has_nodes, id, lease, length, clock, renewed, silent_since, other_lengths }
+        Self { has_nodes, id, lease, length, clock, renewed, silent_since, other_lengths, longest: length }
     }
 
     /// On the clock of leases.
@@ -73,8 +74,9 @@ impl Membership {
         }
         if nodes::renew(conn, &id, applied, self.clock.now() + until)? {
             self.lease.hold_until(begun + until);
-            self.renewed = Some((applied, begun));
             self.reap(conn, &id)?;
+            // Last: a renewal that failed halfway is due again.
+            self.renewed = Some((applied, begun));
             return Ok(true);
         }
         // Forgotten while it was silent: its lease has long ended.
@@ -117,16 +119,16 @@ impl Membership {
         i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// The longest lease of any node that was met: while the database does not say which nodes there are, one of these may be
-    /// waited for.
+    /// The longest lease of the nodes that were there at the last renewal: while the database does not say which there are,
+    /// they are waited for.
     pub fn longest_lease(&self) -> Duration {
-        let longest = self.other_lengths.iter().max().map(|length| Duration::from_millis(length.unsigned_abs()));
-        longest.unwrap_or_default().max(self.length)
+        self.longest
     }
 
     /// Logs each other length once: nothing becomes false by it, but a revocation may have to wait as long as the longest.
     fn compare_lengths(&mut self, nodes: &[Node]) -> usize {
         let own = self.length_ms();
+        self.longest = nodes.iter().map(Node::lease).max().unwrap_or_default().max(self.length);
         for node in nodes.iter().filter(|node| node.lease_ms != own) {
             if self.other_lengths.insert(node.lease_ms) {
                 tracing::warn!(

@@ -15,7 +15,7 @@ pub struct Progress {
     pub seen: Epoch,
     /// The number of the last look at the database after which everything that it found was in the index.
     pub looks: u64,
-    /// The longest lease of any node that was met; zero until this node is one.
+    /// The longest lease of the nodes that were there lately; zero until this node is one.
     pub longest_lease: Duration,
     /// Why the index may not be true, if that is known.
     pub trouble: Option<Trouble>,

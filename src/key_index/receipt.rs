@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Follower;
+use super::{Follower, Progress};
 use crate::{
     clock::Clock,
     domain::position::Position,
@@ -30,8 +30,8 @@ pub struct Receipt {
     pub nodes: Option<usize>,
     /// How long it took from the commit.
     pub after: Duration,
-    /// The database does not have the change any more: a backup was restored, or a standby promoted that had missed it. Then it
-    /// is true nowhere, and the other numbers say nothing.
+    /// The database does not have the change any more, or may not: a backup was restored, or a standby promoted that had missed
+    /// it. Then the other numbers say nothing.
     pub is_lost: bool,
 }
 
@@ -101,7 +101,7 @@ impl Receipts {
 
     /// Waits until every node has applied this change or has certainly lost its lease: no node answers from before it then;
     /// true when nobody had this receipt before. To be called after the commit, whose change nobody can take back any more, so
-    /// this cannot fail either; it takes hardly longer than a lease, and more only after the database lost its history.
+    /// this cannot fail either; it takes hardly longer than the longest lease, and more only after the database lost its history.
     pub async fn receipt(&self, means: Means<'_>, change: Position) -> (Receipt, bool) {
         let waiting = Waiting { means, change, known: self.known(means, change) };
         if let Some(receipt) = waiting.known().receipt {
@@ -170,7 +170,7 @@ impl Waiting<'_> {
             pause = (pause * 2).min(LAST_LOOK);
         }
         let (after, ReceiptProgress { confirmed, nodes, .. }) = (self.passed(), self.progress());
-        Receipt { confirmed, nodes, after, is_lost: self.known().is_lost }
+        Receipt { confirmed, nodes, after, is_lost: self.may_be_lost() }
     }
 
     /// Reads the rows of the nodes, if the database answers in time.
@@ -185,6 +185,12 @@ impl Waiting<'_> {
             known.nodes = Some(nodes);
             known.is_lost |= is_lost;
         }
+    }
+
+    /// Whether the change is gone from the database, or may be: its history was lost since the commit, and nobody could ask.
+    fn may_be_lost(&self) -> bool {
+        let (lost_at, known) = (self.means.follower.progress().history_lost_at, self.known());
+        known.is_lost || known.nodes.is_none() && lost_at.is_some_and(|at| at >= known.committed)
     }
 
     /// Whether nobody has to be waited for.
@@ -208,8 +214,9 @@ impl Waiting<'_> {
     /// The same of nodes that this database may not know: a history that was lost may have had rows that this one lacks. What
     /// they hold are leases from before this node noticed.
     fn unknown_nodes(&self) -> Duration {
-        let lost_at = self.means.follower.progress().history_lost_at;
-        lost_at.map_or(Duration::ZERO, |at| (at + self.means.lease).saturating_sub(self.known().committed))
+        let Progress { history_lost_at, longest_lease, .. } = self.means.follower.progress();
+        let longest = self.means.lease.max(longest_lease);
+        history_lost_at.map_or(Duration::ZERO, |at| (at + longest).saturating_sub(self.known().committed))
     }
 
     fn progress(&self) -> ReceiptProgress {
@@ -225,7 +232,11 @@ impl Waiting<'_> {
         let Some(nodes) = &known.nodes else {
             return ReceiptProgress { confirmed: is_here.into(), nodes: None, at_most };
         };
-        let confirmed = nodes.len() - missing(nodes, self.change).count();
+        let confirmed = match nodes.len() {
+            // This node has none either, because others had forgotten it; it takes part again in a moment.
+            0 => is_here.into(),
+            all => all - missing(nodes, self.change).count(),
+        };
         ReceiptProgress { confirmed, nodes: Some((nodes.len() + known.forgotten.len()).max(1)), at_most }
     }
 }

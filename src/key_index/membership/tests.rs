@@ -191,3 +191,37 @@ fn of_a_node_whose_row_is_gone_nothing_is_remembered() {
 fn an_answer_is_waited_for_as_long_as_there_is_time_for_another_try() {
     assert_eq!(Fixture::new(true).node.patience(), LENGTH / 4);
 }
+
+#[test]
+fn the_longest_lease_is_that_of_the_nodes_that_are_there() {
+    let mut fixture = Fixture::new(true);
+    let (now, another) = (fixture.clock.now(), NodeId::generate(fixture.clock.now()));
+    nodes::insert(&mut fixture.conn, &another, NOTHING, 60_000, now).unwrap();
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    assert_eq!(fixture.node.longest_lease(), Duration::from_secs(60));
+    nodes::remove(&mut fixture.conn, &another).unwrap();
+    fixture.advance(RENEW);
+    let begun = fixture.node.now();
+    assert!(fixture.renew(begun));
+    assert_eq!(fixture.node.longest_lease(), LENGTH, "it left");
+}
+
+#[test]
+fn a_renewal_whose_reaping_failed_is_due_again() {
+    let mut fixture = Fixture::new(true);
+    let now = fixture.clock.now();
+    let begun = fixture.node.now();
+    assert!(!fixture.renew(begun) && fixture.renew(begun));
+    nodes::insert(&mut fixture.conn, &NodeId::generate(now), NOTHING, 1_000, now).unwrap();
+    let never = "CREATE TRIGGER never BEFORE DELETE ON nodes BEGIN SELECT RAISE(ABORT, 'not allowed'); END";
+    diesel::RunQueryDsl::execute(diesel::sql_query(never), &mut fixture.conn).unwrap();
+    fixture.advance(RENEW);
+    let begun = fixture.node.now();
+    assert!(fixture.renew(begun), "it is met");
+    fixture.advance(RENEW);
+    let begun = fixture.node.now();
+    for _ in 0..2 {
+        assert!(fixture.node.renew(&mut fixture.conn, NOTHING, begun).is_err());
+    }
+}

@@ -1,6 +1,7 @@
 //! What is waited for, and for how long, with a clock and a follower that a test moves. `tests/it/key_index/receipts.rs` has
 //! receipts of real nodes.
 
+use futures_util::FutureExt;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -85,7 +86,6 @@ async fn a_receipt_counts_from_the_commit_of_its_own_change_and_is_given_first_o
     for (change, after) in changes.into_iter().zip([seconds(4), seconds(2)]) {
         let receipt = Receipt { confirmed: 1, nodes: Some(1), after, is_lost: false };
         assert_eq!(fixture.receipts.receipt(fixture.means(), change).await, (receipt, true));
-        fixture.clock.advance(seconds(0));
         assert_eq!(fixture.receipts.receipt(fixture.means(), change).await, (receipt, false));
         let progress = fixture.receipts.progress(fixture.means(), change).await;
         assert_eq!(progress, ReceiptProgress { confirmed: 1, nodes: Some(1), at_most: Duration::ZERO });
@@ -113,6 +113,7 @@ async fn a_server_whose_follower_stands_still_waits_for_the_end_of_its_own_lease
     fixture.clock.advance(seconds(3));
     let so_far = ReceiptProgress { confirmed: 0, nodes: Some(1), at_most: seconds(7) };
     assert_eq!(fixture.receipts.progress(means, change).await, so_far);
+    assert_eq!(fixture.receipts.receipt(means, change).now_or_never(), None, "its lease has not ended");
     fixture.clock.advance(seconds(7));
     let receipt = tokio::time::timeout(seconds(20), fixture.receipts.receipt(means, change));
     let after_its_lease = Receipt { confirmed: 0, nodes: Some(1), after: LEASE, is_lost: false };
@@ -170,7 +171,7 @@ fn of_the_nodes_that_are_known_those_are_waited_for_that_did_not_confirm() {
     waiting.known().forgotten.clear();
     // Every other row is gone, and this node has none yet.
     nodes(&[]);
-    assert_eq!(waiting.progress(), ReceiptProgress { confirmed: 0, nodes: Some(1), at_most: Duration::ZERO });
+    assert_eq!(waiting.progress(), ReceiptProgress { confirmed: 1, nodes: Some(1), at_most: Duration::ZERO });
 }
 
 #[test]
@@ -194,12 +195,19 @@ fn after_a_lost_history_nodes_are_waited_for_that_this_database_may_not_know() {
     waiting.known().nodes = Some(vec![node("this", 7, LEASE)]);
     fixture.look();
     assert_eq!(waiting.longest_wait(), seconds(14));
+    fixture.told.send_modify(|progress| progress.longest_lease = seconds(60));
+    assert_eq!(waiting.longest_wait(), seconds(64));
+    fixture.told.send_modify(|progress| progress.longest_lease = LEASE);
     fixture.clock.advance(seconds(14) - MOMENT);
     assert!(!waiting.is_everywhere());
     assert_eq!(waiting.progress().at_most, MOMENT);
     fixture.clock.advance(MOMENT);
     assert!(waiting.is_everywhere());
+    assert!(!waiting.may_be_lost(), "its rows were read");
+    waiting.known().nodes = None;
+    assert!(waiting.may_be_lost());
     // For a change that was committed long after that nobody is waited for.
     let later = fixture.waiting(change(8));
     assert_eq!(later.unknown_nodes(), Duration::ZERO);
+    assert!(!later.may_be_lost());
 }

@@ -149,8 +149,8 @@ pub fn list_page_of(request: &HttpRequest) -> i64 {
 pub fn refused_on(receipt: &Receipt) -> String {
     let Receipt { confirmed, nodes, after, is_lost } = receipt;
     if *is_lost {
-        return "But the database was restored or replaced meanwhile, and this change is not in it. Reload the page to see what \
-                holds, and do it again."
+        return "The database was restored or replaced meanwhile, and this change may not be in it. Reload the page to see what \
+                holds; if the key still works, do it again."
             .to_owned();
     }
     let time = match after.as_millis() {
@@ -158,9 +158,9 @@ pub fn refused_on(receipt: &Receipt) -> String {
         milliseconds => format!("{}.{} s", milliseconds / 1_000, milliseconds / 100 % 10),
     };
     let Some(nodes) = nodes else {
-        let here = if *confirmed == 0 { "No node has confirmed it" } else { "Refused on this node" };
+        let here = if *confirmed == 0 { "This node has not confirmed it" } else { "Refused on this node" };
         return format!(
-            "{here} after {time}. The database cannot be asked about the others; those without this change answer nobody."
+            "{here} after {time}. The database cannot be asked about the other nodes; those without this change answer nobody."
         );
     };
     let unit = if *nodes == 1 { "node" } else { "nodes" };
@@ -200,7 +200,7 @@ mod tests {
         );
         assert!(says(0, 3, 10_000).starts_with("No node can read the database;"));
         assert!(of_unknown(1).starts_with("Refused on this node after 10.0 s. "), "{}", of_unknown(1));
-        assert!(of_unknown(0).starts_with("No node has confirmed it after 10.0 s. "), "{}", of_unknown(0));
+        assert!(of_unknown(0).starts_with("This node has not confirmed it after 10.0 s. "), "{}", of_unknown(0));
         let lost = Receipt { confirmed: 3, nodes: Some(3), after: Duration::ZERO, is_lost: true };
         assert!(!refused_on(&lost).contains("Refused"), "{}", refused_on(&lost));
     }

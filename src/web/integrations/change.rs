@@ -63,7 +63,7 @@ fn old_key(receipt: &Receipt) -> String {
 fn so_far(progress: &ReceiptProgress) -> String {
     let ReceiptProgress { confirmed, nodes, at_most } = progress;
     let refused = match nodes {
-        None if *confirmed == 0 => "No node has confirmed it yet".to_owned(),
+        None if *confirmed == 0 => "This node has not confirmed it yet".to_owned(),
         None => "Refused on this node".to_owned(),
         Some(1) => format!("Refused on {confirmed} of 1 node"),
         Some(nodes) => format!("Refused on {confirmed} of {nodes} nodes"),
@@ -74,7 +74,7 @@ fn so_far(progress: &ReceiptProgress) -> String {
         1 => "in at most 1 second".to_owned(),
         seconds => format!("in at most {seconds} seconds"),
     };
-    let Some(nodes) = nodes else { return format!("{refused}; those without this change answer nobody {in_time}.") };
+    let Some(nodes) = nodes else { return format!("{refused}; nodes without this change answer nobody {in_time}.") };
     match (nodes.saturating_sub(*confirmed), nodes) {
         // This one knows it and says so in a moment.
         (0, _) => format!("{refused}; sure {in_time}."),
@@ -115,7 +115,7 @@ pub async fn show(
     let is_over = matches!(reach, Reach::Everywhere(_));
     let is_lost = matches!(reach, Reach::Everywhere(Receipt { is_lost: true, .. }));
     let heading = match (key.revoked_at.is_some(), is_over) {
-        _ if is_lost => format!("This change of {} was lost", key.name),
+        _ if is_lost => format!("This change of {} may be lost", key.name),
         (true, true) => format!("{} no longer works", key.name),
         (true, false) => format!("{} is being refused", key.name),
         (false, true) => format!("The old key of {} no longer works", key.name),
@@ -166,8 +166,8 @@ mod tests {
         assert_eq!(says(3, 3, 0), "Refused on 3 of 3 nodes.");
         let of_unknown =
             |confirmed| so_far(&ReceiptProgress { confirmed, nodes: None, at_most: Duration::from_secs(2) });
-        let waits = "those without this change answer nobody in at most 2 seconds.";
+        let waits = "nodes without this change answer nobody in at most 2 seconds.";
         assert_eq!(of_unknown(1), format!("Refused on this node; {waits}"));
-        assert_eq!(of_unknown(0), format!("No node has confirmed it yet; {waits}"));
+        assert_eq!(of_unknown(0), format!("This node has not confirmed it yet; {waits}"));
     }
 }

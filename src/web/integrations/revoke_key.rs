@@ -112,7 +112,7 @@ pub async fn submit(
 
 fn revoked(name: &Name, receipt: &Receipt) -> Toast {
     let (kind, title, what) = if receipt.is_lost {
-        (ToastKind::Bad, "This revocation was lost", "was revoked")
+        (ToastKind::Bad, "This revocation may be lost", "was revoked")
     } else {
         (ToastKind::Good, "API key revoked", "no longer works")
     };
@@ -133,7 +133,7 @@ fn ask(
         key: KeyRow::new(key, app.clock.now()),
         list_page,
         alert,
-        patience: app.config.lease.as_secs() + 15,
+        patience: app.config.lease.max(app.follower.progress().longest_lease).as_secs() + 15,
     };
     htmx::dialog_answer(request, status, &dialog)
 }

@@ -39,7 +39,7 @@ async fn the_receipt_says_on_how_many_nodes_a_key_is_refused() {
 
     until_there_are(&cluster, 2).await;
     let (told, _) = revoke(&maya, next()).await;
-    assert!(told.starts_with("2 of 2 nodes after "), "nobody waits for a node that is gone: {told}");
+    assert!(told.starts_with("2 of 2 nodes after "), "{told}");
 
     cluster.nodes[2].server().signal("CONT");
     cluster.healthy().await;
@@ -48,12 +48,21 @@ async fn the_receipt_says_on_how_many_nodes_a_key_is_refused() {
     assert!(told.starts_with("3 of 3 nodes after "), "{told}");
     let log = cluster.nodes[2].log();
     assert!(log.contains("this node had not renewed its lease and was forgotten; it takes part again"), "{log}");
+}
 
-    // A clean end gives the lease back: nobody waits for it.
+/// A lease that does not end during a test, and what a test waits for at most. Who waited for a lease would be too late.
+const LONG_LEASE: u64 = 300;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_end_gives_the_lease_back_so_that_nobody_waits_for_it() {
+    let (mut cluster, keys) = Cluster::start(LONG_LEASE, 10).await;
+    let maya = cluster.nodes[0].admin().await;
     cluster.nodes[2].stop();
     assert_eq!(cluster.count("nodes"), 2);
-    let (told, _) = revoke(&maya, next()).await;
-    assert!(told.starts_with("2 of 2 nodes after "), "nobody waits for a node that is gone: {told}");
+    let revoked = tokio::time::timeout(PATIENCE, revoke(&maya, &keys.take().unwrap().id));
+    let (told, _) = revoked.await.expect("nobody waits");
+    assert!(told.starts_with("2 of 2 nodes after "), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,7 +115,7 @@ async fn a_new_secret_does_not_wait_for_a_silent_node_and_a_revocation_says_what
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_lost_its_lease_says_503_at_once_and_recovers_by_itself() {
+async fn a_node_that_lost_its_lease_says_503_and_recovers_by_itself() {
     let (cluster, keys) = Cluster::start(LEASE_SECONDS, 10).await;
     let (living, node) = (keys.take().unwrap(), &cluster.nodes[1]);
     let elsewhere = cluster.nodes[0].admin().await;
@@ -163,7 +172,7 @@ async fn a_node_without_its_database_refuses_changes_and_makes_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_notifications_a_revocation_is_slower_and_as_true() {
-    let (mut cluster, keys) = Cluster::start(LEASE_SECONDS, 10).await;
+    let (mut cluster, keys) = Cluster::start(LONG_LEASE, 10).await;
     for node in &mut cluster.nodes {
         node.stop();
         node.start(&["notifications"]);
@@ -172,7 +181,8 @@ async fn without_notifications_a_revocation_is_slower_and_as_true() {
     let maya = cluster.nodes[0].admin().await;
     for _ in 0..5 {
         let key = keys.take().unwrap();
-        let (told, _) = revoke(&maya, &key.id).await;
+        let revoked = tokio::time::timeout(PATIENCE, revoke(&maya, &key.id));
+        let (told, _) = revoked.await.expect("every node asks by itself");
         assert!(told.starts_with("3 of 3 nodes after "), "{told}");
         for node in &cluster.nodes {
             assert_eq!(node.code(&key.secret).await, "REVOKED");
