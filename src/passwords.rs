@@ -3,16 +3,18 @@
 mod hashers;
 mod memory;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use argon2::Params;
 use tokio::sync::oneshot;
 
-use hashers::Hashers;
-pub use hashers::Turn;
+use hashers::{Hashers, Turn};
 use memory::Memory;
 
 use crate::domain::password::{NewPassword, TypedPassword};
@@ -46,6 +48,8 @@ pub struct Passwords {
     /// Jobs that wait or run, by [`Turn`].
     first: Arc<AtomicUsize>,
     later: Arc<AtomicUsize>,
+    /// Accounts that have a job in the first queue.
+    accounts: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Passwords {
@@ -54,10 +58,12 @@ impl Passwords {
     /// # Errors
     /// See [`PasswordFault`].
     pub async fn hash(&self, password: NewPassword) -> Result<String, PasswordFault> {
-        self.in_turn(Turn::First, move |memory| memory.hash(password.as_bytes(), &params()?)).await
+        self.in_turn(Turn::First, (), move |memory| memory.hash(password.as_bytes(), &params()?)).await
     }
 
     /// Whether the password belongs to the stored hash; `None` (no such account) takes as long and is never right.
+    /// `first` names the account when it is tried from a device that is known: that goes first, one try at a time, so that nobody
+    /// with an account of their own can take all places of the others.
     ///
     /// # Errors
     /// See [`PasswordFault`]. A hash that could not be computed says nothing about the password.
@@ -65,16 +71,19 @@ impl Passwords {
         &self,
         password: TypedPassword,
         stored: Option<String>,
-        turn: Turn,
+        first: Option<&str>,
     ) -> Result<bool, PasswordFault> {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| NOBODY.to_owned());
-        self.in_turn(turn, move |memory| Ok(memory.verify(password.spellings(), &stored)? && known)).await
+        let first = first.and_then(|account| Account::enter(&self.accounts, account));
+        let turn = if first.is_some() { Turn::First } else { Turn::Later };
+        self.in_turn(turn, first, move |memory| Ok(memory.verify(password.spellings(), &stored)? && known)).await
     }
 
     async fn in_turn<T: Send + 'static>(
         &self,
         turn: Turn,
+        held: impl Send + 'static,
         work: impl FnOnce(&mut Memory) -> Result<T, String> + Send + 'static,
     ) -> Result<T, PasswordFault> {
         let waiting = match turn {
@@ -85,7 +94,7 @@ impl Passwords {
         let (answer, answered) = oneshot::channel();
         let job = move |memory: &mut Memory| {
             // Held by the job, not by the request: who hangs up while it runs does not make room for one more.
-            let _held = place;
+            let _held = (place, held);
             // Who hung up before needs no answer any more.
             if !answer.is_closed() {
                 let _ = answer.send(work(memory));
@@ -121,6 +130,26 @@ impl Drop for Place {
     }
 }
 
+/// An account's one job in the first queue, given up on drop.
+struct Account {
+    name: String,
+    all: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Account {
+    /// `None` when it has one already.
+    fn enter(all: &Arc<Mutex<HashSet<String>>>, name: &str) -> Option<Self> {
+        let is_new = all.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        is_new.then(|| Self { name: name.to_owned(), all: Arc::clone(all) })
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +163,7 @@ mod tests {
         let passwords = Passwords::default();
         let hash = passwords.hash(NewPassword::parse("correct horse battery".into(), &[]).unwrap()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        let verify = |text: &str| passwords.verify(typed(text), Some(hash.clone()), Turn::Later);
+        let verify = |text: &str| passwords.verify(typed(text), Some(hash.clone()), None);
         assert!(verify("correct horse battery").await.unwrap());
         assert!(!verify("correct horse batterz").await.unwrap());
     }
@@ -142,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn an_account_that_does_not_exist_is_never_right() {
         // A fault here would mean that NOBODY is no hash, and that unknown accounts answer faster.
-        assert!(!Passwords::default().verify(typed(""), None, Turn::Later).await.unwrap());
+        assert!(!Passwords::default().verify(typed(""), None, None).await.unwrap());
     }
 
     #[test]
@@ -153,15 +182,17 @@ mod tests {
     #[tokio::test]
     async fn a_hash_that_cannot_be_read_is_a_fault_and_not_a_wrong_password() {
         let passwords = Passwords::default();
-        let asked = passwords.verify(typed("x"), Some("$argon2id$damaged".to_owned()), Turn::Later).await;
+        let asked = passwords.verify(typed("x"), Some("$argon2id$damaged".to_owned()), None).await;
         assert!(matches!(asked, Err(PasswordFault::Failed(_))), "{asked:?}");
     }
 
     #[tokio::test]
     async fn the_queue_is_short_and_that_of_known_devices_apart() {
         let passwords = Passwords::default();
-        let tries = |turn| (0..60).map(move |_| turn);
-        let all = tries(Turn::Later).chain(tries(Turn::First));
+        let known = (0..60).map(|n| Some(format!("maya-{n}@acme.example")));
+        // Somebody with an account and a device that tries all the time is no more than one of them.
+        let greedy = (0..60).map(|_| Some("greedy@acme.example".to_owned()));
+        let all = (0..60).map(|_| None).chain(greedy).chain(known);
         // No hash is done before all have asked.
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let held = Arc::new(std::sync::Mutex::new(held));
@@ -172,12 +203,16 @@ mod tests {
                 .submit(Box::new(move |_| drop(held.lock().map(|held| held.recv()))), Turn::First)
                 .unwrap();
         }
-        let answers = futures_util::future::join_all(all.map(|turn| passwords.verify(typed("x"), None, turn)));
+        let answers = futures_util::future::join_all(
+            all.map(async |first: Option<String>| passwords.verify(typed("x"), None, first.as_deref()).await),
+        );
         let (answers, ()) = tokio::join!(answers, async { drop(hold) });
         let busy = |answers: &[Result<bool, PasswordFault>]| {
             answers.iter().filter(|answer| matches!(answer, Err(PasswordFault::Busy))).count()
         };
         let places = passwords.hashers.at_once() + QUEUE;
-        assert_eq!([busy(&answers[..60]), busy(&answers[60..])], [60 - places; 2]);
+        assert_eq!([busy(&answers[..60]), busy(&answers[60..120])], [60 - places, 59]);
+        assert_eq!(busy(&answers[120..]), 60 - (places - 1));
+        assert!(passwords.accounts.lock().unwrap().is_empty());
     }
 }

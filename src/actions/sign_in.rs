@@ -16,7 +16,7 @@ use crate::{
         ids::SessionId,
         password::TypedPassword,
     },
-    passwords::{PasswordFault, Turn},
+    passwords::PasswordFault,
     store::{
         StoreError, audit_events,
         users::{self, Account},
@@ -88,8 +88,8 @@ pub async fn sign_in(
     let caller = Caller { account: folded.as_deref(), address: client.address, device: device.as_ref() };
     let taken = app.throttle.take(caller, app.clock.since_boot()).map_err(SignInError::Throttled)?;
 
-    let turn = if device.is_some() { Turn::First } else { Turn::Later };
-    let checked = check(app, email.as_ref(), found, TypedPassword::new(password), turn).await;
+    let first = folded.as_deref().filter(|_| device.is_some());
+    let checked = check(app, email.as_ref(), found, TypedPassword::new(password), first).await;
     if !matches!(checked, Ok((_, false))) {
         // Right, or never found out.
         app.throttle.give_back(&taken, app.clock.since_boot());
@@ -132,7 +132,7 @@ async fn check(
     email: Option<&Email>,
     found: Option<Option<Account>>,
     password: TypedPassword,
-    turn: Turn,
+    first: Option<&str>,
 ) -> Result<(Option<Account>, bool), SignInError> {
     let account = match (found, email) {
         (Some(account), _) => account,
@@ -140,6 +140,6 @@ async fn check(
         (None, None) => None,
     };
     let hash = account.as_ref().map(|account| account.password_hash.clone());
-    let right = app.passwords.verify(password, hash, turn).await?;
+    let right = app.passwords.verify(password, hash, first).await?;
     Ok((account, right))
 }

@@ -24,7 +24,7 @@ async fn until_there_are(cluster: &Cluster, nodes: i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_receipt_says_on_how_many_nodes_a_key_is_refused() {
-    let (mut cluster, keys) = Cluster::start(LEASE_SECONDS, 10).await;
+    let (cluster, keys) = Cluster::start(LEASE_SECONDS, 10).await;
     let maya = cluster.nodes[0].admin().await;
     let next = || &*keys.take().unwrap().id;
 
