@@ -183,3 +183,9 @@ pub fn notify_followers(conn: &mut Conn) -> QueryResult<()> {
         Conn::Postgres(c) => c.batch_execute(&format!("NOTIFY {CHANNEL}")),
     }
 }
+
+/// Any statements, for tests of other modules.
+#[cfg(test)]
+pub fn execute_for_test(conn: &mut Conn, sql: &str) {
+    SimpleConnection::batch_execute(conn, sql).unwrap();
+}

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     clock::Hand,
     domain::{key_record::Epoch, position::Mark},
-    store::{connection::DatabaseUrl, migrations},
+    store::{connection::DatabaseUrl, dialect, migrations},
 };
 
 const LENGTH: Duration = Duration::from_secs(10);
@@ -215,7 +215,7 @@ fn a_renewal_whose_reaping_failed_is_due_again() {
     assert!(!fixture.renew(begun) && fixture.renew(begun));
     nodes::insert(&mut fixture.conn, &NodeId::generate(now), NOTHING, 1_000, now).unwrap();
     let never = "CREATE TRIGGER never BEFORE DELETE ON nodes BEGIN SELECT RAISE(ABORT, 'not allowed'); END";
-    diesel::RunQueryDsl::execute(diesel::sql_query(never), &mut fixture.conn).unwrap();
+    dialect::execute_for_test(&mut fixture.conn, never);
     fixture.advance(RENEW);
     let begun = fixture.node.now();
     assert!(fixture.renew(begun), "it is met");
