@@ -9,6 +9,9 @@ use rustix::io::Errno;
 
 use super::ServeError;
 
+/// How many ports are tried where any will do, before the last one.
+const OTHER_PORTS: usize = 15;
+
 /// Listens on each of these addresses. Where one of them leaves the port open, the others get the same one. What this machine
 /// does not have is warned of, as long as something is left: one without IPv6 may still call itself `::1`.
 ///
@@ -16,6 +19,18 @@ use super::ServeError;
 /// [`ServeError::Listen`], with the reason: this machine has none of them, or one cannot be listened on. An address in use is
 /// never left out: another program would be told what a proxy sends there for Keystead.
 pub fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
+    let leaves_port_open = wanted.iter().any(|address| address.port() == 0);
+    for _ in 0..if leaves_port_open { OTHER_PORTS } else { 0 } {
+        // The port that was free on one address may be taken on another.
+        match bind_once(wanted, variable) {
+            Err(ServeError::Listen(..)) => {}
+            ended => return ended,
+        }
+    }
+    bind_once(wanted, variable)
+}
+
+fn bind_once(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
     let mut bound: Vec<(TcpListener, SocketAddr)> = Vec::new();
     let mut refused = Vec::new();
     for (n, mut address) in wanted.iter().copied().enumerate() {
