@@ -171,3 +171,41 @@ fn a_copy_gets_a_mark_that_the_file_it_was_made_of_does_not_have() {
     }
     assert_eq!(marks.len(), 4);
 }
+
+#[test]
+fn a_checkpoint_is_made_when_a_thousand_pages_wait_for_it_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    let is_made = || {
+        let before = allowed::read(&path);
+        file_mark.checkpoint_if_due().unwrap();
+        allowed::read(&path) != before
+    };
+    write(&mut conn, 300);
+    assert!(!is_made());
+    write(&mut conn, 1_000);
+    assert!(is_made());
+    assert!(!is_made());
+}
+
+#[test]
+fn into_a_file_that_is_anothers_nothing_is_brought() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    write(&mut conn, 20);
+    let others = vec![7; 8192];
+    fs::write(&path, &others).unwrap();
+    let before = moment(&path);
+    let is_untouched = || moment(&path) == before;
+    file_mark.advance(&mut file_mark.state()).unwrap();
+    assert!(is_untouched());
+    file_mark.check().unwrap_err();
+    file_mark.close();
+    assert!(is_untouched());
+}
