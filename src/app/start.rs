@@ -25,7 +25,7 @@ use crate::{
         installation,
         migrations::{self, Migrated},
     },
-    supervision::{Part, Supervision},
+    supervision::Supervision,
     throttle::Throttle,
 };
 
@@ -60,7 +60,7 @@ impl AppState {
         let revocations = Arc::new(RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?);
         let supervision = Arc::new(Supervision::default());
         #[cfg(any(debug_assertions, feature = "test-switches"))]
-        supervision.make_fail(Part::PurgeExpired, !config.safeguards.purge);
+        supervision.make_fail(crate::supervision::Part::PurgeExpired, !config.safeguards.purge);
         let parts = Parts {
             db: db.clone(),
             index: Arc::clone(&index),

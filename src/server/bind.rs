@@ -9,25 +9,29 @@ use rustix::io::Errno;
 
 use super::ServeError;
 
-/// How many ports are tried where any will do, before the last one.
-const OTHER_PORTS: usize = 15;
+/// How many ports are tried where any will do.
+const PORTS: usize = 16;
 
 /// Listens on each of these addresses. Where one of them leaves the port open, the others get the same one. What this machine
 /// does not have is warned of, as long as something is left: one without IPv6 may still call itself `::1`.
 ///
 /// # Errors
 /// [`ServeError::Listen`], with the reason: this machine has none of them, or one cannot be listened on. An address in use is
-/// never left out: another program would be told what a proxy sends there for Keystead.
+/// never left out: another program would be told what a proxy sends there for Keystead. Where any port will do, one that is
+/// in use on one of them is given up for another.
 pub fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
-    let leaves_port_open = wanted.iter().any(|address| address.port() == 0);
-    for _ in 0..if leaves_port_open { OTHER_PORTS } else { 0 } {
-        // The port that was free on one address may be taken on another.
-        match bind_once(wanted, variable) {
-            Err(ServeError::Listen(..)) => {}
-            ended => return ended,
+    let any_port = wanted.iter().any(|address| address.port() == 0);
+    again(if any_port { PORTS } else { 1 }, || bind_once(wanted, variable))
+}
+
+/// What comes of the first try that goes well, or of the last of so many.
+fn again<T, E>(tries: usize, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    for _ in 1..tries {
+        if let Ok(done) = attempt() {
+            return Ok(done);
         }
     }
-    bind_once(wanted, variable)
+    attempt()
 }
 
 fn bind_once(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
@@ -86,6 +90,19 @@ mod tests {
         };
         assert_eq!((first.ip().to_string().as_str(), second.ip().to_string().as_str()), ("127.0.0.1", "127.0.0.2"));
         assert_eq!(first.port(), second.port());
+    }
+
+    #[test]
+    fn a_port_that_is_taken_on_another_address_is_given_up_for_another() {
+        let tries = |most, good| {
+            let mut tries = 0;
+            let done = again(most, || {
+                tries += 1;
+                if tries == good { Ok(()) } else { Err(()) }
+            });
+            (done.is_ok(), tries)
+        };
+        assert_eq!([tries(16, 3), tries(16, 20), tries(1, 2)], [(true, 3), (false, 16), (false, 1)]);
     }
 
     fn refused(wanted: &[SocketAddr]) -> String {

@@ -16,9 +16,10 @@ use keystead::{
         usage::{Count, FlushId, KeyUsage, LastUsed, UsageDelta},
     },
     store::{StoreError, key_usage, usage_flushes},
+    supervision::Part,
 };
 
-use crate::support::{Key, TestApp, TestDatabase};
+use crate::support::{Key, TestApp, TestDatabase, until};
 
 /// 2026-11-23 06:00 UTC, the hour in which tests begin.
 fn hour() -> DateTime<Utc> {
@@ -557,9 +558,11 @@ async fn of_a_key_older_than_the_counting_silence_says_nothing() {
 /// What the log says when a server has to end without another flush.
 #[tokio::test]
 async fn what_is_not_known_to_be_written_is_what_was_counted_and_what_is_under_way() {
-    // The worker of this test flushes too, but not so soon.
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
+    // Nobody else takes what is counted.
+    app.app.supervision.make_fail(Part::FlushUsage, true);
+    until("nothing is flushed", async || app.app.supervision.restarts(Part::FlushUsage) > 0).await;
     for _ in 0..3 {
         app.verify(&key.secret).await;
     }
