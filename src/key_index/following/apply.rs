@@ -31,7 +31,7 @@ impl Thread {
         key_records::scan(conn, |scanned| {
             match scanned {
                 Scanned::Key(record) => reload.key(&record),
-                Scanned::Unreadable(id) => self.index.refuse(id),
+                Scanned::Unreadable(id) => reload.refuse(id),
                 Scanned::Secret(key_id, secret) => {
                     if let Some(ending) = reload.secret(key_id, &secret) {
                         keeper.note(&logged, key_id, secret.digest, ending);

@@ -46,6 +46,14 @@ impl Reload<'_> {
         }
     }
 
+    /// A key that is there and cannot be read: it is refused, and not forgotten.
+    pub fn refuse(&mut self, id: &str) {
+        self.index.refuse(id);
+        if let Some(number) = self.index.number_of(id) {
+            self.keys.see(number);
+        }
+    }
+
     /// A secret of a key that was read before; how it ended, if it has.
     pub fn secret(&mut self, key_id: &str, secret: &SecretRecord) -> Option<Ending> {
         let (key, number) = self.index.put_secret(key_id, secret)?;

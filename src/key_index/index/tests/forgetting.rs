@@ -41,6 +41,24 @@ fn what_is_not_read_again_is_not_found_and_the_rest_is_as_it_was_read() {
     assert_eq!([1, 3, 4, 5, 6].map(|number| code(&index, number)), ["ROTATED", "VALID", "VALID", "VALID", "VALID"]);
 }
 
+/// Nor are its uses anybody else's.
+#[test]
+fn a_key_that_is_there_and_cannot_be_read_is_refused_and_not_forgotten() {
+    let index = KeyIndex::default();
+    let damaged = record("Damaged", &[1]);
+    index.put(&damaged);
+    code(&index, 1);
+    let mut reload = index.reload();
+    reload.refuse(damaged.id.as_str());
+    reload.secret(damaged.id.as_str(), &damaged.secrets[0]);
+    reload.refuse("key_that was never read");
+    assert_eq!(reload.finish(), Forgotten::default());
+    assert_eq!((code(&index, 1), index.keys(), index.secrets()), ("NOT_FOUND", 1, 1));
+    assert_eq!(index.take_usage().deltas[0].counts, [("VALID", 1)]);
+    assert_eq!(read_again(&index, &[&damaged]), (0, 0));
+    assert_eq!(code(&index, 1), "VALID");
+}
+
 /// Everything in memory that could be a digest, of secrets that are there or were.
 fn digests_in_memory(index: &KeyIndex) -> usize {
     let apart = (0..100).filter_map(|number| index.secrets.get(number));
