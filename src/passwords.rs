@@ -90,7 +90,7 @@ impl Passwords {
             Turn::First => &self.first,
             Turn::Later => &self.later,
         };
-        let place = Place::take(waiting, self.hashers.at_once() + QUEUE).ok_or(PasswordFault::Busy)?;
+        let place = Place::take(waiting, self.hashers.at_once + QUEUE).ok_or(PasswordFault::Busy)?;
         let (answer, answered) = oneshot::channel();
         let job = move |memory: &mut Memory| {
             // Held by the job, not by the request: who hangs up while it runs does not make room for one more.
@@ -196,7 +196,7 @@ mod tests {
         // No hash is done before all have asked.
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let held = Arc::new(std::sync::Mutex::new(held));
-        for _ in 0..passwords.hashers.at_once() {
+        for _ in 0..passwords.hashers.at_once {
             let held = Arc::clone(&held);
             passwords
                 .hashers
@@ -210,7 +210,7 @@ mod tests {
         let busy = |answers: &[Result<bool, PasswordFault>]| {
             answers.iter().filter(|answer| matches!(answer, Err(PasswordFault::Busy))).count()
         };
-        let places = passwords.hashers.at_once() + QUEUE;
+        let places = passwords.hashers.at_once + QUEUE;
         assert_eq!([busy(&answers[..60]), busy(&answers[60..120])], [60 - places, 59]);
         assert_eq!(busy(&answers[120..]), 60 - (places - 1));
         assert!(passwords.accounts.lock().unwrap().is_empty());

@@ -107,6 +107,22 @@ fn only_numbers_with_the_whole_hash_are_asked_for() {
     assert_eq!(asked.take(), [3]);
 }
 
+/// Half of the hash says where a number lies: whoever looks for one does not come by all others.
+#[test]
+fn each_number_lies_at_a_place_of_its_own() {
+    let slots = Slots::new(8);
+    let hash = |number: u32| 5 << 32 | u64::from(number);
+    (0..100).for_each(|number| slots.insert(hash(number), number, hash));
+    for number in 0..100 {
+        let asked = std::cell::RefCell::new(Vec::new());
+        slots.find(hash(number), |found| {
+            asked.borrow_mut().push(found);
+            found == number
+        });
+        assert_eq!(asked.take(), [number]);
+    }
+}
+
 fn tag_of(number: u32) -> u64 {
     u64::from(number + 4) << 32 | 3
 }

@@ -35,7 +35,8 @@ pub enum Turn {
 /// The threads; they end when this is dropped and the work they have is done.
 pub struct Hashers {
     shared: Arc<Shared>,
-    at_once: usize,
+    /// How many jobs are done at once.
+    pub at_once: usize,
 }
 
 impl Default for Hashers {
@@ -69,11 +70,6 @@ struct Work {
 }
 
 impl Hashers {
-    /// How many jobs are done at once.
-    pub fn at_once(&self) -> usize {
-        self.at_once
-    }
-
     /// Has a job done.
     ///
     /// # Errors

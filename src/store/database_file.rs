@@ -197,6 +197,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection;
+
     use super::*;
 
     /// Its own test of a log that is there needs a disk that fails: `tests/it/store/failed_sync.rs`.
@@ -208,5 +210,33 @@ mod tests {
         write_log_again(&mut conn, &path).unwrap();
         std::fs::create_dir(beside(&path, "-wal")).unwrap();
         assert!(write_log_again(&mut conn, &path).is_err());
+    }
+
+    #[test]
+    fn what_is_written_comes_into_the_file_when_it_is_much_when_its_reader_is_gone_and_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keystead.db");
+        let connect = || establish_sqlite(&path).unwrap();
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        let (mut conn, mut reader) = (connect(), connect());
+        conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+        let file = DatabaseFile::open(&path).unwrap();
+        file.begin_marks().unwrap();
+        let mut write = || conn.batch_execute("INSERT INTO things VALUES (zeroblob(5000000))").unwrap();
+        write();
+        file.finish_checkpoint();
+        assert!(length(&path) < 5_000_000, "no checkpoint was held up");
+        file.checkpoint_if_due();
+        assert!(length(&path) > 5_000_000);
+        reader.batch_execute("BEGIN; SELECT count(*) FROM things").unwrap();
+        write();
+        file.checkpoint_if_due();
+        assert!(length(&path) < 10_000_000, "somebody reads as it was before");
+        reader.batch_execute("ROLLBACK").unwrap();
+        file.finish_checkpoint();
+        assert!(length(&path) > 10_000_000);
+        assert!(length(&beside(&path, "-wal")) > 0);
+        file.close();
+        assert_eq!((length(&beside(&path, "-wal")), length(&beside(&path, ".mark"))), (0, 0));
     }
 }

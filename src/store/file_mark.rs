@@ -90,6 +90,11 @@ impl FileMark {
     /// # Errors
     /// [`StoreError`] when the database or the file beside it cannot be read or written.
     pub fn begin(path: &Path) -> Result<Self, StoreError> {
+        Self::begin_with(path, || std::thread::sleep(AGAIN))
+    }
+
+    /// `pause` is called before the first checkpoint is tried again.
+    fn begin_with(path: &Path, mut pause: impl FnMut()) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(fault)?;
         let mut conn = establish_sqlite(path)?;
         let newest: Version = sql_query("PRAGMA user_version").get_result(&mut conn)?;
@@ -110,7 +115,7 @@ impl FileMark {
             if !mark.is_unfinished.load(Ordering::Relaxed) {
                 break;
             }
-            std::thread::sleep(AGAIN);
+            pause();
         }
         Ok(mark)
     }

@@ -183,6 +183,21 @@ fn a_key_that_can_be_read_again_is_refused_until_its_secrets_were_read() {
     assert_eq!((code(&index, 1), code(&index, 2)), ("ROTATED", "VALID"));
 }
 
+/// What takes something away does not wait for the end of a reading that may take minutes.
+#[test]
+fn a_key_that_ends_earlier_ends_as_soon_as_it_is_read_again() {
+    let index = KeyIndex::default();
+    let mut record = record("Production", &[1]);
+    index.put(&record);
+    record.expires_at = Some(now());
+    let mut reload = index.reload();
+    reload.key(&KeyRecord { secrets: Vec::new(), ..record.clone() });
+    assert_eq!(code(&index, 1), "EXPIRED");
+    reload.secret(record.id.as_str(), &record.secrets[0]);
+    reload.finish();
+    assert_eq!(code(&index, 1), "EXPIRED");
+}
+
 /// What a reader may meet between any two things that `put` stores, beginning with a key in this state.
 fn met_during(before: &KeyRecord, after: &KeyRecord, is_unreadable: bool, number: u8) -> Vec<&'static str> {
     let index = Rc::new(KeyIndex::default());

@@ -88,6 +88,30 @@ fn while_a_checkpoint_is_held_up_the_file_before_and_after_are_both_its_own() {
     assert!(one == two && two == three, "it is done");
 }
 
+/// A backup that was made before the start has the mark of the file as it was then.
+#[test]
+fn a_start_gives_the_file_another_mark_as_soon_as_nobody_reads_an_older_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let mark_now = || mark_of(&File::open(&path).unwrap()).unwrap();
+    let mut reader = establish_sqlite(&path).unwrap();
+    reader.batch_execute("BEGIN; SELECT count(*) FROM things").unwrap();
+    write(&mut conn, 20);
+    let (before, mut pauses) = (mark_now(), 0);
+    let begun = FileMark::begin_with(&path, || {
+        pauses += 1;
+        if pauses == 3 {
+            reader.batch_execute("ROLLBACK").unwrap();
+        }
+    });
+    assert_eq!(pauses, 3);
+    assert_ne!(mark_now(), before);
+    drop(begun.unwrap());
+    FileMark::begin_with(&path, || panic!("there is nobody to wait for")).unwrap();
+}
+
 #[test]
 fn when_the_last_connection_is_closed_nothing_is_left_beside_the_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -193,6 +217,12 @@ fn a_checkpoint_is_made_when_a_thousand_pages_wait_for_it_and_not_before() {
 
 #[test]
 fn into_a_file_that_is_anothers_nothing_is_brought() {
+    for is_noticed_before_the_end in [true, false] {
+        nothing_is_brought_into_anothers(is_noticed_before_the_end);
+    }
+}
+
+fn nothing_is_brought_into_anothers(is_noticed_before_the_end: bool) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keystead.db");
     let mut conn = establish_sqlite(&path).unwrap();
@@ -205,7 +235,9 @@ fn into_a_file_that_is_anothers_nothing_is_brought() {
     let is_untouched = || moment(&path) == before;
     file_mark.advance(&mut file_mark.state()).unwrap();
     assert!(is_untouched());
-    file_mark.check().unwrap_err();
+    if is_noticed_before_the_end {
+        file_mark.check().unwrap_err();
+    }
     file_mark.close();
     assert!(is_untouched());
 }

@@ -1,6 +1,10 @@
 //! A follower that missed changes reads everything again.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::RefCell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 use keystead::{
@@ -8,11 +12,11 @@ use keystead::{
         key_record::Epoch,
         position::{Mark, Position},
     },
-    key_index::Trouble,
+    key_index::{Follower, KeyIndex, Lease, Parts, Trouble},
     store::{StoreError, in_transaction, key_records},
 };
 
-use crate::support::{TestApp, TestDatabase, on_own_thread, until};
+use crate::support::{Key, TestApp, TestDatabase, on_own_thread, until};
 
 pub async fn until_told(app: &TestApp, secret: &str, code: &str) {
     let begun = Instant::now();
@@ -127,12 +131,77 @@ async fn a_follower_that_has_nothing_to_do_looks_as_often_as_it_should_and_says_
     assert_eq!((progress.gaps, progress.failures, progress.lost_histories), (0, 0, 0), "nothing was out of order");
 }
 
+/// It is in the database, so it is not gone; and beside it one that is gone is forgotten.
 #[tokio::test]
-async fn on_postgres_whoever_stops_following_listens_no_more() {
+async fn a_key_that_cannot_be_read_is_refused_until_it_can_and_one_that_is_gone_is_forgotten() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let (damaged, gone) = (maya.create_key("Damaged").await, maya.create_key("Gone").await);
+    let change = |epoch: i64, key: &Key, is_removal: i64| {
+        let mark = epoch.to_string().repeat(32);
+        format!(
+            "INSERT INTO key_changes (epoch, key_id, mark, is_removal) VALUES ({epoch}, '{}', '{mark}', {is_removal})",
+            key.id
+        )
+    };
+    app.execute_all(&[
+        &format!("UPDATE api_keys SET expires_at = 9223372036854775807 WHERE id = '{}'", damaged.id),
+        &format!("DELETE FROM key_secrets WHERE key_id = '{}'", gone.id),
+        &format!("DELETE FROM api_keys WHERE id = '{}'", gone.id),
+        &change(3, &damaged, 1),
+        &change(3, &gone, 1),
+        "UPDATE key_epoch SET value = 3",
+    ])
+    .await;
+    until("it is applied", async || app.app.follower.progress().applied.epoch == Epoch(3)).await;
+    assert_eq!([app.verify(&damaged.secret).await, app.verify(&gone.secret).await], ["NOT_FOUND", "NOT_FOUND"]);
+    assert_eq!((app.app.index.keys(), app.app.index.secrets()), (1, 1));
+    app.execute_all(&[
+        "UPDATE api_keys SET expires_at = NULL",
+        &change(4, &damaged, 0),
+        "UPDATE key_epoch SET value = 4",
+    ])
+    .await;
+    until_told(&app, &damaged.secret, "VALID").await;
+    let progress = app.app.follower.progress();
+    assert_eq!((progress.gaps, progress.lost_histories), (0, 0), "it followed");
+}
+
+#[tokio::test]
+async fn a_follower_that_nobody_has_any_more_ends() {
+    let app = TestApp::start().await;
+    let index = Arc::new(KeyIndex::default());
+    let parts = Parts {
+        db: app.app.db.clone(),
+        index: Arc::clone(&index),
+        lease: Arc::new(Lease::new(true)),
+        revocations: Arc::clone(&app.app.revocations),
+        clock: app.app.clock.clone(),
+        supervision: Arc::clone(&app.app.supervision),
+    };
+    let follower = Follower::start(parts, Duration::from_secs(10), true).unwrap();
+    until("it follows", async || follower.progress().is_loaded).await;
+    drop(follower);
+    until("its thread has ended", async || Arc::strong_count(&index) == 1).await;
+}
+
+#[tokio::test]
+async fn on_postgres_whoever_stops_following_gives_its_lease_back_and_listens_no_more() {
     let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
-    let listening = "pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
-    until("it listens", async || app.count(listening).await == 1).await;
+    let listening = "SELECT CAST(pid AS TEXT) AS line FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    let pids = RefCell::new(Vec::new());
+    until("it listens", async || {
+        let found = app.lines(listening).await;
+        pids.replace(found);
+        pids.borrow().len() == 1
+    })
+    .await;
     let served = app.app.clone();
+    assert_eq!(app.count("nodes").await, 1);
     tokio::task::spawn_blocking(move || served.follower.stop()).await.unwrap();
-    until("its connection is gone", async || app.count(listening).await == 0).await;
+    assert_eq!(app.count("nodes").await, 0, "no revocation waits for it");
+    // What the connection asked last may be something else by now.
+    let connection = format!("pg_stat_activity WHERE pid = {}", pids.take()[0]);
+    until("its connection is gone", async || app.count(&connection).await == 0).await;
 }

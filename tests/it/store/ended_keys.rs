@@ -1,6 +1,7 @@
 //! Revoked keys and replaced secrets, which are known as such for a time and then are not known at all.
 
 use chrono::TimeDelta;
+use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
 use futures_util::future::join_all;
 use keystead::{
     actions::{
@@ -8,10 +9,10 @@ use keystead::{
         flush_usage::flush_usage,
         purge_expired::purge_expired,
     },
-    store::{ended_keys, key_changes},
+    store::{StoreError, ended_keys, key_changes},
 };
 
-use crate::support::{Key, Person, TestApp, TestDatabase, until};
+use crate::support::{Key, Person, TestApp, TestDatabase, on_own_thread, until};
 
 async fn apply(app: &TestApp) -> Removed {
     apply_retention(&app.app).await.unwrap()
@@ -295,6 +296,44 @@ async fn much_goes_in_pieces_and_two_nodes_share_it() {
     settled(&app).await;
     assert_eq!((app.app.index.keys(), app.app.index.secrets()), (1, 1));
     assert_eq!(app.verify(&key.secret).await, "VALID");
+}
+
+/// Whoever is at a row, another node or a change, is not waited for: the other rows go.
+#[tokio::test]
+async fn on_postgres_rows_that_somebody_holds_are_left_to_the_next_run() {
+    let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
+    let key = app.admin().await.create_key("Production").await;
+    multiply(&app, &key, 3, 1, 1).await;
+    let mut conn = app.database.connect();
+    // As somebody else's program: ours would not be left to idle.
+    let hold = "SET idle_in_transaction_session_timeout = 0; BEGIN";
+    let now = app.app.clock.now();
+    for (held, expected) in [
+        (Some("key_secrets WHERE key_id LIKE 'key_100002%'"), (2, 0)),
+        (None, (1, 0)),
+        (Some("api_keys WHERE id LIKE 'key_100002%'"), (0, 2)),
+        (None, (0, 1)),
+    ] {
+        let holding = move || {
+            conn.batch_execute(hold).unwrap();
+            if let Some(rows) = held {
+                assert_eq!(sql_query(format!("SELECT 1 FROM {rows} FOR UPDATE")).execute(&mut conn).unwrap(), 1);
+            }
+            conn
+        };
+        conn = on_own_thread(holding);
+        let removing = app.app.db.write::<_, StoreError>(move |conn| {
+            let secrets = if expected.0 > 0 { ended_keys::forget_secrets(conn, now)? } else { 0 };
+            let keys = if expected.1 > 0 { ended_keys::forget_keys(conn, now)?.keys } else { 0 };
+            Ok((secrets, keys))
+        });
+        assert_eq!(removing.await.unwrap(), expected, "{held:?} is held");
+        conn = on_own_thread(move || {
+            conn.batch_execute("ROLLBACK").unwrap();
+            conn
+        });
+    }
+    assert_eq!((app.count("api_keys").await, app.count("key_secrets").await), (1, 1));
 }
 
 #[tokio::test]

@@ -480,6 +480,24 @@ async fn a_flush_is_claimed_once_and_in_the_order_of_its_writer() {
     }
 }
 
+/// For so long a flush may be on its way that is written already.
+#[tokio::test]
+async fn the_last_flush_of_a_process_is_known_for_90_days() {
+    let app = TestApp::start().await;
+    let flush = FlushId { writer: NodeId::generate(app.clock.now()), number: 1 };
+    let claim = async || {
+        let (flush, now) = (flush.clone(), app.clock.now());
+        app.app.db.write(move |conn| usage_flushes::claim(conn, &flush, now)).await.unwrap()
+    };
+    assert!(claim().await);
+    for (time, is_known) in [(TimeDelta::days(90), true), (TimeDelta::milliseconds(1), false)] {
+        app.clock.advance(time);
+        work(&app).await;
+        assert_eq!(app.count("usage_flushes").await, i64::from(is_known));
+        assert_eq!(claim().await, !is_known);
+    }
+}
+
 /// The rows of this key are refused from now on.
 fn refuse_rows_of(app: &TestApp, number: i64) {
     let statements = if app.database.is_postgres() {

@@ -87,6 +87,22 @@ fn what_was_applied_of_another_history_does_not_count() {
 }
 
 #[test]
+fn the_last_hundred_thousand_changes_are_kept_for_nodes_that_were_away() {
+    on_fresh_database(|conn| {
+        history(conn);
+        let id = format!("key_{:027}", 4);
+        let sql = format!("INSERT INTO key_changes (epoch, key_id) VALUES (4, '{id}'), (100003, '{id}')");
+        diesel::sql_query(sql).execute(conn).unwrap();
+        diesel::sql_query("UPDATE key_epoch SET value = 100003").execute(conn).unwrap();
+        for gone in [3, 0] {
+            assert_eq!(key_changes::purge(conn).unwrap(), gone);
+            let kept = key_changes::between(conn, Epoch(0), Epoch(100_003)).unwrap();
+            assert_eq!(kept.iter().map(|change| change.position.epoch.0).collect::<Vec<_>>(), [4, 100_003]);
+        }
+    });
+}
+
+#[test]
 fn a_change_is_lost_when_another_has_its_place_or_the_database_does_not_reach_it() {
     on_fresh_database(|conn| {
         history(conn);

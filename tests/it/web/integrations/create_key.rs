@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use futures_util::future::join_all;
+use keystead::actions::purge_expired::purge_expired;
 
 use crate::support::{Answer, Person, TestApp, form_token};
 
@@ -462,12 +464,17 @@ async fn snapshot_of_the_form_with_a_mistake() {
 }
 
 #[tokio::test]
-async fn a_purge_leaves_the_tokens_of_forms_that_can_still_be_sent() {
+async fn a_purge_leaves_the_tokens_of_forms_that_can_still_be_sent_and_no_others() {
     let app = TestApp::start().await;
     let maya = app.admin().await;
     let fields = [("name", "Production"), ("idem", &*form_token())];
     maya.post(KEYS, &fields).await.expect(200);
-    keystead::actions::purge_expired::purge_expired(&app.app).await.unwrap();
+    let purged = async || purge_expired(&app.app).await.unwrap().form_tokens;
+    assert_eq!(purged().await, 0);
     maya.post(KEYS, &fields).await.expect(409);
     assert_eq!(app.count("api_keys").await, 1);
+    app.clock.advance(TimeDelta::days(7));
+    assert_eq!(purged().await, 0);
+    app.clock.advance(TimeDelta::milliseconds(1));
+    assert_eq!((purged().await, app.count("form_tokens").await), (1, 0));
 }
