@@ -10,11 +10,12 @@
 //! That is why every checkpoint of a server is made here: `wal_autocheckpoint` is off (`docs/decisions/0026-backups.md`).
 
 mod allowed;
+mod mark;
+mod progress;
 
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -23,15 +24,11 @@ use std::{
     time::Duration,
 };
 
-use diesel::{
-    connection::SimpleConnection,
-    prelude::*,
-    sql_query,
-    sql_types::{BigInt, Integer},
-};
-use rand::{TryRng, rngs::SysRng};
+use diesel::{connection::SimpleConnection, prelude::*};
 
 pub use allowed::set_foreign_wal_aside;
+pub use mark::mark_anew;
+use progress::Progress;
 
 use super::{StoreError, connection::establish_sqlite, error::Fault};
 use crate::private_file::{beside, is_named};
@@ -41,8 +38,9 @@ const PAGES: i64 = 1000;
 /// How often the first checkpoint is tried, and how long it waits for readers in between.
 const AT_FIRST: usize = 100;
 const AGAIN: Duration = Duration::from_millis(5);
-/// Where SQLite keeps `user_version` in a file.
-const OFFSET: u64 = 60;
+/// How often it is looked whether another program's checkpoint is done, and how long in between.
+const LOOKS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The mark of a database file while a server writes to it.
 pub struct FileMark {
@@ -68,20 +66,17 @@ struct State {
     newest: u32,
     /// The mark that was written for the next one.
     next: Option<u32>,
+    /// How far the last checkpoint of ours came.
+    progress: Progress,
 }
 
-#[derive(QueryableByName)]
-struct Checkpointed {
-    #[diesel(sql_type = BigInt)]
-    log: i64,
-    #[diesel(sql_type = BigInt)]
-    checkpointed: i64,
-}
-
-#[derive(QueryableByName)]
-struct Version {
-    #[diesel(sql_type = Integer)]
-    user_version: i32,
+/// Whose the database file is now.
+enum Whose {
+    Ours,
+    /// The mark that waits in our `-wal` is in the file, and no checkpoint that is done brought it there: one of another program is
+    /// being made, or this is a copy that somebody made since our last one.
+    Uncertain,
+    Anothers,
 }
 
 impl FileMark {
@@ -97,15 +92,14 @@ impl FileMark {
     fn begin_with(path: &Path, mut pause: impl FnMut()) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(fault)?;
         let mut conn = establish_sqlite(path)?;
-        let newest: Version = sql_query("PRAGMA user_version").get_result(&mut conn)?;
-        let newest = newest.user_version.cast_unsigned();
-        let base = mark_of(&file).map_err(fault)?;
+        let newest = mark::newest(&mut conn)?;
+        let base = mark::of_file(&file).map_err(fault)?;
         let mark = Self {
             path: path.to_owned(),
             allowed: [base, newest, newest].map(AtomicU32::new),
             is_overwritten: AtomicBool::new(false),
             is_unfinished: AtomicBool::new(false),
-            state: Mutex::new(State { conn: Some(conn), base, newest, next: None }),
+            state: Mutex::new(State { conn: Some(conn), base, newest, next: None, progress: Progress::default() }),
             file,
         };
         // At once: a backup made before this start has the mark that the file has now. Readers are the other connections, which
@@ -132,23 +126,54 @@ impl FileMark {
         if !self.is_overwritten.load(Ordering::Relaxed) && self.is_ours()? {
             return Ok(());
         }
-        // A checkpoint may have come in between; while this is held there is none.
-        let _state = self.state();
-        if !self.is_overwritten.load(Ordering::Relaxed) && self.is_ours()? {
-            return Ok(());
+        // A checkpoint may have come in between; while this is held there is none of ours.
+        let mut state = self.state();
+        let whose = if self.is_overwritten.load(Ordering::Relaxed) { Whose::Anothers } else { self.whose(&mut state)? };
+        let path = self.path.display();
+        match whose {
+            Whose::Ours => Ok(()),
+            Whose::Uncertain => {
+                let words = format!("another program is bringing its log into {path}, or a copy was put in its place");
+                Err(StoreError::Fault(Fault::Busy, words))
+            }
+            Whose::Anothers => {
+                self.is_overwritten.store(true, Ordering::Relaxed);
+                let words = format!(
+                    "{path} was overwritten while the server ran (a backup was copied into it?); stop the server, and the next \
+                     time use keystead restore"
+                );
+                Err(StoreError::Fault(Fault::Unreachable, words))
+            }
         }
-        self.is_overwritten.store(true, Ordering::Relaxed);
-        let words = format!(
-            "{} was overwritten while the server ran (a backup was copied into it?); stop the server, and the next time use \
-             keystead restore",
-            self.path.display()
-        );
-        Err(StoreError::Fault(Fault::Unreachable, words))
     }
 
     fn is_ours(&self) -> Result<bool, StoreError> {
-        let found = mark_of(&self.file).map_err(fault)?;
+        let found = mark::of_file(&self.file).map_err(fault)?;
         Ok(self.allowed.iter().any(|mark| mark.load(Ordering::SeqCst) == found))
+    }
+
+    /// Another program's checkpoint brings the mark that waits in our `-wal` into the file; then it is ours with that.
+    fn whose(&self, state: &mut State) -> Result<Whose, StoreError> {
+        if self.is_ours()? {
+            return Ok(Whose::Ours);
+        }
+        let Some(conn) = &mut state.conn else { return Ok(Whose::Anothers) };
+        if mark::of_file(&self.file).map_err(fault)? != state.newest {
+            return Ok(Whose::Anothers);
+        }
+        for _ in 0..LOOKS {
+            if Progress::of(conn, &self.path)? != state.progress {
+                self.allow([state.newest; 3])?;
+                state.base = state.newest;
+                return Ok(Whose::Ours);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(Whose::Uncertain)
+    }
+
+    fn is_still_ours(&self, state: &mut State) -> Result<bool, StoreError> {
+        Ok(!self.is_overwritten.load(Ordering::Relaxed) && matches!(self.whose(state)?, Whose::Ours))
     }
 
     /// Brings the `-wal` into the file if there is much in it. To be called by whoever has just written.
@@ -158,8 +183,7 @@ impl FileMark {
     pub fn checkpoint_if_due(&self) -> Result<(), StoreError> {
         let mut state = self.state();
         let Some(conn) = &mut state.conn else { return Ok(()) };
-        let waiting: Checkpointed = sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(conn)?;
-        if waiting.log - waiting.checkpointed < PAGES {
+        if progress::waiting(conn)? < PAGES {
             return Ok(());
         }
         self.advance(&mut state)
@@ -186,32 +210,44 @@ impl FileMark {
     /// A new mark, a checkpoint that brings it into the file, and another mark for what follows. Whenever the process ends,
     /// the file beside the database names the marks that it may have then.
     fn advance(&self, state: &mut State) -> Result<(), StoreError> {
-        if self.is_overwritten.load(Ordering::Relaxed) || !self.is_ours()? {
+        if !self.is_still_ours(state)? {
             return Ok(());
         }
         let Some(conn) = &mut state.conn else { return Ok(()) };
         let next = match state.next {
             Some(next) => next,
             None => {
-                let next = random_mark()?;
+                let next = mark::random()?;
                 self.allow([state.base, state.newest, next])?;
-                write_mark(conn, next)?;
+                mark::write(conn, next)?;
                 state.next = Some(next);
                 next
             }
         };
-        let _: Checkpointed = sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(conn)?;
+        progress::checkpoint(conn)?;
         // A reader of an older moment holds it up: all of them stay possible.
-        let is_unfinished = mark_of(&self.file).map_err(fault)? != next;
+        let is_unfinished = mark::of_file(&self.file).map_err(fault)? != next;
         self.is_unfinished.store(is_unfinished, Ordering::Relaxed);
         if is_unfinished {
             return Ok(());
         }
         self.allow([next; 3])?;
         (state.base, state.newest, state.next) = (next, next, None);
-        let after = random_mark()?;
-        write_mark(conn, after)?;
+        let after = mark::random()?;
+        mark::write(conn, after)?;
         state.newest = after;
+        self.note_progress(state)
+    }
+
+    /// After a checkpoint of ours and the mark for what follows. Another program's may have come since, so the file is looked at
+    /// last: what is noted must not hide it.
+    fn note_progress(&self, state: &mut State) -> Result<(), StoreError> {
+        let Some(conn) = &mut state.conn else { return Ok(()) };
+        state.progress = Progress::of(conn, &self.path)?;
+        if mark::of_file(&self.file).map_err(fault)? == state.newest {
+            self.allow([state.newest; 3])?;
+            state.base = state.newest;
+        }
         Ok(())
     }
 
@@ -219,10 +255,8 @@ impl FileMark {
     /// was stopped has the whole database. To be called last; of a file that is another's nothing is touched.
     pub fn close(&self) {
         let mut state = self.state();
+        let is_ours = self.is_still_ours(&mut state).unwrap_or(false) && is_named(&self.path, &self.file);
         let Some(mut conn) = state.conn.take() else { return };
-        let is_ours = !self.is_overwritten.load(Ordering::Relaxed)
-            && self.is_ours().unwrap_or(false)
-            && is_named(&self.path, &self.file);
         if !is_ours || self.allow([state.base, state.newest, state.next.unwrap_or(state.newest)]).is_err() {
             // Closing the last connection would bring our -wal into it.
             std::mem::forget(conn);
@@ -255,33 +289,6 @@ impl Drop for FileMark {
 /// Bytes in the `-wal` of a database; 0 when there is none.
 pub fn wal_length(path: &Path) -> u64 {
     fs::metadata(beside(path, "-wal")).map_or(0, |file| file.len())
-}
-
-fn random_mark() -> Result<u32, StoreError> {
-    // SQLite takes it for a number with a sign.
-    SysRng.try_next_u32().map(|random| random >> 1).map_err(|error| fault(io::Error::other(error)))
-}
-
-fn write_mark(conn: &mut SqliteConnection, mark: u32) -> Result<(), StoreError> {
-    Ok(conn.batch_execute(&format!("PRAGMA user_version = {mark}"))?)
-}
-
-/// Marks a file that nobody has open as one of its own.
-///
-/// # Errors
-/// [`StoreError`] when it cannot be written.
-pub fn mark_anew(conn: &mut SqliteConnection) -> Result<(), StoreError> {
-    write_mark(conn, random_mark()?)
-}
-
-/// 0 for a file that has no first page yet.
-fn mark_of(file: &File) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    match file.read_exact_at(&mut bytes, OFFSET) {
-        Ok(()) => Ok(u32::from_be_bytes(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-        Err(error) => Err(error),
-    }
 }
 
 fn fault(error: io::Error) -> StoreError {

@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{mark_of, wal_length};
+use super::{mark, wal_length};
 use crate::private_file::{beside, sync_folder};
 
 /// Puts a `-wal` aside that does not belong to the database beside it, so that SQLite does not play it back; where it is
@@ -22,7 +22,7 @@ pub fn set_foreign_wal_aside(path: &Path) -> io::Result<Option<PathBuf>> {
         return Ok(None);
     }
     let Some(allowed) = read(path) else { return Ok(None) };
-    let found = mark_of(&File::open(path)?)?;
+    let found = mark::of_file(&File::open(path)?)?;
     if allowed.contains(&found) {
         return Ok(None);
     }

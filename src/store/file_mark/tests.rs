@@ -1,4 +1,8 @@
+use diesel::sql_query;
+
 use super::*;
+
+mod other_programs;
 
 type Moment = (Vec<u8>, Vec<u8>, Vec<u8>);
 
@@ -95,7 +99,7 @@ fn a_start_gives_the_file_another_mark_as_soon_as_nobody_reads_an_older_moment()
     let path = folder.path().join("keystead.db");
     let mut conn = establish_sqlite(&path).unwrap();
     conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
-    let mark_now = || mark_of(&File::open(&path).unwrap()).unwrap();
+    let mark_now = || mark::of_file(&File::open(&path).unwrap()).unwrap();
     let mut reader = establish_sqlite(&path).unwrap();
     reader.batch_execute("BEGIN; SELECT count(*) FROM things").unwrap();
     write(&mut conn, 20);
@@ -146,10 +150,10 @@ fn a_file_without_a_first_page_has_no_mark_and_one_that_cannot_be_read_is_a_faul
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keystead.db");
     let only_to_write = File::create(&path).unwrap();
-    assert_eq!(mark_of(&File::open(&path).unwrap()).unwrap(), 0);
-    assert!(mark_of(&only_to_write).is_err());
+    assert_eq!(mark::of_file(&File::open(&path).unwrap()).unwrap(), 0);
+    assert!(mark::of_file(&only_to_write).is_err());
     fs::write(&path, [7; 64]).unwrap();
-    assert_eq!(mark_of(&File::open(&path).unwrap()).unwrap(), 0x0707_0707);
+    assert_eq!(mark::of_file(&File::open(&path).unwrap()).unwrap(), 0x0707_0707);
 }
 
 /// A checkpoint gives the file another mark, and the list is told before: who looks in between finds neither.
@@ -191,7 +195,7 @@ fn a_copy_gets_a_mark_that_the_file_it_was_made_of_does_not_have() {
     let mut marks = std::collections::BTreeSet::from([0]);
     for _ in 0..3 {
         mark_anew(&mut conn).unwrap();
-        marks.insert(sql_query("PRAGMA user_version").get_result::<Version>(&mut conn).unwrap().user_version);
+        marks.insert(mark::newest(&mut conn).unwrap());
     }
     assert_eq!(marks.len(), 4);
 }

@@ -7,7 +7,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
+use diesel::{
+    Connection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query,
+    sql_types::BigInt,
+};
 use futures_util::future::join_all;
 use keystead::store::{Conn, StoreError};
 use tokio::runtime::Handle;
@@ -203,4 +206,28 @@ async fn a_damaged_row_is_a_fault_and_no_lie() {
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(app.verify(&key.secret).await, "NOT_FOUND");
     assert_eq!(app.verify(&other.secret).await, "VALID");
+}
+
+/// An operator changes something by hand while the server runs: any SQLite tool makes a checkpoint after a thousand pages.
+#[tokio::test]
+async fn another_program_may_write_to_the_database_and_make_checkpoints_while_the_server_runs() {
+    let (app, maya, key) = app_with_key().await;
+    let file = app.database.sqlite_file();
+    let by_hand = async |statements: &'static str| {
+        let file = file.clone();
+        let run =
+            move || SqliteConnection::establish(file.to_str().unwrap()).unwrap().batch_execute(statements).unwrap();
+        tokio::task::spawn_blocking(run).await.unwrap();
+    };
+    for name in ["First", "Second", "Third"] {
+        by_hand("CREATE TABLE by_hand (a BLOB); INSERT INTO by_hand VALUES (zeroblob(6000000)); DROP TABLE by_hand")
+            .await;
+        by_hand("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        let made = maya.create_key(name).await;
+        assert_eq!(app.verify(&made.secret).await, "VALID");
+    }
+    maya.revoke(&key).await;
+    let app = TestApp::start_on(app.end(), |_| {}).await;
+    assert_eq!(app.verify(&key.secret).await, "REVOKED");
+    assert_eq!(app.count("api_keys").await, 4, "nothing was set aside");
 }

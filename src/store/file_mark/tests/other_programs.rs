@@ -1,0 +1,78 @@
+//! Other programs that write to the database of a running server, or copy it.
+
+use diesel::{connection::SimpleConnection, prelude::*, sql_query};
+
+use super::{super::*, lay_out, moment, write};
+
+/// Somebody looks something up with another program, which makes a checkpoint after a thousand pages or when it is told to.
+#[test]
+fn a_checkpoint_that_another_program_makes_is_no_overwritten_file() {
+    for kind in ["PASSIVE", "RESTART", "TRUNCATE"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keystead.db");
+        let mut conn = establish_sqlite(&path).unwrap();
+        conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+        let file_mark = FileMark::begin(&path).unwrap();
+        let mut another = establish_sqlite(&path).unwrap();
+        for n in 0..4 {
+            write(&mut conn, 5);
+            another.batch_execute(&format!("PRAGMA wal_checkpoint({kind})")).unwrap();
+            if n % 2 == 0 {
+                write(&mut conn, 5);
+            }
+            // Whatever looks first: a use, a checkpoint of ours, or the end.
+            match n {
+                0 => file_mark.check().unwrap(),
+                1 => file_mark.advance(&mut file_mark.state()).unwrap(),
+                _ => another.batch_execute(&format!("PRAGMA wal_checkpoint({kind})")).unwrap(),
+            }
+            file_mark.check().unwrap();
+            let other = folder.path().join("other.db");
+            lay_out(&other, &moment(&path));
+            assert_eq!(set_foreign_wal_aside(&other).unwrap(), None, "{kind} {n}: its -wal is its own");
+        }
+        write(&mut conn, 5);
+        another.batch_execute(&format!("PRAGMA wal_checkpoint({kind})")).unwrap();
+        write(&mut conn, 5);
+        drop((conn, another));
+        file_mark.close();
+        assert_eq!(wal_length(&path), 0, "{kind}: everything is in the file at the end");
+    }
+}
+
+#[test]
+fn another_programs_checkpoint_just_after_ours_is_no_overwritten_file_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    establish_sqlite(&path).unwrap().batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    let mut another = establish_sqlite(&path).unwrap();
+    another.batch_execute("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+    // Ours has given the next mark by then, and notes how far it came.
+    file_mark.note_progress(&mut file_mark.state()).unwrap();
+    file_mark.check().unwrap();
+}
+
+/// It has the mark that waits in the `-wal`, as the file has after another program's checkpoint.
+#[test]
+fn a_copy_made_since_the_last_checkpoint_is_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    write(&mut conn, 5);
+    let copy = folder.path().join("copy.db");
+    sql_query(format!("VACUUM INTO '{}'", copy.display())).execute(&mut conn).unwrap();
+    write(&mut conn, 5);
+    let ours = fs::read(&path).unwrap();
+    fs::write(&path, fs::read(&copy).unwrap()).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(file_mark.check(), Err(StoreError::Fault(Fault::Busy, _))));
+    }
+    file_mark.advance(&mut file_mark.state()).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), fs::read(&copy).unwrap(), "nothing is brought into it");
+    // As a checkpoint that is being made: its first page comes first.
+    fs::write(&path, ours).unwrap();
+    file_mark.check().unwrap();
+}
