@@ -206,16 +206,21 @@ async fn the_request_id_of_a_refused_verification_is_in_the_log() {
 
 #[tokio::test]
 async fn a_proxy_that_nobody_named_is_told_of_once() {
-    for (trusted, path, expected) in [("", "/sign-in", 1), ("", "/v1/forward-auth", 1), ("localhost", "/sign-in", 0)] {
+    for (trusted, path, header, expected) in [
+        ("", "/sign-in", "x-forwarded-for", 1),
+        ("", "/v1/forward-auth", "x-forwarded-for", 1),
+        ("localhost", "/sign-in", "x-forwarded-for", 0),
+        ("", "/sign-in", "x-request-id", 0),
+    ] {
         let keystead = Binary::new().with("KEYSTEAD_TRUSTED_PROXIES", trusted);
         let server = keystead.serve();
         for _ in 0..3 {
             let visitor = server.anonymous();
-            let request = visitor.request(reqwest::Method::GET, path).header("x-forwarded-for", "203.0.113.9");
+            let request = visitor.request(reqwest::Method::GET, path).header(header, "203.0.113.9");
             visitor.send(request).await;
         }
         let log = server.stop().succeeded().stderr;
-        assert_eq!(log.matches("KEYSTEAD_TRUSTED_PROXIES").count(), expected, "{path} {log}");
+        assert_eq!(log.matches("KEYSTEAD_TRUSTED_PROXIES").count(), expected, "{path} {header} {log}");
     }
 }
 
