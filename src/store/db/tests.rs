@@ -1,4 +1,6 @@
-//! Work that was not begun, and work that ended in the middle.
+//! Work that waits for its turn, work that was not begun, and work that ended in the middle.
+
+use std::{pin::pin, sync::mpsc};
 
 use futures_util::FutureExt;
 use tokio::runtime::Runtime;
@@ -19,4 +21,26 @@ fn work_that_a_stopping_server_did_not_begin_has_changed_nothing() {
 async fn of_work_that_ended_in_the_middle_nobody_knows_what_it_changed() {
     let done = on_blocking_thread::<(), StoreError>(|| panic!("a test's own")).await;
     assert!(matches!(done, Err(StoreError::Unknown(_))), "{done:?}");
+}
+
+/// Whoever waited in SQLite itself would hold a connection that others could read with.
+#[tokio::test]
+async fn one_writes_at_a_time_and_who_waits_for_that_holds_no_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::Sqlite(folder.path().join("keystead.db"));
+    url.connect().unwrap();
+    let db = Db::open(url.into(), 1).unwrap();
+    let turn = db.turn_to_write().await.unwrap();
+    let (begun, has_begun) = mpsc::channel();
+    let mut waiting = pin!(db.write::<_, StoreError>(move |_| {
+        begun.send(()).unwrap();
+        Ok(())
+    }));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert!(db.turn_to_write().now_or_never().is_none(), "somebody writes");
+    db.read_aside::<_, StoreError>(|_| Ok(())).await.expect("the only connection is free");
+    assert!(has_begun.try_recv().is_err());
+    drop(turn);
+    waiting.await.unwrap();
+    has_begun.try_recv().unwrap();
 }

@@ -103,8 +103,18 @@ fn socket_folder() -> &'static str {
 }
 
 async fn dial_host(target: &Arc<PostgresTarget>, host: &PostgresHost, share: Duration) -> Result<Dialed, Refusal> {
-    let mut last = Refusal::next(format!("{}: no address", shown(host)));
     let places = places(host).await.map_err(|error| Refusal::next(format!("{}: {error}", shown(host))))?;
+    dial_places(target, host, places, share).await
+}
+
+/// At one address of a host after another.
+async fn dial_places(
+    target: &Arc<PostgresTarget>,
+    host: &PostgresHost,
+    places: Vec<Place>,
+    share: Duration,
+) -> Result<Dialed, Refusal> {
+    let mut last = Refusal::next(format!("{}: no address", shown(host)));
     let count = u32::try_from(places.len()).unwrap_or(u32::MAX).max(1);
     for place in places {
         match timeout(share / count, dial_place(target, host, place)).await {
@@ -253,36 +263,4 @@ impl Cancel {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    /// As the manual of libpq says: by the name, or else by the address, or else by `localhost`.
-    #[test]
-    fn a_password_file_is_searched_for_what_the_url_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("passwords");
-        std::fs::write(&file, "db:*:*:*:of-a-name\n10.0.0.7:*:*:*:of-an-address\nlocalhost:*:*:*:of-this-machine\n")
-            .unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let password = |url: &str| {
-            let separator = if url.contains('?') { '&' } else { '?' };
-            let target = target(&format!("{url}{separator}passfile={}", file.display())).unwrap();
-            let config = config(&target, &target.hosts[0], SslMode::Disable);
-            config.get_password().map(|password| String::from_utf8(password.to_vec()).unwrap())
-        };
-        let socket = format!("postgres://app@/keys?host={}", socket_folder());
-        for (url, wanted) in [
-            ("postgres://app@db/keys", Some("of-a-name")),
-            ("postgres://app@db/keys?hostaddr=10.0.0.7", Some("of-a-name")),
-            ("postgres:///keys?user=app&hostaddr=10.0.0.7", Some("of-an-address")),
-            ("postgres:///keys?user=app", Some("of-this-machine")),
-            (&socket, Some("of-this-machine")),
-            ("postgres://app@elsewhere/keys", None),
-            ("postgres://app:given@db/keys", Some("given")),
-        ] {
-            assert_eq!(password(url).as_deref(), wanted, "{url}");
-        }
-    }
-}
+mod tests;

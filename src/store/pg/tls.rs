@@ -9,7 +9,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature_with_raw_key},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime, pem::PemObject},
     server::ParsedCertificate,
     sign::{CertifiedKey, SingleCertAndKey},
@@ -112,11 +112,6 @@ impl Trust {
         }
         Ok(trust)
     }
-
-    /// Webpki reads no certificate that is its own root or of version 1; their keys can be checked all the same.
-    fn is_read_by_webpki(&self, certificate: &CertificateDer<'_>) -> bool {
-        !self.is_anybody_good && !self.named.contains(certificate)
-    }
 }
 
 impl ServerCertVerifier for Trust {
@@ -155,6 +150,7 @@ impl ServerCertVerifier for Trust {
         verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
+    /// By the key alone: webpki reads no certificate of version 1, and those that it can read were read before.
     fn verify_tls13_signature(
         &self,
         message: &[u8],
@@ -162,9 +158,6 @@ impl ServerCertVerifier for Trust {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        if self.is_read_by_webpki(certificate) {
-            return verify_tls13_signature(message, certificate, signed, algorithms);
-        }
         let key = names::public_key(certificate).ok_or(CertificateError::BadEncoding)?;
         verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(key), signed, algorithms)
     }

@@ -1,5 +1,13 @@
 //! How many connections there may be, and who comes first.
 
+use std::{
+    fs::{self, File},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use diesel::{Connection, connection::TransactionManager};
+use tempfile::TempDir;
+
 use super::*;
 
 fn seats(most: usize, taken: usize) -> Arc<Seats> {
@@ -42,9 +50,74 @@ fn when_the_server_is_full_there_is_one_fewer_from_then_on() {
 #[test]
 fn while_the_follower_has_lost_its_connection_nobody_else_takes_one() {
     let seats = seats(3, 0);
-    seats.with(|state| state.is_follower_waiting = true);
+    let conn = || DatabaseUrl::Sqlite(":memory:".into()).connect().unwrap();
+    let apart = Apart::new(conn(), &seats);
+    assert!(!is_refused(&seats));
+    drop(apart);
     assert!(is_refused(&seats));
     seats.take(false).expect("a file has room for everybody");
+    let _apart = Apart::new(conn(), &seats);
+    assert!(!is_refused(&seats));
+}
+
+fn manager(most: usize) -> (TempDir, Manager) {
+    let folder = tempfile::tempdir().unwrap();
+    let address = DatabaseUrl::Sqlite(folder.path().join("keystead.db")).into();
+    (folder, Manager { address, seats: Seats::new(most) })
+}
+
+#[test]
+fn one_too_many_is_neither_handed_out_nor_kept() {
+    let (_folder, manager) = manager(3);
+    let (mut one, other) = (manager.connect().unwrap(), manager.connect().unwrap());
+    assert!(manager.is_valid(&mut one).is_ok() && !manager.has_broken(&mut one));
+    manager.seats.leave_room();
+    assert!(manager.is_valid(&mut one).is_err() && manager.has_broken(&mut one));
+    drop(other);
+    assert!(manager.is_valid(&mut one).is_ok() && !manager.has_broken(&mut one));
+}
+
+#[test]
+fn a_connection_in_the_middle_of_a_transaction_is_neither_handed_out_nor_kept() {
+    let (_folder, manager) = manager(3);
+    let mut pooled = manager.connect().unwrap();
+    <Conn as Connection>::TransactionManager::begin_transaction(&mut *pooled).unwrap();
+    assert!(manager.is_valid(&mut pooled).is_err() && manager.has_broken(&mut pooled));
+}
+
+/// Work that panicked may have left anything behind.
+#[test]
+fn a_connection_is_not_kept_when_its_work_panicked() {
+    struct Returned<'a>(&'a Manager, Pooled, &'a Mutex<Option<bool>>);
+    impl Drop for Returned<'_> {
+        fn drop(&mut self) {
+            *self.2.lock().unwrap() = Some(self.0.has_broken(&mut self.1));
+        }
+    }
+    let ((_folder, manager), has_broken) = (manager(3), Mutex::new(None));
+    let ended: std::thread::Result<()> = catch_unwind(AssertUnwindSafe(|| {
+        let _returned = Returned(&manager, manager.connect().unwrap(), &has_broken);
+        panic!("a test's own");
+    }));
+    assert!(ended.is_err());
+    assert_eq!(*has_broken.lock().unwrap(), Some(true));
+}
+
+#[test]
+fn why_there_is_no_connection_is_said_once_for_each_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(File::create(&log).unwrap())).finish();
+    let errors = LogConnectionErrors { seats: Seats::new(3), begun: Instant::now() };
+    tracing::subscriber::with_default(subscriber, || {
+        for words in ["refused (SQLSTATE 28P01)", "starting (SQLSTATE 57P03)"] {
+            (0..3).for_each(|_| errors.handle_error(StoreError::Fault(Fault::Unreachable, words.to_owned())));
+        }
+    });
+    let log = fs::read_to_string(log).unwrap();
+    for code in ["28P01", "57P03"] {
+        assert_eq!(log.matches(code).count(), 1, "{log}");
+    }
 }
 
 #[test]

@@ -1,13 +1,22 @@
 //! Connections that have gone silent, and too few of them. These tests need `TEST_DATABASE_URL`.
 
-use std::{sync::Barrier, time::Duration};
+use std::{
+    sync::Barrier,
+    time::{Duration, Instant},
+};
 
-use diesel::{RunQueryDsl, sql_query};
-use keystead::store::StoreError;
+use diesel::{
+    Connection, QueryableByName, RunQueryDsl, connection::TransactionManager, r2d2::R2D2Connection, sql_query,
+    sql_types::BigInt,
+};
+use keystead::{
+    config::DatabaseUrl,
+    store::{Conn, Db, StoreError},
+};
 
 use crate::{
     cluster::postgres::OwnPostgres,
-    support::{Binary, Flow, TestApp, TestDatabase, Wire, until},
+    support::{Binary, Flow, TestApp, TestDatabase, Wire, on_own_thread, until},
 };
 
 /// Has the pool open so many connections.
@@ -156,4 +165,86 @@ async fn a_primary_that_became_a_replica_is_left_for_its_successor() {
         assert!(refused <= 4, "each of these connections is used again and again");
     }
     assert!(refused > 0);
+}
+
+/// A question would cost every page a round trip.
+#[tokio::test]
+async fn whoever_was_heard_of_a_moment_ago_is_not_asked_whether_it_is_there() {
+    const PING: &[u8] = b"Q\0\0\0\x05\0";
+    let database = TestDatabase::postgres();
+    let wire = Wire::to(&database.url().unwrap());
+    wire.keep_what_is_sent();
+    let db = Db::open(DatabaseUrl::Postgres(wire.url()).into(), 1).unwrap();
+    let read = async || db.read_aside(|conn| Ok::<_, StoreError>(sql_query("SELECT 1").execute(conn)?)).await.unwrap();
+    let pings =
+        || wire.sent().iter().map(|sent| sent.windows(PING.len()).filter(|at| *at == PING).count()).sum::<usize>();
+    // Of a busy machine some of these may come late, and not all.
+    until("two reads follow on each other without a question", async || {
+        read().await;
+        let before = pings();
+        read().await;
+        pings() == before
+    })
+    .await;
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+fn number(conn: &mut Conn, sql: &str) -> i64 {
+    sql_query(sql).get_result::<Number>(conn).unwrap().n
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_connection_is_broken_in_the_middle_of_a_transaction_and_without_a_server() {
+    type Transactions = <Conn as Connection>::TransactionManager;
+    let database = TestDatabase::postgres();
+    let (mut conn, mut other) = (database.connect(), database.connect());
+    on_own_thread(move || {
+        let process = number(&mut conn, "SELECT pg_backend_pid()::bigint AS n");
+        Transactions::begin_transaction(&mut conn).unwrap();
+        assert!(conn.is_broken());
+        Transactions::rollback_transaction(&mut conn).unwrap();
+        assert!(!conn.is_broken());
+        sql_query(format!("SELECT pg_terminate_backend({process})")).execute(&mut other).unwrap();
+        wait_until("it is known without a question", || conn.is_broken());
+    });
+}
+
+/// The server itself would not notice before it has something to say.
+#[test]
+fn a_statement_that_nobody_waits_for_any_more_is_ended_on_the_server() {
+    let database = TestDatabase::postgres();
+    let (mut conn, mut other) = (database.connect(), database.connect());
+    on_own_thread(move || {
+        let Conn::Postgres(postgres) = &mut conn else { panic!("it is Postgres") };
+        postgres.set_limit(Duration::from_secs(2));
+        sql_query("SELECT pg_sleep(3600)").execute(&mut conn).unwrap_err();
+        let sleeping = "SELECT count(*) AS n FROM pg_stat_activity
+            WHERE datname = current_database() AND state = 'active' AND query = 'SELECT pg_sleep(3600)'";
+        wait_until("it is cancelled", || number(&mut other, sleeping) == 0);
+    });
+}
+
+/// It reads every key with another limit than it looks for what is new.
+#[test]
+fn on_the_followers_connection_an_answer_may_take_as_long_as_was_said_last() {
+    let database = TestDatabase::postgres();
+    let db = Db::open(DatabaseUrl::Postgres(database.url().unwrap()).into(), 1).unwrap();
+    on_own_thread(move || {
+        let mut conn = db.connect_apart(Duration::from_secs(60)).unwrap();
+        conn.set_limit(Duration::from_millis(50));
+        sql_query("SELECT pg_sleep(2)").execute(&mut *conn).unwrap_err();
+    });
 }

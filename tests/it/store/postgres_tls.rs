@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     path::Path,
     process::Command,
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -33,12 +33,13 @@ openssl x509 -req -in from-root.csr -days -1 $made -out old-from-root.crt
 openssl req -new -key own.key -out own.csr -subj /CN=localhost
 openssl x509 -req -in own.csr -signkey own.key -days -1 -out old-own.crt";
 
-/// Shows a certificate, whatever key it has.
+/// Shows a certificate, whatever key it has, and tells by which name it was asked for.
 #[derive(Debug)]
-struct Shown(Arc<CertifiedKey>);
+struct Shown(Arc<CertifiedKey>, mpsc::Sender<Option<String>>);
 
 impl ResolvesServerCert for Shown {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.1.send(hello.server_name().map(str::to_owned)).unwrap();
         Some(Arc::clone(&self.0))
     }
 }
@@ -53,6 +54,12 @@ struct Stranger<'a> {
 impl Stranger<'_> {
     /// Whether somebody who connects with this query goes on after the certificate.
     fn is_trusted(&self, query: &str) -> bool {
+        self.meet("localhost", query).0
+    }
+
+    /// The same for another host, and by which name it was asked for.
+    fn meet(&self, host: &str, query: &str) -> (bool, Option<String>) {
+        let (asked, asked_for) = mpsc::channel();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let key = PrivateKeyDer::from_pem_file(self.folder.join(self.key)).unwrap();
         let certificate = CertificateDer::from_pem_file(self.folder.join(self.certificate)).unwrap();
@@ -61,7 +68,7 @@ impl Stranger<'_> {
             .with_protocol_versions(&[self.version])
             .unwrap()
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Shown(Arc::new(CertifiedKey::new(vec![certificate], key)))));
+            .with_cert_resolver(Arc::new(Shown(Arc::new(CertifiedKey::new(vec![certificate], key)), asked)));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let listening = thread::spawn(move || {
@@ -80,10 +87,10 @@ impl Stranger<'_> {
             let mut words = [0; 4];
             rustls::Stream::new(&mut tls, &mut wire).read_exact(&mut words).is_ok()
         });
-        let url = format!("postgres://keystead@localhost:{port}/keys?hostaddr=127.0.0.1&{query}");
+        let url = format!("postgres://keystead@{host}:{port}/keys?hostaddr=127.0.0.1&{query}");
         let connected = DatabaseUrl::Postgres(url).connect_within(Duration::from_secs(20));
         assert!(connected.is_err(), "nobody answers as Postgres does");
-        listening.join().unwrap()
+        (listening.join().unwrap(), asked_for.recv().unwrap())
     }
 }
 
@@ -125,5 +132,21 @@ fn a_certificate_that_is_out_of_date_is_none() {
             assert!(!stranger.is_trusted(&format!("sslmode={mode}&sslrootcert={}", root.display())), "{certificate}");
         }
         assert!(stranger.is_trusted("sslmode=require"), "who asks for nothing gets a wire that is encrypted");
+    }
+}
+
+/// What stands in front of many servers finds the right one by it.
+#[test]
+fn the_server_is_told_the_name_of_the_host_unless_that_is_unwanted() {
+    let folder = certificates();
+    let stranger = Stranger { folder: folder.path(), certificate: "own.crt", key: "own.key", version: &TLS13 };
+    for (host, query, name) in [
+        ("localhost", "sslmode=require", Some("localhost")),
+        ("db.example", "sslmode=require", Some("db.example")),
+        ("db.example", "sslmode=require&sslsni=0", None),
+        // An address is no name.
+        ("127.0.0.1", "sslmode=require", None),
+    ] {
+        assert_eq!(stranger.meet(host, query), (true, name.map(str::to_owned)), "{host} {query}");
     }
 }

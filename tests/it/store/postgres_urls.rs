@@ -39,6 +39,7 @@ openssl req -nodes -newkey $elliptic -keyout client.key -out client.csr -subj /C
 openssl x509 -req -in client.csr -days 9 -CA root.crt -CAkey root.key -out client.crt
 openssl req -x509 -nodes -days 9 -newkey rsa:2048 -keyout own.key -out own.crt -subj /CN=localhost
 chmod 0644 *.crt; chmod 0600 db/server.key client.key; cp client.key open.key; chmod 0644 open.key
+cp client.key group.key; chmod 0640 group.key
 cp db/server.crt from-root.crt; cp db/server.key from-root.key; cp root.crt db/root.crt
 echo \"ssl = on
 ssl_ca_file = 'root.crt'\" >> db/postgresql.conf";
@@ -135,9 +136,14 @@ fn a_url_means_what_it_means_to_psql() {
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let socket = folder.replace('/', "%2F");
     let root = file("root.crt");
-    // What root may read and others may not is good enough for psql, which runs as root too here.
+    // What belongs to root may be read by root's group, what belongs to anybody else by nobody else.
     let client = format!("sslcert={}&sslkey={}", file("client.crt"), file("client.key"));
     let open_key = format!("sslcert={}&sslkey={}", file("client.crt"), file("open.key"));
+    let group_key = format!("sslcert={}&sslkey={}", file("client.crt"), file("group.key"));
+    let own_key = home.path().join("own.key");
+    fs::copy(file("client.key"), &own_key).unwrap();
+    fs::set_permissions(&own_key, fs::Permissions::from_mode(0o640)).unwrap();
+    let own_key = format!("sslcert={}&sslkey={}", file("client.crt"), own_key.display());
     let passwords = home.path().join("passwords");
     fs::write(&passwords, format!("elsewhere:*:*:*:no\n127.0.0.1:{port}:*:secret:p w\\:\\\\@\n")).unwrap();
     fs::set_permissions(&passwords, fs::Permissions::from_mode(0o600)).unwrap();
@@ -154,6 +160,7 @@ fn a_url_means_what_it_means_to_psql() {
         row(format!("postgres://postgres@127.0.0.1:{dead}/postgres")),
         row(format!("postgres://postgres@{socket}:{port}/postgres")),
         row(format!("postgres://postgres@{socket}:{port}/postgres?sslmode=verify-full&sslrootcert={root}")),
+        row(format!("postgres://postgres@{socket}:{port}/postgres?sslmode=verify-full&sslrootcert=/none")),
         row(format!("postgres://postgres@/postgres?host={folder}&port={port}")),
         row(format!("postgres:///postgres?user=postgres&hostaddr=127.0.0.1&port={port}")),
         row(format!("postgres://postgres@no.such.host.invalid:{port}/postgres?hostaddr=127.0.0.1")),
@@ -214,6 +221,10 @@ fn a_url_means_what_it_means_to_psql() {
         row(format!("postgres://certain@{at}/postgres?sslmode=require")),
         row(format!("postgres://certain@{at}/postgres?sslmode=require&sslcert=/none&sslkey=/none")),
         row(format!("postgres://certain@{at}/postgres?sslmode=require&{open_key}")),
+        row(format!("postgres://certain@{at}/postgres?sslmode=require&{group_key}")),
+        row(format!("postgres://certain@{at}/postgres?sslmode=require&{own_key}")),
+        // Without TLS nobody looks at them.
+        row(format!("postgres://plain@{at}/postgres?sslmode=disable&{open_key}")),
         row(format!("postgres://certain@{at}/postgres?sslmode=verify-full&sslrootcert={root}&{client}")),
         row(format!("postgres://certain@{at}/postgres"))
             .with("PGSSLCERT", file("client.crt"))

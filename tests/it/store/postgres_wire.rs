@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     sync::{Arc, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cpu_time::ThreadTime;
@@ -20,7 +20,7 @@ use keystead::store::{
 
 use rand::{RngExt, SeedableRng};
 
-use crate::support::{Failure, Lost, Plan, TestApp, TestDatabase, Wire, on_own_thread};
+use crate::support::{Failure, Flow, Lost, Plan, TestApp, TestDatabase, Wire, on_own_thread};
 
 #[derive(Debug, QueryableByName)]
 struct Word {
@@ -81,6 +81,34 @@ fn live(url: &DatabaseUrl, limit: Duration) -> usize {
         }
     }
     answered & 3
+}
+
+/// Its connection is given up, and its socket closed with what was not sent yet: nobody hears a good-bye on a dead wire.
+#[test]
+fn a_statement_that_could_not_be_sent_whole_in_time_is_not_carried_out_later() {
+    let database = TestDatabase::postgres();
+    database.execute("CREATE TABLE late (length BIGINT)");
+    let wire = Wire::to(&database.url().unwrap());
+    let (url, mut other) = (DatabaseUrl::Postgres(wire.url()), database.connect());
+    on_own_thread(move || {
+        let mut conn = url.connect().unwrap();
+        let Conn::Postgres(postgres) = &mut conn else { panic!("it is Postgres") };
+        postgres.set_limit(Duration::from_millis(200));
+        wire.set(Flow::Stalled);
+        // More than all the buffers on its way take.
+        let long = "x".repeat(64 << 20);
+        sql_query(format!("INSERT INTO late SELECT length('{long}')")).execute(&mut conn).unwrap_err();
+        drop(conn);
+        wire.set(Flow::Open);
+        let others = "SELECT count(*)::text AS word FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let begun = Instant::now();
+        while words(&mut other, others).unwrap() != ["0"] {
+            assert!(begun.elapsed() < Duration::from_secs(60), "its connection stays");
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(words(&mut other, "SELECT count(*)::text AS word FROM late").unwrap(), ["0"]);
+    });
 }
 
 #[allow(clippy::disallowed_methods)] // how often to try is said by whoever runs this
