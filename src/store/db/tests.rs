@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::store::{dialect, file_mark::wal_length};
 
 #[test]
 fn work_that_a_stopping_server_did_not_begin_has_changed_nothing() {
@@ -43,4 +44,19 @@ async fn one_writes_at_a_time_and_who_waits_for_that_holds_no_connection() {
     drop(turn);
     waiting.await.unwrap();
     has_begun.try_recv().unwrap();
+}
+
+#[test]
+fn once_it_is_closed_the_file_alone_is_all_whoever_still_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let url = DatabaseUrl::Sqlite(path.clone());
+    let mut conn = url.connect().unwrap();
+    let db = Db::open(url.into(), 1).unwrap();
+    db.mark_file().unwrap();
+    dialect::execute_for_test(&mut conn, "CREATE TABLE things (n BIGINT)");
+    drop(conn);
+    assert!(wal_length(&path) > 0);
+    db.close();
+    assert_eq!(wal_length(&path), 0);
 }

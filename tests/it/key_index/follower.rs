@@ -205,3 +205,12 @@ async fn on_postgres_whoever_stops_following_gives_its_lease_back_and_listens_no
     let connection = format!("pg_stat_activity WHERE pid = {}", pids.take()[0]);
     until("its connection is gone", async || app.count(&connection).await == 0).await;
 }
+
+#[tokio::test]
+async fn on_sqlite_a_server_is_alone_and_writes_nothing_of_itself() {
+    let app = TestApp::start_on(TestDatabase::sqlite(), |_| {}).await;
+    let looks = || app.app.follower.progress().looks;
+    let before = looks();
+    until("it looks again", async || looks() > before + 1).await;
+    assert_eq!(app.count("nodes").await, 0);
+}

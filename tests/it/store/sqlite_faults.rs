@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use keystead::store::{Conn, StoreError};
 use tokio::runtime::Handle;
 
-use crate::support::{Answer, Key, Person, TestApp};
+use crate::support::{Answer, Key, Person, TestApp, until};
 
 async fn app_with_key() -> (TestApp, Person, Key) {
     let app = TestApp::start_on_sqlite().await;
@@ -176,6 +176,8 @@ async fn a_database_file_that_is_gone_makes_no_key_that_nobody_will_ever_find() 
     app.anonymous().get("/readyz/pages").await.expect(503);
     app.anonymous().get("/livez").await.expect(200);
     assert!(!file.exists(), "a new, empty database was made in its place");
+    // What it has open still reads well, and nobody else's change will ever stand there.
+    until("the follower notices", async || app.app.follower.progress().failures > 0).await;
 
     std::fs::rename(&hidden, &file).unwrap();
     assert_eq!(app.verify(&key.secret).await, "VALID");
