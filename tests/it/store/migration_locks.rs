@@ -60,17 +60,21 @@ fn on_postgres_whoever_comes_behind_a_waiting_migration_passes_and_it_goes_on_wh
     let (mut migrating, mut watching, mut reading) = (database.connect(), database.connect(), database.connect());
     let (end, ended) = mpsc::channel();
     thread::spawn(move || end.send(migrations::run_within(&mut migrating, Duration::from_secs(60))));
-    on_own_thread(move || {
+    let ended = on_own_thread(move || {
         let waiting = "SELECT count(*) AS n FROM pg_locks
             WHERE NOT granted AND relation = 'key_changes'::regclass AND mode = 'AccessExclusiveLock'";
         for _ in 0..3 {
             while number(&mut watching, waiting) == 0 {
+                if let Ok(early) = ended.try_recv() {
+                    panic!("it waits no more: {early:?}");
+                }
                 thread::yield_now();
             }
             // Behind a migration that waited as long as it takes, this would be refused.
             reading.batch_execute("BEGIN; SET LOCAL lock_timeout = '10s'; SELECT 1 FROM key_changes; COMMIT").unwrap();
         }
         holder.batch_execute("ROLLBACK").unwrap();
+        ended
     });
     let done = ended.recv_timeout(Duration::from_secs(60)).expect("it goes on").unwrap();
     assert!(done.ran > 0);
