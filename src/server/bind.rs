@@ -12,6 +12,9 @@ use super::ServeError;
 /// How many ports are tried where any will do.
 const PORTS: usize = 16;
 
+/// A socket that listens, and where.
+type Listening = (TcpListener, SocketAddr);
+
 /// Listens on each of these addresses. Where one of them leaves the port open, the others get the same one. What this machine
 /// does not have is warned of, as long as something is left: one without IPv6 may still call itself `::1`.
 ///
@@ -19,39 +22,59 @@ const PORTS: usize = 16;
 /// [`ServeError::Listen`], with the reason: this machine has none of them, or one cannot be listened on. An address in use is
 /// never left out: another program would be told what a proxy sends there for Keystead. Where any port will do, one that is
 /// in use on one of them is given up for another.
-pub fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
-    let any_port = wanted.iter().any(|address| address.port() == 0);
-    again(if any_port { PORTS } else { 1 }, || bind_once(wanted, variable))
+pub fn bind(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<Listening>, ServeError> {
+    bind_by(listen, wanted, variable)
 }
 
-/// What comes of the first try that goes well, or of the last of so many.
-fn again<T, E>(tries: usize, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
-    for _ in 1..tries {
-        if let Ok(done) = attempt() {
-            return Ok(done);
+fn bind_by(
+    mut listen: impl FnMut(SocketAddr) -> io::Result<Listening>,
+    wanted: &[SocketAddr],
+    variable: &'static str,
+) -> Result<Vec<Listening>, ServeError> {
+    let mut ports = 1;
+    loop {
+        match bind_once(&mut listen, wanted, variable) {
+            Err(Refused { port_is_taken: true, .. }) if ports < PORTS => ports += 1,
+            done => return done.map_err(|refused| refused.error),
         }
     }
-    attempt()
 }
 
-fn bind_once(wanted: &[SocketAddr], variable: &'static str) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
-    let mut bound: Vec<(TcpListener, SocketAddr)> = Vec::new();
+/// Why it cannot be listened.
+struct Refused {
+    error: ServeError,
+    /// Whether that is about the port, where any would do.
+    port_is_taken: bool,
+}
+
+fn bind_once(
+    mut listen: impl FnMut(SocketAddr) -> io::Result<Listening>,
+    wanted: &[SocketAddr],
+    variable: &'static str,
+) -> Result<Vec<Listening>, Refused> {
+    let mut bound: Vec<Listening> = Vec::new();
     let mut refused = Vec::new();
     for (n, mut address) in wanted.iter().copied().enumerate() {
         if wanted[..n].contains(&address) {
             continue;
         }
-        if let (0, Some((_, first))) = (address.port(), bound.first()) {
+        let any_port = address.port() == 0;
+        if let (true, Some((_, first))) = (any_port, bound.first()) {
             address.set_port(first.port());
         }
         match listen(address) {
             Ok(listening) => bound.push(listening),
             Err(error) if is_not_here(&error) => refused.push(format!("{address}: {error}")),
-            Err(error) => return Err(ServeError::Listen(format!("{address}: {error}"), variable)),
+            Err(error) => {
+                let port_is_taken = any_port && error.kind() == io::ErrorKind::AddrInUse;
+                let error = ServeError::Listen(format!("{address}: {error}"), variable);
+                return Err(Refused { error, port_is_taken });
+            }
         }
     }
     if bound.is_empty() {
-        return Err(ServeError::Listen(refused.join(", "), variable));
+        let error = ServeError::Listen(refused.join(", "), variable);
+        return Err(Refused { error, port_is_taken: false });
     }
     for refused in refused {
         tracing::warn!("{variable}: cannot listen on {refused}; the server goes on with its other addresses");
@@ -64,7 +87,7 @@ fn is_not_here(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
 }
 
-fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+fn listen(address: SocketAddr) -> io::Result<Listening> {
     let listener = TcpListener::bind(address)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
@@ -92,17 +115,36 @@ mod tests {
         assert_eq!(first.port(), second.port());
     }
 
+    /// How it ends where listening on the second of these fails so often, and on how many ports it was tried.
+    fn after(wanted: [&str; 2], failures: usize, with: io::ErrorKind) -> (bool, usize) {
+        let (mut ports, mut left) = (0, failures);
+        let listen = |address: SocketAddr| {
+            let is_first = address.ip() == wanted[0].parse::<SocketAddr>().unwrap().ip();
+            ports += usize::from(is_first);
+            if !is_first && left > 0 {
+                left -= 1;
+                return Err(with.into());
+            }
+            listen(address)
+        };
+        let done = bind_by(listen, &addresses(&wanted), "KEYSTEAD_LISTEN");
+        (done.is_ok(), ports)
+    }
+
     #[test]
     fn a_port_that_is_taken_on_another_address_is_given_up_for_another() {
-        let tries = |most, good| {
-            let mut tries = 0;
-            let done = again(most, || {
-                tries += 1;
-                if tries == good { Ok(()) } else { Err(()) }
-            });
-            (done.is_ok(), tries)
-        };
-        assert_eq!([tries(16, 3), tries(16, 20), tries(1, 2)], [(true, 3), (false, 16), (false, 1)]);
+        let any_port = ["127.0.0.1:0", "127.0.0.2:0"];
+        assert_eq!(after(any_port, 2, io::ErrorKind::AddrInUse), (true, 3));
+        assert_eq!(after(any_port, 100, io::ErrorKind::AddrInUse), (false, PORTS));
+    }
+
+    #[test]
+    fn what_another_port_does_not_mend_is_tried_once() {
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::OutOfMemory] {
+            assert_eq!(after(["127.0.0.1:0", "127.0.0.2:0"], 1, kind), (false, 1), "{kind}");
+        }
+        // This port was asked for, and no other will do.
+        assert_eq!(after(["127.0.0.1:0", "127.0.0.2:1"], 1, io::ErrorKind::AddrInUse), (false, 1));
     }
 
     fn refused(wanted: &[SocketAddr]) -> String {
