@@ -85,7 +85,8 @@ async fn verify(app: web::Data<App>, request: HttpRequest, body: web::Payload) -
 }
 
 async fn answer(app: &App, request: &HttpRequest, body: web::Payload) -> HttpResponse {
-    if let Some(failure) = from_a_browser_elsewhere(app, request.headers()) {
+    let headers = request.headers();
+    if let Some(failure) = asker::lost_question(headers).or_else(|| from_a_browser_elsewhere(app, headers)) {
         return problem::answer(app, &failure);
     }
     let text = match read(request, body).await {
@@ -143,7 +144,7 @@ fn from_a_browser_elsewhere(app: &App, headers: &HeaderMap) -> Option<Failure> {
 /// The body as it came: it is never inflated, and never longer than the limit.
 async fn read(request: &HttpRequest, body: web::Payload) -> Result<Bytes, Failure> {
     let headers = request.headers();
-    if let Some(failure) = asker::lost_question(headers).or_else(|| limits::compressed_body(headers)) {
+    if let Some(failure) = limits::compressed_body(headers) {
         return Err(failure);
     }
     if !is_json(headers) {
@@ -182,10 +183,13 @@ fn unreadable(status: StatusCode, message: String) -> Failure {
     Failure::new(status, "bad_request", "The request body could not be read", message)
 }
 
-async fn refuse_method(app: web::Data<App>) -> HttpResponse {
+async fn refuse_method(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
     let begun = app.metrics.begin();
-    let failure = Failure::of_status(StatusCode::METHOD_NOT_ALLOWED);
-    let response = problem::answer(&app, &Failure { allow: Some("POST".to_owned()), ..failure });
+    let refused = asker::lost_question(request.headers()).unwrap_or_else(|| {
+        let failure = Failure::of_status(StatusCode::METHOD_NOT_ALLOWED);
+        Failure { allow: Some("POST".to_owned()), ..failure }
+    });
+    let response = problem::answer(&app, &refused);
     app.metrics.answered_since(begun, Endpoint::Verify, response.status().as_u16());
     response
 }
