@@ -203,7 +203,7 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
                 let (workplace, admin) = input.check()?;
                 let db = open_database(&config).await?;
                 let id = create_admin(&db, &SystemClock, &Passwords::default(), workplace, admin).await?;
-                say(format, id.as_str(), &[("organization_id", id.as_str())]);
+                say(format, id.as_str(), &[("organization_id", id.as_str().into())]);
                 Ok(())
             }
             Command::Admin(AdminCommand::ResetPassword(input)) => {

@@ -65,15 +65,15 @@ fn start_writer(to: impl Write + Send + 'static, format: LogFormat) -> Option<Lo
     LogWriter::start(to, tell).ok()
 }
 
-/// One line on standard output, at once, with these facts beside it for machines: what a command answers to whoever waits
-/// for it. Nobody need be listening: `println!` would panic when a pipe was closed.
-pub fn say(format: LogFormat, line: &str, facts: &[(&str, &str)]) {
+/// One line on standard output, at once, with these facts beside it for machines (a number stays a number in JSON): what a
+/// command answers to whoever waits for it. Nobody need be listening: `println!` would panic when a pipe was closed.
+pub fn say(format: LogFormat, line: &str, facts: &[(&str, Value)]) {
     let mut output = std::io::stdout().lock();
     let _ = writeln!(output, "{}", written(format, "INFO", line, facts)).and_then(|()| output.flush());
 }
 
 /// The same from a server, which waits for nobody who reads: its pipe may be full for ever.
-pub fn announce(format: LogFormat, line: &str, facts: &[(&str, &str)]) {
+pub fn announce(format: LogFormat, line: &str, facts: &[(&str, Value)]) {
     match OUTPUT.get_or_init(|| start_writer(std::io::stdout(), format)) {
         Some(output) => output.write_line(format!("{}\n", written(format, "INFO", line, facts)).as_bytes()),
         None => say(format, line, facts),
@@ -119,7 +119,7 @@ pub fn log_panics(format: LogFormat) {
                 format!("{} ERROR {words}{}", timestamp(), way.map(|way| format!("\n{way}")).unwrap_or_default())
             }
             LogFormat::Json => {
-                let facts: Vec<_> = way.iter().map(|way| ("backtrace", way.as_str())).collect();
+                let facts: Vec<_> = way.into_iter().map(|way| ("backtrace", way.into())).collect();
                 written(format, "ERROR", &words, &facts)
             }
         };
@@ -130,15 +130,15 @@ pub fn log_panics(format: LogFormat) {
     }));
 }
 
-fn written(format: LogFormat, level: &str, line: &str, facts: &[(&str, &str)]) -> String {
+fn written(format: LogFormat, level: &str, line: &str, facts: &[(&str, Value)]) -> String {
     if format == LogFormat::Text {
         return line.to_owned();
     }
     // As the log names what is common to all lines.
     let mut object = Map::new();
-    for (name, value) in [("timestamp", timestamp().as_str()), ("level", level), ("message", line)].iter().chain(facts)
-    {
-        object.insert((*name).to_owned(), Value::from(*value));
+    let common = [("timestamp", timestamp().into()), ("level", level.into()), ("message", line.into())];
+    for (name, value) in common.iter().chain(facts) {
+        object.insert((*name).to_owned(), value.clone());
     }
     Value::Object(object).to_string()
 }

@@ -39,10 +39,10 @@ fn parse_kept(text: &str) -> Result<Kept, String> {
 }
 
 pub fn backup(config: &Config, arguments: &BackupArguments) -> Result<(), CliError> {
-    let keys = back_up(config, &arguments.file)?.to_string();
+    let keys = back_up(config, &arguments.file)?;
     let file = arguments.file.display().to_string();
     let line = format!("The database, with {keys} keys, is in {file}. Its pepper is not: keep that apart.");
-    say(config.log_format, &line, &[("file", &file), ("keys", &keys)]);
+    say(config.log_format, &line, &[("file", file.into()), ("keys", keys.into())]);
     Ok(())
 }
 
@@ -50,24 +50,24 @@ pub async fn restore(config: &Config, arguments: &RestoreArguments) -> Result<()
     let format = config.log_format;
     if let Some(file) = &arguments.file {
         let (kept, keys) = restore_backup(config, &SystemClock, file)?;
-        let (file, keys) = (file.display().to_string(), keys.to_string());
+        let file = file.display().to_string();
         let line = format!("The database is now what {file} holds, with {keys} keys.");
-        say(format, &line, &[("file", &file), ("keys", &keys)]);
+        say(format, &line, &[("file", file.into()), ("keys", keys.into())]);
         if let Some(kept) = kept.map(|kept| kept.display().to_string()) {
-            say(format, &format!("The one before is kept as {kept}."), &[("kept", &kept)]);
+            say(format, &format!("The one before is kept as {kept}."), &[("kept", kept.into())]);
         }
     }
     let db = open_database(config).await?;
     let which = arguments.accept.unwrap_or(Kept::All);
     match accept_revocations(config, &db, &SystemClock, which).await? {
         Revocations::Kept(done, too_old) => {
-            let (keys, secrets) = (done.keys.to_string(), done.secrets.to_string());
+            let (keys, secrets) = (done.keys, done.secrets);
             let line = format!(
                 "What was revoked or rotated since stays so: ended again were {keys} keys and {secrets} secrets of living keys."
             );
-            say(format, &line, &[("keys", &keys), ("secrets", &secrets)]);
+            say(format, &line, &[("keys", keys.into()), ("secrets", secrets.into())]);
             if let Some(too_old) = too_old.map(|too_old| too_old.to_string()) {
-                say(format, &format!("But {too_old}."), &[("too_old", &too_old)]);
+                say(format, &format!("But {too_old}."), &[("too_old", too_old.into())]);
             }
         }
         Revocations::GivenUp(None) => say(format, "There is no revocations.log: nothing is ended again.", &[]),
@@ -76,7 +76,7 @@ pub async fn restore(config: &Config, arguments: &RestoreArguments) -> Result<()
             let line = format!(
                 "What was revoked or rotated since is given up: what is alive in the database works. The log is kept as {log}."
             );
-            say(format, &line, &[("log", &log)]);
+            say(format, &line, &[("log", log.into())]);
             if matches!(config.database, DatabaseUrl::Postgres(_)) {
                 let line =
                     "Other nodes have logs of their own: run this with the data directory of each before one starts.";

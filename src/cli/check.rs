@@ -28,15 +28,16 @@ pub fn check(settings: &Settings, format: LogFormat) -> ExitCode {
         let value = if row.value.is_empty() { "-" } else { &row.value };
         let source = row.source.to_string();
         let mut line = format!("{:names$}  {value:values$}  {source}", row.variable);
-        let mut facts = vec![("setting", row.variable.as_str()), ("value", &row.value), ("source", &source)];
+        let texts = [("setting", &row.variable), ("value", &row.value), ("source", &source)];
+        let mut facts = texts.map(|(name, text)| (name, text.as_str().into())).to_vec();
         if let Some(problem) = &row.problem {
             line += &format!("  WRONG: {problem}");
-            facts.push(("problem", problem));
+            facts.push(("problem", problem.as_str().into()));
         }
         say(format, &line.replace(char::is_control, " "), &facts);
     }
     for warning in settings.warnings() {
-        say(format, &format!("Note: {warning}"), &[("warning", &warning)]);
+        say(format, &format!("Note: {warning}"), &[("warning", warning.as_str().into())]);
     }
     let wrong = rows.iter().filter(|row| row.problem.is_some()).count();
     let Some(config) = config.filter(|_| wrong == 0) else {
@@ -73,6 +74,6 @@ fn can_use_schema(url: &DatabaseUrl, format: LogFormat) -> bool {
         }
         Err(error) => ("unusable", format!("WRONG: the database cannot be used: {error}")),
     };
-    say(format, &line.replace(char::is_control, " "), &[("schema", word)]);
+    say(format, &line.replace(char::is_control, " "), &[("schema", word.into())]);
     !matches!(&looked, Err(error) if !matches!(error, MigrationError::Store(_)))
 }

@@ -30,7 +30,7 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
     let (url, address) = (running.app.public_url.as_str(), list(&running.addresses));
     let brand = running.app.config.brand.as_str();
     let line = format!("The keys of {brand} are served at {url} (listening on {address})");
-    announce(format, &line, &[("url", url), ("address", &address)]);
+    announce(format, &line, &[("url", url.into()), ("address", address.into())]);
     if running.app.public_url.is_secure() && running.app.config.trusted_proxies.is_empty() {
         // We speak plain http only, so somebody is in front.
         let line = "KEYSTEAD_TRUSTED_PROXIES is empty: whoever comes through your proxy has its address, in the audit log and \
@@ -39,7 +39,7 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
     }
     for address in &running.metrics_addresses {
         let url = format!("http://{address}/metrics");
-        announce(format, &format!("Metrics are at {url}"), &[("url", &url)]);
+        announce(format, &format!("Metrics are at {url}"), &[("url", url.into())]);
     }
     print_first_account(&running, format);
     let ended = running.run().await;
@@ -71,7 +71,7 @@ fn print_first_account(running: &server::Running, format: LogFormat) {
         Ok(path) => {
             let path = path.display().to_string();
             let line = format!("No account exists yet. Open the link that is in {path} once to set up");
-            announce(format, &line, &[("set_up_link_file", &path)]);
+            announce(format, &line, &[("set_up_link_file", path.into())]);
         }
         Err(error) => {
             let line = format!(

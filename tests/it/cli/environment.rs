@@ -152,3 +152,15 @@ fn in_json_every_line_is_json_also_when_it_does_not_start() {
     let made = keystead().run_with_input(&arguments, PASSWORD).succeeded();
     assert!(json_lines(&made.stdout)[0]["organization_id"].as_str().unwrap().starts_with("org_"));
 }
+
+#[test]
+fn in_json_a_number_is_a_number() {
+    let keystead = Binary::on_sqlite().with("KEYSTEAD_LOG_FORMAT", "json");
+    keystead.run(&["migrate"]).succeeded();
+    let made = keystead.run(&["backup", "monday"]).succeeded();
+    assert_eq!(json_lines(&made.stdout)[0]["keys"], 0, "{}", made.stdout);
+    let restored = json_lines(&keystead.run(&["restore", "monday"]).succeeded().stdout);
+    assert_eq!(restored[0]["keys"], 0, "{restored:?}");
+    let ended = restored.iter().find(|line| line.get("secrets").is_some()).expect("what was ended again");
+    assert_eq!((&ended["keys"], &ended["secrets"]), (&0.into(), &0.into()), "{ended}");
+}
