@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     clock::Clock,
     domain::{
-        actor::Client,
+        actor::{Actor, Client},
         audit_event::{AuditAction, AuditActor, AuditEvent},
         email::Email,
         ids::{OrgId, UserId},
@@ -88,7 +88,7 @@ pub async fn create_admin(
         let (user, organization_id) = insert_admin(conn, workplace, (admin.name, admin.email), &hash, now)?;
         let event = AuditEvent {
             organization_id: Some(organization_id.clone()),
-            actor: AuditActor::CommandLine,
+            actor: AuditActor::Known(Actor::CommandLine),
             action: AuditAction::AdminCreated,
             user: Some(user),
             key: None,

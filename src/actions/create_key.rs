@@ -6,12 +6,13 @@ use super::limits::{self, Change, LimitReached, Limits};
 use crate::{
     app::App,
     domain::{
-        actor::Admin,
         api_key::ApiKey,
         audit_event::{AuditAction, AuditEvent},
+        authority::{Authority, NotPermitted},
         form_token::FormToken,
         ids::KeyId,
         name::Name,
+        permission::Permission,
         position::Position,
         secret::{EntropyError, Secret},
     },
@@ -58,6 +59,9 @@ pub enum CreateKeyError {
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// Whoever asked may not do this.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
     /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
     #[error(transparent)]
     Store(StoreError),
@@ -86,25 +90,26 @@ impl From<limits::Refused> for CreateKeyError {
 ///
 /// # Errors
 /// See [`CreateKeyError`].
-pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<NewKey, CreateKeyError> {
-    limits::check_speed(app, admin)?;
+pub async fn create_key(app: &App, authority: &Authority, input: CreateKey) -> Result<NewKey, CreateKeyError> {
+    authority.require(Permission::CreateKeys)?;
+    limits::check_speed(app, authority)?;
     let now = app.clock.now();
     let limits = Limits::of(app);
     let secret = Secret::generate(&app.config.key_prefix)?;
     let digest = app.pepper.digest(secret.as_presented());
     let key = ApiKey {
         id: KeyId::generate(now),
-        organization_id: admin.organization_id().clone(),
+        organization_id: authority.organization_id().clone(),
         name: input.name,
         prefix: app.config.key_prefix.clone(),
         hint: secret.hint(),
-        creator: admin.user_name().clone(),
+        created_by: authority.actor().into(),
         created_at: now,
         revoked_at: None,
         version: 1,
     };
-    let event = AuditEvent::of_key(admin, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), now);
-    let (organization_id, user_id) = (admin.organization_id().clone(), admin.user_id().clone());
+    let event = AuditEvent::of_key(authority, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), now);
+    let (organization_id, actor) = (authority.organization_id().clone(), authority.actor().clone());
     let (key, change) = app
         .db
         .write_change(move |conn| {
@@ -115,7 +120,7 @@ pub async fn create_key(app: &App, admin: &Admin, input: CreateKey) -> Result<Ne
             if api_keys::name_is_taken(conn, &organization_id, &key.name)? {
                 return Err(CreateKeyError::NameTaken);
             }
-            api_keys::insert(conn, &key, &user_id)?;
+            api_keys::insert(conn, &key, &actor)?;
             key_secrets::insert(conn, digest, &key.id, now)?;
             let event = audit_events::insert(conn, &event)?;
             let recorded = key_changes::record(conn, &key.id, event)?;

@@ -2,16 +2,33 @@
 
 use crate::{
     app::App,
-    domain::{actor::Admin, ids::KeyId, usage::KeyWithUsage},
+    domain::{
+        authority::{Authority, NotPermitted},
+        ids::KeyId,
+        permission::Permission,
+        usage::KeyWithUsage,
+    },
     store::{StoreError, api_keys, key_usage},
 };
+
+/// Why nothing is shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Whoever asked may not see keys.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
+    /// The database cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// The key; `None` for one that is unknown, revoked or another organization's.
 ///
 /// # Errors
-/// [`StoreError`] when the database cannot be read.
-pub async fn find_key(app: &App, admin: &Admin, id: KeyId) -> Result<Option<KeyWithUsage>, StoreError> {
-    let organization_id = admin.organization_id().clone();
+/// See [`ReadError`].
+pub async fn find_key(app: &App, authority: &Authority, id: KeyId) -> Result<Option<KeyWithUsage>, ReadError> {
+    authority.require(Permission::ReadKeys)?;
+    let organization_id = authority.organization_id().clone();
     let now = app.clock.now();
     app.db
         .read_aside(move |conn| {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::find_key::ReadError;
 use crate::{
     app::App,
-    domain::{actor::Admin, api_key::ApiKey, ids::KeyId, position::Position},
+    domain::{api_key::ApiKey, authority::Authority, ids::KeyId, permission::Permission, position::Position},
     key_index::{Receipt, ReceiptProgress},
-    store::{StoreError, api_keys, key_changes},
+    store::{api_keys, key_changes},
 };
 
 /// How long after a revocation somebody may still wait for its receipt: longer than the longest lease.
@@ -36,14 +37,15 @@ pub async fn reach(app: &App, change: Position, patience: Duration) -> Reach {
 /// The same for a change of the organization's, with its key; `None` when the database has no such change.
 ///
 /// # Errors
-/// [`StoreError`] when that cannot be found out.
+/// See [`ReadError`].
 pub async fn follow_change(
     app: &App,
-    admin: &Admin,
+    authority: &Authority,
     change: Position,
     patience: Duration,
-) -> Result<Option<(ApiKey, Reach)>, StoreError> {
-    let organization_id = admin.organization_id().clone();
+) -> Result<Option<(ApiKey, Reach)>, ReadError> {
+    authority.require(Permission::ReadKeys)?;
+    let organization_id = authority.organization_id().clone();
     let found = app.db.read(move |conn| match key_changes::key_of(conn, change)? {
         Some(key_id) => api_keys::find(conn, &organization_id, &key_id),
         None => Ok(None),
@@ -57,9 +59,14 @@ pub async fn follow_change(
 /// How far a revocation has come that another request waits for; `None` while there is none.
 ///
 /// # Errors
-/// [`StoreError`] when that cannot be found out.
-pub async fn follow_revocation(app: &App, admin: &Admin, key_id: KeyId) -> Result<Option<ReceiptProgress>, StoreError> {
-    let (organization_id, since) = (admin.organization_id().clone(), app.clock.now() - FOLLOWED);
+/// See [`ReadError`].
+pub async fn follow_revocation(
+    app: &App,
+    authority: &Authority,
+    key_id: KeyId,
+) -> Result<Option<ReceiptProgress>, ReadError> {
+    authority.require(Permission::ReadKeys)?;
+    let (organization_id, since) = (authority.organization_id().clone(), app.clock.now() - FOLLOWED);
     let found = app.db.read(move |conn| {
         let key = api_keys::find(conn, &organization_id, &key_id)?;
         match key.and_then(|key| key.revoked_at).filter(|at| *at > since) {

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     app::App,
-    domain::{actor::Admin, ids::OrgId},
+    domain::{actor::Actor, authority::Authority, ids::OrgId},
     store::{
         Conn, StoreError, api_keys,
         organization_today::{self, Today},
@@ -70,12 +70,17 @@ pub enum Change {
     Rotate,
 }
 
-/// Before the transaction: whether this person goes on at a speed that a person can have.
+/// Before the transaction: whether a person goes on at a speed that a person can have. Programs may be faster.
 ///
 /// # Errors
 /// [`LimitReached::TooFast`].
-pub fn check_speed(app: &App, admin: &Admin) -> Result<(), LimitReached> {
-    app.throttle.take_change(admin.user_id(), app.clock.since_boot()).map_err(LimitReached::TooFast)
+pub fn check_speed(app: &App, authority: &Authority) -> Result<(), LimitReached> {
+    match authority.actor() {
+        Actor::Person(id, _) | Actor::Operator(id, _) => {
+            app.throttle.take_change(id, app.clock.since_boot()).map_err(LimitReached::TooFast)
+        }
+        Actor::RootKey(..) | Actor::CommandLine | Actor::System(_) => Ok(()),
+    }
 }
 
 /// Counts a change, inside of its transaction: rolled back, it does not count. Of two at once the second waits here for the

@@ -1,9 +1,10 @@
 //! List the organization's living keys and how much they are used, the newest first, a page at a time.
 
+use super::find_key::ReadError;
 use crate::{
     app::App,
-    domain::{actor::Admin, usage::KeyWithUsage},
-    store::{StoreError, api_keys, key_usage},
+    domain::{authority::Authority, permission::Permission, usage::KeyWithUsage},
+    store::{api_keys, key_usage},
 };
 
 /// Keys on a page.
@@ -26,9 +27,10 @@ pub struct KeyPage {
 /// A page of the list.
 ///
 /// # Errors
-/// [`StoreError`] when the database cannot be read.
-pub async fn list_keys(app: &App, admin: &Admin, page: i64) -> Result<KeyPage, StoreError> {
-    let organization_id = admin.organization_id().clone();
+/// See [`ReadError`].
+pub async fn list_keys(app: &App, authority: &Authority, page: i64) -> Result<KeyPage, ReadError> {
+    authority.require(Permission::ReadKeys)?;
+    let organization_id = authority.organization_id().clone();
     let now = app.clock.now();
     app.db
         .read_aside(move |conn| {

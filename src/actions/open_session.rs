@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     domain::{
-        actor::Client,
+        actor::{Actor, Client},
         audit_event::{AuditAction, AuditActor, AuditEvent},
         ids::{OrgId, SessionId, UserId},
         name::Name,
@@ -43,7 +43,7 @@ pub async fn open_session(
             sessions::insert(conn, digest, &signed_in.session_id, &signed_in.user.0, &state, began)?;
             let event = AuditEvent {
                 organization_id: Some(signed_in.organization_id),
-                actor: AuditActor::User(signed_in.user.0, signed_in.user.1),
+                actor: AuditActor::Known(Actor::Person(signed_in.user.0, signed_in.user.1)),
                 action: AuditAction::SignedIn,
                 user: None,
                 key: None,

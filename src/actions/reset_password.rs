@@ -3,7 +3,7 @@
 use crate::{
     clock::Clock,
     domain::{
-        actor::Client,
+        actor::{Actor, Client},
         audit_event::{AuditAction, AuditActor, AuditEvent},
         email::Email,
         password::NewPassword,
@@ -45,7 +45,7 @@ pub async fn reset_password(
         let ended = sessions::delete_all_of_user(conn, &member.user.0)?;
         let event = AuditEvent {
             organization_id: Some(member.organization.0),
-            actor: AuditActor::CommandLine,
+            actor: AuditActor::Known(Actor::CommandLine),
             action: AuditAction::PasswordReset,
             user: Some(member.user),
             key: None,

@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     config::{Config, DatabaseUrl},
     domain::{
-        actor::Client,
+        actor::{Actor, Client},
         audit_event::{AuditAction, AuditActor, AuditEvent},
         hex,
     },
@@ -113,7 +113,7 @@ pub async fn accept_revocations(
             }
             let event = AuditEvent {
                 organization_id: None,
-                actor: AuditActor::CommandLine,
+                actor: AuditActor::Known(Actor::CommandLine),
                 action: AuditAction::RevocationsGivenUp,
                 user: None,
                 key: None,

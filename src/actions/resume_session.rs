@@ -1,11 +1,13 @@
-//! Resume a session: who it belongs to is asked of the database on every request, so that an admin who was removed is
+//! Resume a session: who it belongs to is asked of the database on every request, so that a member who was removed is
 //! one no longer.
 
 use crate::{
     app::App,
     domain::{
-        actor::{Admin, Client},
+        actor::Client,
+        authority::Authority,
         ids::{OrgId, SessionId, UserId},
+        name::Name,
         user::Role,
     },
     store::{StoreError, users},
@@ -21,15 +23,34 @@ pub struct Remembered {
     pub organization_id: OrgId,
 }
 
-/// The admin behind a live session; `None` when they are no longer a member.
+/// The person behind a live session, as pages show them.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// What they may do, and where.
+    pub authority: Authority,
+    /// By which session.
+    pub session_id: SessionId,
+    /// Of the person.
+    pub user_id: UserId,
+    /// Who, for people.
+    pub user_name: Name,
+    /// Where they work, for people.
+    pub organization_name: Name,
+    /// What they are there.
+    pub role: Role,
+}
+
+/// The person behind a live session; `None` when they are no longer a member.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub async fn resume_session(app: &App, session: Remembered, client: Client) -> Result<Option<Admin>, StoreError> {
+pub async fn resume_session(app: &App, session: Remembered, client: Client) -> Result<Option<Viewer>, StoreError> {
     let Remembered { session_id, user_id, organization_id } = session;
     let member = app.db.read(move |conn| users::find_member(conn, &organization_id, &user_id)).await?;
-    Ok(member.map(|member| match member.role {
-        // Each role by name: one that is added does not compile until somebody has said here whether it may change keys.
-        role @ Role::Admin => Admin::of_live_session(session_id, member.user, member.organization, role, client),
+    Ok(member.map(|member| {
+        let (organization_id, organization_name) = member.organization;
+        let (user_id, user_name) = member.user.clone();
+        let authority = Authority::of_live_session(organization_id, member.user, member.role, client);
+        Viewer { authority, session_id, user_id, user_name, organization_name, role: member.role }
     }))
 }

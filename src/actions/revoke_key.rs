@@ -5,11 +5,12 @@
 use crate::{
     app::App,
     domain::{
-        actor::Admin,
         api_key::{ApiKey, MoveRefused},
         audit_event::{AuditAction, AuditEvent},
+        authority::{Authority, NotPermitted},
         ended_secret::Ending,
         ids::KeyId,
+        permission::Permission,
     },
     key_index::Receipt,
     store::{StoreError, api_keys, audit_events, key_changes, key_secrets},
@@ -32,6 +33,9 @@ pub enum RevokeKeyError {
     /// The form carries a version the key never had.
     #[error("the key never had this version")]
     UnknownVersion(Box<ApiKey>),
+    /// Whoever asked may not do this.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
     /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -41,13 +45,18 @@ pub enum RevokeKeyError {
 ///
 /// # Errors
 /// See [`RevokeKeyError`].
-pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(ApiKey, Receipt), RevokeKeyError> {
+pub async fn revoke_key(
+    app: &App,
+    authority: &Authority,
+    input: RevokeKey,
+) -> Result<(ApiKey, Receipt), RevokeKeyError> {
+    authority.require(Permission::ChangeKeys)?;
     let now = app.clock.now();
-    let admin = admin.clone();
+    let authority = authority.clone();
     let ((key, ended), change) = app
         .db
         .write_change(move |conn| {
-            let organization_id = admin.organization_id();
+            let organization_id = authority.organization_id();
             let key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RevokeKeyError::NotFound)?;
             match key.may_revoke(input.version) {
                 Ok(()) => {}
@@ -59,7 +68,7 @@ pub async fn revoke_key(app: &App, admin: &Admin, input: RevokeKey) -> Result<(A
             }
             let ended = key_secrets::end_all(conn, &key.id, now)?;
             let named = (key.id.clone(), key.name.clone());
-            let event = AuditEvent::of_key(&admin, AuditAction::KeyRevoked, named, now);
+            let event = AuditEvent::of_key(&authority, AuditAction::KeyRevoked, named, now);
             let event = audit_events::insert(conn, &event)?;
             let recorded = key_changes::record(conn, &key.id, event)?;
             Ok(((key, ended), recorded))

@@ -10,12 +10,13 @@ use super::{
 use crate::{
     app::App,
     domain::{
-        actor::Admin,
         api_key::{ApiKey, MoveRefused},
         audit_event::{AuditAction, AuditEvent},
+        authority::{Authority, NotPermitted},
         ended_secret::Ending,
         form_token::FormToken,
         ids::KeyId,
+        permission::Permission,
         secret::{EntropyError, Secret},
     },
     store::{StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets},
@@ -49,6 +50,9 @@ pub enum RotateKeyError {
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// Whoever asked may not do this.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
     /// The database; nothing was changed, unless it is [`StoreError::Unknown`].
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,18 +71,19 @@ impl From<limits::Refused> for RotateKeyError {
 ///
 /// # Errors
 /// See [`RotateKeyError`].
-pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<NewKey, RotateKeyError> {
-    limits::check_speed(app, admin)?;
+pub async fn rotate_key(app: &App, authority: &Authority, input: RotateKey) -> Result<NewKey, RotateKeyError> {
+    authority.require(Permission::ChangeKeys)?;
+    limits::check_speed(app, authority)?;
     let now = app.clock.now();
     let limits = Limits::of(app);
     let prefix = app.config.key_prefix.clone();
     let secret = Secret::generate(&prefix)?;
     let (digest, hint) = (app.pepper.digest(secret.as_presented()), secret.hint());
-    let admin = admin.clone();
+    let authority = authority.clone();
     let ((id, name, ended), change) = app
         .db
         .write_change(move |conn| {
-            let organization_id = admin.organization_id();
+            let organization_id = authority.organization_id();
             let key = api_keys::find(conn, organization_id, &input.key_id)?.ok_or(RotateKeyError::NotFound)?;
             if !form_tokens::claim(conn, organization_id, input.form_token.as_str(), now)? {
                 return Err(RotateKeyError::Repeated);
@@ -99,7 +104,7 @@ pub async fn rotate_key(app: &App, admin: &Admin, input: RotateKey) -> Result<Ne
             let ended = key_secrets::end_all(conn, &key.id, now)?;
             key_secrets::insert(conn, digest, &key.id, now)?;
             let named = (key.id.clone(), key.name.clone());
-            let event = AuditEvent::of_key(&admin, AuditAction::KeyRotated, named, now);
+            let event = AuditEvent::of_key(&authority, AuditAction::KeyRotated, named, now);
             let event = audit_events::insert(conn, &event)?;
             let recorded = key_changes::record(conn, &key.id, event)?;
             Ok(((key.id, key.name, ended), recorded))

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     app::App,
     domain::{
-        actor::Client,
+        actor::{Actor, Client},
         audit_event::{AuditAction, AuditActor, AuditEvent},
         device::DeviceCookie,
         ids::SessionId,
@@ -108,7 +108,7 @@ pub async fn set_up(
             let (user, organization_id) = insert_admin(conn, workplace, (admin.name, admin.email), &hash, now)?;
             let event = AuditEvent {
                 organization_id: Some(organization_id.clone()),
-                actor: AuditActor::User(user.0.clone(), user.1.clone()),
+                actor: AuditActor::Known(Actor::Person(user.0.clone(), user.1.clone())),
                 action: AuditAction::SetUp,
                 user: Some(user.clone()),
                 key: None,

@@ -3,32 +3,38 @@
 use crate::{
     app::App,
     domain::{
-        actor::Admin,
         audit_event::{AuditAction, AuditActor, AuditEvent},
+        authority::Authority,
+        ids::{SessionId, UserId},
     },
     store::{StoreError, audit_events, sessions},
 };
 
-/// Ends the admin's session.
+/// Ends the session of a person.
 ///
 /// # Errors
 /// [`StoreError`]; then the session goes on.
-pub async fn sign_out(app: &App, admin: &Admin) -> Result<(), StoreError> {
+pub async fn sign_out(
+    app: &App,
+    authority: &Authority,
+    user_id: &UserId,
+    session_id: &SessionId,
+) -> Result<(), StoreError> {
     let now = app.clock.now();
-    let admin = admin.clone();
+    let (authority, user_id, session_id) = (authority.clone(), user_id.clone(), session_id.clone());
     app.db
         .write(move |conn| {
-            if !sessions::delete_of_user(conn, admin.user_id(), admin.session_id())? {
+            if !sessions::delete_of_user(conn, &user_id, &session_id)? {
                 return Ok(());
             }
             let event = AuditEvent {
-                organization_id: Some(admin.organization_id().clone()),
-                actor: AuditActor::User(admin.user_id().clone(), admin.user_name().clone()),
+                organization_id: Some(authority.organization_id().clone()),
+                actor: AuditActor::Known(authority.actor().clone()),
                 action: AuditAction::SignedOut,
                 user: None,
                 key: None,
                 at: now,
-                client: admin.client().clone(),
+                client: authority.client().clone(),
             };
             audit_events::insert(conn, &event).map(drop)
         })

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    actor::Creator,
     ids::{KeyId, OrgId},
     name::Name,
     secret::{KeyHint, KeyPrefix},
@@ -21,8 +22,8 @@ pub struct ApiKey {
     pub prefix: KeyPrefix,
     /// Of the newest secret.
     pub hint: KeyHint,
-    /// Name of the person who made it.
-    pub creator: Name,
+    /// Who made it.
+    pub created_by: Creator,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it ended; `None` while it lives.
@@ -85,7 +86,7 @@ mod tests {
             name: Name::parse("Production").unwrap(),
             prefix: KeyPrefix::parse("talvin_live").unwrap(),
             hint: KeyHint::parse("x9Kq").unwrap(),
-            creator: Name::parse("Maya").unwrap(),
+            created_by: Creator::new("user".to_owned(), Name::parse("Maya").ok()),
             created_at: now,
             revoked_at: revoked.then_some(now),
             version,

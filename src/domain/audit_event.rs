@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    actor::{Admin, Client},
+    actor::{Actor, Client},
+    authority::Authority,
     ids::{KeyId, OrgId, UserId},
     name::Name,
 };
@@ -57,14 +58,10 @@ impl AuditAction {
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditActor {
-    /// A person with an account.
-    User(UserId, Name),
-    /// Whoever can run the binary against the database.
-    CommandLine,
+    /// Somebody we know.
+    Known(Actor),
     /// Nobody we know; the text is the email address they tried, when it could be one.
     Anonymous(Option<String>),
-    /// The log of revocations, which remembers what a restored database does not.
-    RevocationLog,
 }
 
 /// One row of the audit log. It keeps the names of its time: a key renamed or an account removed later changes nothing.
@@ -87,16 +84,16 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// Something an admin did to a key of their organization.
-    pub fn of_key(admin: &Admin, action: AuditAction, key: (KeyId, Name), at: DateTime<Utc>) -> Self {
+    /// Something that somebody did to a key of their organization.
+    pub fn of_key(authority: &Authority, action: AuditAction, key: (KeyId, Name), at: DateTime<Utc>) -> Self {
         Self {
-            organization_id: Some(admin.organization_id().clone()),
-            actor: AuditActor::User(admin.user_id().clone(), admin.user_name().clone()),
+            organization_id: Some(authority.organization_id().clone()),
+            actor: AuditActor::Known(authority.actor().clone()),
             action,
             user: None,
             key: Some(key),
             at,
-            client: admin.client().clone(),
+            client: authority.client().clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod api_key;
 pub mod audit_event;
+pub mod authority;
 pub mod device;
 pub mod email;
 pub mod ended_secret;
@@ -14,6 +15,7 @@ pub mod name;
 pub mod organization;
 pub mod password;
 pub mod pepper;
+pub mod permission;
 pub mod position;
 pub mod secret;
 pub mod text;

@@ -2,7 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{email::Email, ids::UserId, name::Name};
+use super::{
+    email::Email,
+    ids::UserId,
+    name::Name,
+    permission::{Permission, Permissions},
+};
 
 /// A person who can sign in.
 #[derive(Clone, Debug)]
@@ -29,6 +34,13 @@ impl Role {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
+        }
+    }
+
+    /// What it lets somebody do. Each role by name: one that is added does not compile until somebody has said it here.
+    pub const fn permissions(self) -> Permissions {
+        match self {
+            Self::Admin => Permissions::of(&[Permission::ReadKeys, Permission::CreateKeys, Permission::ChangeKeys]),
         }
     }
 

@@ -4,6 +4,8 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, http::Sta
 
 use super::request_id::RequestId;
 use crate::{
+    actions::find_key::ReadError,
+    domain::authority::NotPermitted,
     passwords::PasswordFault,
     store::{Fault, StoreError},
 };
@@ -178,8 +180,42 @@ impl ResponseError for Failure {
     }
 }
 
+impl From<NotPermitted> for Failure {
+    fn from(_: NotPermitted) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "permission_missing",
+            "You may not do this",
+            "Your role in this organization does not allow it. Ask one of its admins. Nothing was changed.",
+        )
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotPermitted(error) => error.into(),
+            ReadError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::of_store(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::permission::Permission;
+
+    #[test]
+    fn what_is_not_permitted_is_403_with_a_stable_word() {
+        let failure = Failure::from(NotPermitted(Permission::ChangeKeys));
+        assert_eq!((failure.status, failure.code), (StatusCode::FORBIDDEN, "permission_missing"));
+        let failure = Failure::from(ReadError::NotPermitted(NotPermitted(Permission::ReadKeys)));
+        assert_eq!((failure.status, failure.code), (StatusCode::FORBIDDEN, "permission_missing"));
     }
 }

@@ -9,14 +9,17 @@ use super::{
     schema::{api_keys, users},
 };
 use crate::domain::{
+    actor::{Actor, Creator},
     api_key::ApiKey,
-    ids::{KeyId, OrgId, UserId},
+    ids::{KeyId, OrgId},
     name::Name,
     secret::{KeyHint, KeyPrefix},
 };
 
 /// Adds a key; [`StoreError::Unique`] when a living key of the organization has its name.
-pub fn insert(conn: &mut Conn, key: &ApiKey, created_by: &UserId) -> Result<(), StoreError> {
+pub fn insert(conn: &mut Conn, key: &ApiKey, created_by: &Actor) -> Result<(), StoreError> {
+    // Programs from before there were other actors find the person here.
+    let person = if let Actor::Person(id, _) = created_by { Some(id.as_str()) } else { None };
     diesel::insert_into(api_keys::table)
         .values((
             api_keys::id.eq(key.id.as_str()),
@@ -25,7 +28,10 @@ pub fn insert(conn: &mut Conn, key: &ApiKey, created_by: &UserId) -> Result<(), 
             api_keys::name_folded.eq(key.name.folded()),
             api_keys::prefix.eq(key.prefix.as_str()),
             api_keys::hint.eq(key.hint.as_str()),
-            api_keys::created_by.eq(created_by.as_str()),
+            api_keys::created_by.eq(person),
+            api_keys::created_by_kind.eq(created_by.kind()),
+            api_keys::created_by_id.eq(created_by.id()),
+            api_keys::created_by_name.eq(created_by.name().map(Name::as_str)),
             api_keys::created_at.eq(Millis::from(key.created_at)),
             api_keys::revoked_at.eq(None::<Millis>),
             api_keys::version.eq(key.version),
@@ -46,10 +52,10 @@ pub fn name_is_taken(conn: &mut Conn, organization_id: &OrgId, name: &Name) -> R
 /// A key of the organization, living or revoked.
 pub fn find(conn: &mut Conn, organization_id: &OrgId, id: &KeyId) -> Result<Option<ApiKey>, StoreError> {
     let row: Option<KeyRow> = api_keys::table
-        .inner_join(users::table)
+        .left_join(users::table)
         .filter(api_keys::organization_id.eq(organization_id.as_str()))
         .filter(api_keys::id.eq(id.as_str()))
-        .select(KEY_COLUMNS)
+        .select(key_columns())
         .first(conn)
         .optional()?;
     row.map(ApiKey::try_from).transpose()
@@ -73,13 +79,13 @@ pub fn list_living(
     limit: i64,
 ) -> Result<(Vec<ApiKey>, i64), StoreError> {
     let rows: Vec<KeyRow> = api_keys::table
-        .inner_join(users::table)
+        .left_join(users::table)
         .filter(api_keys::organization_id.eq(organization_id.as_str()))
         .filter(api_keys::revoked_at.is_null())
         .order((api_keys::created_at.desc(), api_keys::id.desc()))
         .offset(offset)
         .limit(limit)
-        .select(KEY_COLUMNS)
+        .select(key_columns())
         .load(conn)?;
     let (mut keys, mut damaged) = (Vec::with_capacity(rows.len()), 0);
     for row in rows {
@@ -132,29 +138,38 @@ pub fn revoke(conn: &mut Conn, organization_id: &OrgId, id: &KeyId, now: DateTim
     Ok(changed == 1)
 }
 
+// The account of whoever made the key may be none.
+type UserName = diesel::dsl::Nullable<users::name>;
+
 type KeyColumns = (
     api_keys::id,
     api_keys::organization_id,
     api_keys::name,
     api_keys::prefix,
     api_keys::hint,
-    users::name,
+    api_keys::created_by_kind,
+    api_keys::created_by_name,
+    UserName,
     api_keys::created_at,
     api_keys::revoked_at,
     api_keys::version,
 );
 
-const KEY_COLUMNS: KeyColumns = (
-    api_keys::id,
-    api_keys::organization_id,
-    api_keys::name,
-    api_keys::prefix,
-    api_keys::hint,
-    users::name,
-    api_keys::created_at,
-    api_keys::revoked_at,
-    api_keys::version,
-);
+fn key_columns() -> KeyColumns {
+    (
+        api_keys::id,
+        api_keys::organization_id,
+        api_keys::name,
+        api_keys::prefix,
+        api_keys::hint,
+        api_keys::created_by_kind,
+        api_keys::created_by_name,
+        users::name.nullable(),
+        api_keys::created_at,
+        api_keys::revoked_at,
+        api_keys::version,
+    )
+}
 
 #[derive(Queryable)]
 struct KeyRow {
@@ -163,7 +178,9 @@ struct KeyRow {
     name: String,
     prefix: String,
     hint: String,
-    creator: String,
+    created_by_kind: Option<String>,
+    created_by_name: Option<String>,
+    user_name: Option<String>,
     created_at: Millis,
     revoked_at: Option<Millis>,
     version: i64,
@@ -174,13 +191,16 @@ impl TryFrom<KeyRow> for ApiKey {
 
     fn try_from(row: KeyRow) -> Result<Self, StoreError> {
         let damaged = StoreError::damaged;
+        // A program from before there were other actors wrote the person alone.
+        let kind = row.created_by_kind.unwrap_or_else(|| "user".to_owned());
+        let name = row.created_by_name.or(row.user_name).map(|name| Name::parse(&name));
         Ok(Self {
             id: KeyId::parse(&row.id).ok_or_else(|| damaged("api_keys.id"))?,
             organization_id: OrgId::parse(&row.organization_id).ok_or_else(|| damaged("api_keys.organization_id"))?,
             name: Name::parse(&row.name).map_err(|_| damaged("api_keys.name"))?,
             prefix: KeyPrefix::parse(&row.prefix).map_err(|_| damaged("api_keys.prefix"))?,
             hint: KeyHint::parse(&row.hint).ok_or_else(|| damaged("api_keys.hint"))?,
-            creator: Name::parse(&row.creator).map_err(|_| damaged("users.name"))?,
+            created_by: Creator::new(kind, name.transpose().map_err(|_| damaged("api_keys.created_by_name"))?),
             created_at: row.created_at.try_into()?,
             revoked_at: row.revoked_at.map(DateTime::try_from).transpose()?,
             version: row.version,

@@ -8,15 +8,14 @@ use super::{Conn, StoreError, columns::Millis, schema::audit_events};
 use crate::domain::{
     audit_event::{AuditAction, AuditActor, AuditEvent},
     ids::EventId,
+    name::Name,
 };
 
 /// Adds an event; returns the id by which it is found again.
 pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<EventId, StoreError> {
     let id = EventId::generate(event.at);
     let (actor_kind, actor_id, actor_name) = match &event.actor {
-        AuditActor::User(id, name) => ("user", Some(id.as_str()), Some(name.as_str())),
-        AuditActor::CommandLine => ("command_line", None, None),
-        AuditActor::RevocationLog => ("revocation_log", None, None),
+        AuditActor::Known(actor) => (actor.kind(), actor.id(), actor.name().map(Name::as_str)),
         AuditActor::Anonymous(tried) => ("anonymous", None, tried.as_deref()),
     };
     diesel::insert_into(audit_events::table)

@@ -13,7 +13,7 @@ use super::{
     schema::{api_keys, key_secrets},
 };
 use crate::domain::{
-    actor::Client,
+    actor::{Actor, Client, System},
     audit_event::{AuditAction, AuditActor, AuditEvent},
     ended_secret::{EndedSecret, Ending},
     ids::{KeyId, OrgId},
@@ -143,7 +143,7 @@ fn record(conn: &mut Conn, action: AuditAction, key: &KeyRow, now: DateTime<Utc>
     let name = Name::parse(name).map_err(|_| StoreError::damaged("api_keys.name"))?;
     let event = AuditEvent {
         organization_id: OrgId::parse(organization_id),
-        actor: AuditActor::RevocationLog,
+        actor: AuditActor::Known(Actor::System(System::RevocationLog)),
         action,
         user: None,
         key: Some((id.clone(), name)),

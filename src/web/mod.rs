@@ -44,12 +44,12 @@ pub fn configure(config: &mut web::ServiceConfig, app: &App) {
         .configure(theme::configure)
         .service(
             web::resource("/sign-out")
-                .wrap(from_fn(session_guard::admins_only))
+                .wrap(from_fn(session_guard::members_only))
                 .route(web::post().to(sign_out::submit)),
         )
         .service(
             web::scope("/settings")
-                .wrap(from_fn(session_guard::admins_only))
+                .wrap(from_fn(session_guard::members_only))
                 .service(web::resource("").route(web::get().to(to_integrations)))
                 .configure(integrations::configure),
         )

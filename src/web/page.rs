@@ -5,7 +5,7 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 
 use super::{return_path, theme};
-use crate::{app::App, domain::actor::Admin, middleware::failure::Failure};
+use crate::{actions::resume_session::Viewer, app::App, middleware::failure::Failure};
 
 /// What every full page shows around its content.
 pub struct Page {
@@ -18,13 +18,13 @@ pub struct Page {
     /// Where switching the theme comes back to.
     pub return_to: String,
     /// Who is signed in.
-    pub viewer: Option<Viewer>,
+    pub viewer: Option<ViewerCard>,
     /// Shown as soon as the page is.
     pub toasts: Vec<Toast>,
 }
 
 /// Who is signed in, as the sidebar shows it.
-pub struct Viewer {
+pub struct ViewerCard {
     /// Name of the person.
     pub name: String,
     /// One or two letters.
@@ -92,7 +92,7 @@ impl Page {
     }
 
     /// A page of the settings.
-    pub fn of_settings(app: &App, request: &HttpRequest, admin: &Admin, title: &str) -> Self {
+    pub fn of_settings(app: &App, request: &HttpRequest, viewer: &Viewer, title: &str) -> Self {
         let page = Self::plain(app, request, &format!("{title} · Settings"));
         let back = if request.method() == actix_web::http::Method::GET {
             request.uri().path_and_query().map_or("/", |path| path.as_str())
@@ -100,17 +100,17 @@ impl Page {
             // The answer to a post has no address of its own.
             return_path::HOME
         };
-        Self { return_to: back.to_owned(), viewer: Some(Viewer::of(admin)), ..page }
+        Self { return_to: back.to_owned(), viewer: Some(ViewerCard::of(viewer)), ..page }
     }
 }
 
-impl Viewer {
-    fn of(admin: &Admin) -> Self {
+impl ViewerCard {
+    fn of(viewer: &Viewer) -> Self {
         Self {
-            name: admin.user_name().to_string(),
-            initials: initials(admin.user_name().as_str()),
-            organization: admin.organization_name().to_string(),
-            role: admin.role().label(),
+            name: viewer.user_name.to_string(),
+            initials: initials(viewer.user_name.as_str()),
+            organization: viewer.organization_name.to_string(),
+            role: viewer.role.label(),
         }
     }
 }

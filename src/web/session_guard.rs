@@ -1,4 +1,4 @@
-//! The guard: what stands behind it is for admins of the session's organization, and they are who the database says.
+//! The guard: what stands behind it is for members of the session's organization, and they are who the database says.
 
 use std::future::{Ready, ready};
 
@@ -17,22 +17,21 @@ use super::{
     session::{self, OWNER, Owner},
 };
 use crate::{
-    actions::resume_session::{Remembered, resume_session},
+    actions::resume_session::{Remembered, Viewer, resume_session},
     app::App,
-    domain::actor::Admin,
     middleware::{client::client_of, failure::Failure},
 };
 
-/// The middleware of every scope that only admins may enter.
-pub async fn admins_only(
+/// The middleware of every scope that only members may enter; what each may do there, actions ask.
+pub async fn members_only(
     app: web::Data<App>,
     session: Session,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match admin_of(&app, &session, request.request()).await {
-        Ok(Some(admin)) => {
-            request.extensions_mut().insert(admin);
+    match viewer_of(&app, &session, request.request()).await {
+        Ok(Some(viewer)) => {
+            request.extensions_mut().insert(viewer);
             Ok(next.call(request).await?.map_into_boxed_body())
         }
         Ok(None) => {
@@ -43,11 +42,11 @@ pub async fn admins_only(
     }
 }
 
-/// The admin whose session this is, if there is one.
+/// The person whose session this is, if there is one.
 ///
 /// # Errors
 /// A fault when the database cannot be read.
-pub async fn admin_of(app: &App, session: &Session, request: &HttpRequest) -> Result<Option<Admin>, Failure> {
+pub async fn viewer_of(app: &App, session: &Session, request: &HttpRequest) -> Result<Option<Viewer>, Failure> {
     let Ok(Some(owner)) = session.get::<Owner>(OWNER) else { return Ok(None) };
     let Some(signed_in) = owner.signed_in() else { return Ok(None) };
     let remembered = Remembered {
@@ -81,8 +80,8 @@ fn to_sign_in(app: &App, request: &HttpRequest) -> HttpResponse {
     }
 }
 
-/// Handlers behind the guard take an `Admin`; without the guard there is none, and the request fails.
-impl FromRequest for Admin {
+/// Handlers behind the guard take a `Viewer`; without the guard there is none, and the request fails.
+impl FromRequest for Viewer {
     type Error = Failure;
     type Future = Ready<Result<Self, Failure>>;
 

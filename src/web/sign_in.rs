@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{arrival, device_cookie, htmx, page::Page, return_path::return_path, see_other, session_guard::admin_of};
+use super::{arrival, device_cookie, htmx, page::Page, return_path::return_path, see_other, session_guard::viewer_of};
 use crate::{
     actions::{
         set_up::set_up_token,
@@ -58,7 +58,7 @@ async fn show(
     arrival: web::Query<Arrival>,
 ) -> Result<HttpResponse, Failure> {
     let return_to = return_path(&arrival.return_to).to_owned();
-    if admin_of(&app, &session, &request).await?.is_some() {
+    if viewer_of(&app, &session, &request).await?.is_some() {
         return Ok(see_other(&return_to));
     }
     let alert = arrival.signed_in.is_some().then(|| NO_COOKIES.to_owned());

@@ -8,7 +8,11 @@ use actix_web::{
 };
 
 use super::see_other;
-use crate::{actions::sign_out::sign_out, app::App, domain::actor::Admin, middleware::failure::Failure};
+use crate::{
+    actions::{resume_session::Viewer, sign_out::sign_out},
+    app::App,
+    middleware::failure::Failure,
+};
 
 /// Ends the session on the server first; the cookie only names it. The body is read to be held to the limit.
 ///
@@ -17,10 +21,10 @@ use crate::{actions::sign_out::sign_out, app::App, domain::actor::Admin, middlew
 pub async fn submit(
     app: web::Data<App>,
     session: Session,
-    admin: Admin,
+    viewer: Viewer,
     _body: web::Bytes,
 ) -> Result<HttpResponse, Failure> {
-    sign_out(&app, &admin).await?;
+    sign_out(&app, &viewer.authority, &viewer.user_id, &viewer.session_id).await?;
     // Takes the cookie away; that it deletes the row once more does no harm.
     session.purge();
     let mut answer = see_other("/sign-in");

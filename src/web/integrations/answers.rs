@@ -5,9 +5,9 @@ use askama::Template;
 
 use super::usage::number;
 use crate::{
-    actions::limits::LimitReached,
+    actions::{limits::LimitReached, resume_session::Viewer},
     app::App,
-    domain::{actor::Admin, form_token::FormToken, ids::KeyId, secret::EntropyError},
+    domain::{form_token::FormToken, ids::KeyId, secret::EntropyError},
     key_index::Receipt,
     middleware::failure::Failure,
     web::{
@@ -35,12 +35,12 @@ dialog!(Notice);
 pub fn already_done(
     app: &App,
     request: &HttpRequest,
-    admin: &Admin,
+    viewer: &Viewer,
     done: &str,
     list_page: i64,
 ) -> Result<HttpResponse, Failure> {
     let notice = Notice {
-        page: Page::of_settings(app, request, admin, TITLE),
+        page: Page::of_settings(app, request, viewer, TITLE),
         heading: format!("This key was already {done}"),
         message: format!("This key was already {done}. Its secret can't be shown again. Rotate it to get a new one."),
         list_page,
@@ -52,7 +52,7 @@ pub fn already_done(
 pub fn limit_reached(
     app: &App,
     request: &HttpRequest,
-    admin: &Admin,
+    viewer: &Viewer,
     limit: &LimitReached,
     list_page: i64,
 ) -> Result<HttpResponse, Failure> {
@@ -96,7 +96,7 @@ pub fn limit_reached(
         }
     };
     let failure = Failure { retry_after: wait, ..Failure::new(status, "limit_reached", heading, message.clone()) };
-    let page = Page::of_settings(app, request, admin, TITLE);
+    let page = Page::of_settings(app, request, viewer, TITLE);
     let notice = Notice { page, heading: heading.to_owned(), message, list_page };
     let mut answer = htmx::dialog_answer(request, status, &notice)?;
     htmx::copy_failure(&mut answer, &failure);

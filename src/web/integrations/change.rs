@@ -7,9 +7,12 @@ use askama::Template;
 
 use super::answers::{TITLE, key_id, refused_on};
 use crate::{
-    actions::follow_change::{Reach, follow_change, follow_revocation},
+    actions::{
+        follow_change::{Reach, follow_change, follow_revocation},
+        resume_session::Viewer,
+    },
     app::App,
-    domain::{actor::Admin, position::Position},
+    domain::position::Position,
     key_index::{Receipt, ReceiptProgress},
     middleware::failure::Failure,
     web::{
@@ -104,11 +107,11 @@ dialog!(ChangePage);
 pub async fn show(
     app: web::Data<App>,
     request: HttpRequest,
-    admin: Admin,
+    viewer: Viewer,
     change: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
     let change = Position::parse(&change).ok_or_else(no_such_change)?;
-    let (key, reach) = follow_change(&app, &admin, change, A_WHILE).await?.ok_or_else(no_such_change)?;
+    let (key, reach) = follow_change(&app, &viewer.authority, change, A_WHILE).await?.ok_or_else(no_such_change)?;
     if htmx::is_htmx(&request) {
         return htmx::fragment(&ReceiptFragment { receipt: ReceiptView::of_rotation(change, &reach) });
     }
@@ -126,15 +129,19 @@ pub async fn show(
         Reach::SoFar(progress) => so_far(progress),
     };
     let again = (!is_over).then(|| format!("/settings/integrations/changes/{change}"));
-    let page = Page::of_settings(&app, &request, &admin, TITLE);
+    let page = Page::of_settings(&app, &request, &viewer, TITLE);
     htmx::page(StatusCode::OK, &ChangePage { page, heading, words, again, list_page: 1 })
 }
 
 /// `GET /settings/integrations/keys/{id}/revoking`: what a revocation waits for that was sent and not answered yet. A fragment
 /// for its dialog.
-pub async fn show_revoking(app: web::Data<App>, admin: Admin, id: web::Path<String>) -> Result<HttpResponse, Failure> {
+pub async fn show_revoking(
+    app: web::Data<App>,
+    viewer: Viewer,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Failure> {
     let id = key_id(&id)?;
-    let words = follow_revocation(&app, &admin, id.clone()).await?.as_ref().map(so_far).unwrap_or_default();
+    let words = follow_revocation(&app, &viewer.authority, id.clone()).await?.as_ref().map(so_far).unwrap_or_default();
     let next = Some(format!("/settings/integrations/keys/{id}/revoking"));
     htmx::fragment(&ReceiptFragment { receipt: ReceiptView { words, next, pause: 3 } })
 }

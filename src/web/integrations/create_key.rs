@@ -12,9 +12,12 @@ use super::{
     reveal_key::reveal,
 };
 use crate::{
-    actions::create_key::{CreateKey, CreateKeyError, create_key},
+    actions::{
+        create_key::{CreateKey, CreateKeyError, create_key},
+        resume_session::Viewer,
+    },
     app::App,
-    domain::{actor::Admin, form_token::FormToken, name::Name},
+    domain::{form_token::FormToken, name::Name},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
@@ -65,12 +68,12 @@ impl TryFrom<&CreateKeyForm> for CreateKey {
 const TAKEN: &str = "A key with this name already exists. Choose a different name.";
 
 /// `GET /settings/integrations/keys/new`
-pub async fn show(app: web::Data<App>, request: HttpRequest, admin: Admin) -> Result<HttpResponse, Failure> {
+pub async fn show(app: web::Data<App>, request: HttpRequest, viewer: Viewer) -> Result<HttpResponse, Failure> {
     let dialog = CreateKeyDialog {
-        page: Page::of_settings(&app, &request, &admin, TITLE),
+        page: Page::of_settings(&app, &request, &viewer, TITLE),
         name: String::new(),
         idem: new_form_token()?.as_str().to_owned(),
-        organization_id: admin.organization_id().as_str().to_owned(),
+        organization_id: viewer.authority.organization_id().as_str().to_owned(),
         name_error: None,
         alert: None,
     };
@@ -81,57 +84,63 @@ pub async fn show(app: web::Data<App>, request: HttpRequest, admin: Admin) -> Re
 pub async fn submit(
     app: web::Data<App>,
     request: HttpRequest,
-    admin: Admin,
+    viewer: Viewer,
     form: Result<web::Form<CreateKeyForm>, Error>,
 ) -> Result<HttpResponse, Error> {
     let answer = match form {
-        Ok(form) => create(&app, &request, &admin, form.into_inner()).await?,
+        Ok(form) => create(&app, &request, &viewer, form.into_inner()).await?,
         // A name of a megabyte: the dialog stays, with the sentence under the field.
         Err(error) if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE => {
             let (status, form) = (StatusCode::PAYLOAD_TOO_LARGE, CreateKeyForm::default());
-            again(&app, &request, &admin, status, form, Complaint::Name(TOO_LONG.into()))?
+            again(&app, &request, &viewer, status, form, Complaint::Name(TOO_LONG.into()))?
         }
         Err(error) => return Err(error),
     };
     Ok(answer)
 }
 
-async fn create(app: &App, request: &HttpRequest, admin: &Admin, form: CreateKeyForm) -> Result<HttpResponse, Failure> {
+async fn create(
+    app: &App,
+    request: &HttpRequest,
+    viewer: &Viewer,
+    form: CreateKeyForm,
+) -> Result<HttpResponse, Failure> {
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
     // All tabs of a browser have one session: somebody else may have signed in since this form was opened.
-    if !form.organization.is_empty() && form.organization != admin.organization_id().as_str() {
+    if !form.organization.is_empty() && form.organization != viewer.authority.organization_id().as_str() {
         let words = format!(
             "Nothing was created: this form was opened for another organization, and you are now signed in to {}. To create the \
              key there, send it again.",
-            admin.organization_name().as_str()
+            viewer.organization_name.as_str()
         );
-        return again(app, request, admin, StatusCode::CONFLICT, form, Complaint::Form(words));
+        return again(app, request, viewer, StatusCode::CONFLICT, form, Complaint::Form(words));
     }
     let input = match CreateKey::try_from(&form) {
         Ok(input) => input,
-        Err(complaint) => return again(app, request, admin, unprocessable, form, complaint),
+        Err(complaint) => return again(app, request, viewer, unprocessable, form, complaint),
     };
-    match create_key(app, admin, input).await {
+    match create_key(app, &viewer.authority, input).await {
         Ok(new) => {
-            let reveal = reveal(app, request, admin, &new, 1).await;
+            let reveal = reveal(app, request, viewer, &new, 1).await;
             if !htmx::is_htmx(request) {
                 // Never a redirect: the secret exists in this answer alone.
                 return htmx::page(StatusCode::OK, &reveal);
             }
             let answer = Fragments::default().modal(&reveal)?;
-            let answer = add_list(app, admin, 1, Some(&new.id), answer).await?;
+            let answer = add_list(app, viewer, 1, Some(&new.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
         Err(CreateKeyError::NameTaken) => {
-            again(app, request, admin, unprocessable, form, Complaint::Name(TAKEN.into()))
+            again(app, request, viewer, unprocessable, form, Complaint::Name(TAKEN.into()))
         }
-        Err(CreateKeyError::Repeated) => already_done(app, request, admin, "created", 1),
-        Err(CreateKeyError::Limit(limit)) => limit_reached(app, request, admin, &limit, 1),
+        Err(CreateKeyError::Repeated) => already_done(app, request, viewer, "created", 1),
+        Err(CreateKeyError::Limit(limit)) => limit_reached(app, request, viewer, &limit, 1),
+        Err(CreateKeyError::NotPermitted(error)) => Err(error.into()),
         Err(CreateKeyError::Entropy(error)) => Err(no_entropy(error)),
         Err(CreateKeyError::Store(error)) => {
             let failure = Failure::of_store(&error);
             let complaint = Complaint::Form(failure.message_with_id(request));
-            let mut answer = again(app, request, admin, failure.status, form, complaint)?;
+            let mut answer = again(app, request, viewer, failure.status, form, complaint)?;
             htmx::copy_failure(&mut answer, &failure);
             Ok(answer)
         }
@@ -142,7 +151,7 @@ async fn create(app: &App, request: &HttpRequest, admin: &Admin, form: CreateKey
 fn again(
     app: &App,
     request: &HttpRequest,
-    admin: &Admin,
+    viewer: &Viewer,
     status: StatusCode,
     form: CreateKeyForm,
     complaint: Complaint,
@@ -156,10 +165,10 @@ fn again(
         None => new_form_token()?,
     };
     let dialog = CreateKeyDialog {
-        page: Page::of_settings(app, request, admin, TITLE),
+        page: Page::of_settings(app, request, viewer, TITLE),
         name: form.name,
         idem: idem.as_str().to_owned(),
-        organization_id: admin.organization_id().as_str().to_owned(),
+        organization_id: viewer.authority.organization_id().as_str().to_owned(),
         name_error,
         alert,
     };

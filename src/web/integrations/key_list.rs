@@ -11,9 +11,12 @@ use super::{
     usage::UsageView,
 };
 use crate::{
-    actions::list_keys::{KeyPage, PER_PAGE, list_keys},
+    actions::{
+        list_keys::{KeyPage, PER_PAGE, list_keys},
+        resume_session::Viewer,
+    },
     app::App,
-    domain::{actor::Admin, ids::KeyId, usage::KeyWithUsage},
+    domain::{ids::KeyId, usage::KeyWithUsage},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments},
@@ -93,14 +96,14 @@ impl KeyList {
         self.total == 0
     }
 
-    fn new(app: &App, admin: &Admin, list: KeyPage, fresh: Option<&KeyId>) -> Self {
+    fn new(app: &App, viewer: &Viewer, list: KeyPage, fresh: Option<&KeyId>) -> Self {
         let KeyPage { keys, damaged, total, page, pages } = list;
         let before = (page - 1) * PER_PAGE;
         let now = app.clock.now();
         let shown = i64::try_from(keys.len()).unwrap_or(PER_PAGE);
         Self {
             brand: app.config.brand.to_string(),
-            organization: admin.organization_name().to_string(),
+            organization: viewer.organization_name.to_string(),
             damaged,
             total,
             page,
@@ -122,7 +125,7 @@ impl KeyRow {
         Self {
             id: key.id.to_string(),
             name: key.name.to_string(),
-            creator: key.creator.to_string(),
+            creator: key.created_by.label().to_owned(),
             prefix: format!("{}_", key.prefix.as_str()),
             last4: key.hint.as_str().to_owned(),
             created: key.created_at.format("%b %-d, %Y").to_string(),
@@ -140,25 +143,25 @@ pub async fn show_page(
     app: web::Data<App>,
     session: Session,
     request: HttpRequest,
-    admin: Admin,
+    viewer: Viewer,
 ) -> Result<HttpResponse, Failure> {
-    let list = list_keys(&app, &admin, list_page_of(&request)).await?;
-    let mut page = Page::of_settings(&app, &request, &admin, TITLE);
+    let list = list_keys(&app, &viewer.authority, list_page_of(&request)).await?;
+    let mut page = Page::of_settings(&app, &request, &viewer, TITLE);
     page.toasts.extend(session::take_toast(&session));
-    let list = KeyList::new(&app, &admin, list, None);
-    let organization_id = admin.organization_id().to_string();
+    let list = KeyList::new(&app, &viewer, list, None);
+    let organization_id = viewer.authority.organization_id().to_string();
     let protect = protect_your_api(&app)?;
     htmx::page(StatusCode::OK, &IntegrationsPage { page, organization_id, list, protect })
 }
 
 /// `GET /settings/integrations/keys`: the rows for htmx; a page for whoever asks without.
-pub async fn show_rows(app: web::Data<App>, request: HttpRequest, admin: Admin) -> Result<HttpResponse, Failure> {
+pub async fn show_rows(app: web::Data<App>, request: HttpRequest, viewer: Viewer) -> Result<HttpResponse, Failure> {
     if !htmx::is_htmx(&request) {
         let query = request.query_string();
         return Ok(see_other(&if query.is_empty() { HOME.to_owned() } else { format!("{HOME}?{query}") }));
     }
-    let list = list_keys(&app, &admin, list_page_of(&request)).await?;
-    let list = KeyList::new(&app, &admin, list, None);
+    let list = list_keys(&app, &viewer.authority, list_page_of(&request)).await?;
+    let list = KeyList::new(&app, &viewer, list, None);
     htmx::fragment(&KeyRowsFragment { list: &list })
 }
 
@@ -166,13 +169,13 @@ pub async fn show_rows(app: web::Data<App>, request: HttpRequest, admin: Admin) 
 /// be read is left out: the answer may carry the only copy of a key.
 pub async fn add_list(
     app: &App,
-    admin: &Admin,
+    viewer: &Viewer,
     list_page: i64,
     fresh: Option<&KeyId>,
     answer: Fragments,
 ) -> Result<Fragments, Failure> {
-    let list = match list_keys(app, admin, list_page).await {
-        Ok(list) => KeyList::new(app, admin, list, fresh),
+    let list = match list_keys(app, &viewer.authority, list_page).await {
+        Ok(list) => KeyList::new(app, viewer, list, fresh),
         Err(error) => {
             tracing::warn!(%error, "the list could not be read; the page keeps the old one");
             return Ok(answer);
@@ -189,13 +192,13 @@ pub async fn add_list(
 pub async fn key_gone(
     app: &App,
     request: &HttpRequest,
-    admin: &Admin,
+    viewer: &Viewer,
     list_page: i64,
 ) -> Result<HttpResponse, Failure> {
     let failure = no_such_key();
     if !htmx::is_htmx(request) {
         return Err(failure);
     }
-    let list = add_list(app, admin, list_page, None, Fragments::default()).await?;
+    let list = add_list(app, viewer, list_page, None, Fragments::default()).await?;
     Ok(htmx::toast_answer(failure.status, Toast::of_failure(&failure), list))
 }

@@ -11,9 +11,8 @@ use super::{
     change::{AT_ONCE, ReceiptView},
 };
 use crate::{
-    actions::{create_key::NewKey, follow_change::reach},
+    actions::{create_key::NewKey, follow_change::reach, resume_session::Viewer},
     app::App,
-    domain::actor::Admin,
     web::{
         htmx::{dialog, is_htmx},
         page::Page,
@@ -52,14 +51,20 @@ struct PlainDownload {
 }
 
 /// Shows a new secret, once.
-pub async fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKey, list_page: i64) -> RevealKeyDialog {
+pub async fn reveal(
+    app: &App,
+    request: &HttpRequest,
+    viewer: &Viewer,
+    new: &NewKey,
+    list_page: i64,
+) -> RevealKeyDialog {
     let receipt = if new.is_rotation {
         Some(ReceiptView::of_rotation(new.change, &reach(app, new.change, AT_ONCE).await))
     } else {
         None
     };
     let secret = new.secret.expose();
-    let organization_id = admin.organization_id().as_str();
+    let organization_id = viewer.authority.organization_id().as_str();
     let brand = env_brand(app.config.brand.as_str());
     let env = Zeroizing::new(format!("{brand}_API_KEY={secret}\n{brand}_ORG_ID={organization_id}\n"));
     let txt = Zeroizing::new(format!("{secret}\n"));
@@ -83,7 +88,7 @@ pub async fn reveal(app: &App, request: &HttpRequest, admin: &Admin, new: &NewKe
         ]
     };
     RevealKeyDialog {
-        page: Page::of_settings(app, request, admin, TITLE),
+        page: Page::of_settings(app, request, viewer, TITLE),
         key_name: new.name.to_string(),
         secret: Zeroizing::new(secret.to_owned()),
         env_name: format!("{brand}_API_KEY"),

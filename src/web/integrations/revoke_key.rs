@@ -12,11 +12,11 @@ use super::{
 use crate::{
     actions::{
         find_key::find_key,
+        resume_session::Viewer,
         revoke_key::{RevokeKey, RevokeKeyError, revoke_key},
     },
     app::App,
     domain::{
-        actor::Admin,
         name::Name,
         usage::{Activity, KeyWithUsage},
     },
@@ -54,14 +54,14 @@ pub struct RevokeKeyForm {
 pub async fn show(
     app: web::Data<App>,
     request: HttpRequest,
-    admin: Admin,
+    viewer: Viewer,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
     let list_page = list_page_of(&request);
-    let Some(key) = find_key(&app, &admin, key_id(&id)?).await? else {
-        return key_gone(&app, &request, &admin, list_page).await;
+    let Some(key) = find_key(&app, &viewer.authority, key_id(&id)?).await? else {
+        return key_gone(&app, &request, &viewer, list_page).await;
     };
-    ask(&app, &request, &admin, StatusCode::OK, &key, list_page, None)
+    ask(&app, &request, &viewer, StatusCode::OK, &key, list_page, None)
 }
 
 /// `POST /settings/integrations/keys/{id}/revoke`
@@ -69,20 +69,20 @@ pub async fn submit(
     app: web::Data<App>,
     session: Session,
     request: HttpRequest,
-    admin: Admin,
+    viewer: Viewer,
     id: web::Path<String>,
     form: web::Form<RevokeKeyForm>,
 ) -> Result<HttpResponse, Failure> {
     let id = key_id(&id)?;
     let list_page = form.page.parse().unwrap_or(1);
     let Ok(version) = form.version.parse() else {
-        let Some(key) = find_key(&app, &admin, id).await? else {
-            return key_gone(&app, &request, &admin, list_page).await;
+        let Some(key) = find_key(&app, &viewer.authority, id).await? else {
+            return key_gone(&app, &request, &viewer, list_page).await;
         };
         let alert = Some(INCOMPLETE.to_owned());
-        return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
+        return ask(&app, &request, &viewer, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
     };
-    match revoke_key(&app, &admin, RevokeKey { key_id: id, version }).await {
+    match revoke_key(&app, &viewer.authority, RevokeKey { key_id: id, version }).await {
         Ok((key, receipt)) => {
             let toast = revoked(&key.name, &receipt);
             if !htmx::is_htmx(&request) {
@@ -93,19 +93,20 @@ pub async fn submit(
                     HOME.to_owned()
                 }));
             }
-            let answer = add_list(&app, &admin, list_page, None, Fragments::default()).await?.toast(toast)?;
+            let answer = add_list(&app, &viewer, list_page, None, Fragments::default()).await?.toast(toast)?;
             let mut builder = HttpResponse::Ok();
             builder.insert_header(("HX-Trigger", "modal:close"));
             Ok(answer.answer(builder))
         }
-        Err(RevokeKeyError::NotFound) => key_gone(&app, &request, &admin, list_page).await,
+        Err(RevokeKeyError::NotFound) => key_gone(&app, &request, &viewer, list_page).await,
         Err(RevokeKeyError::UnknownVersion(key)) => {
-            let Some(key) = find_key(&app, &admin, key.id).await? else {
-                return key_gone(&app, &request, &admin, list_page).await;
+            let Some(key) = find_key(&app, &viewer.authority, key.id).await? else {
+                return key_gone(&app, &request, &viewer, list_page).await;
             };
             let alert = Some("This form is out of date. Check the key below and confirm once more.".to_owned());
-            ask(&app, &request, &admin, StatusCode::CONFLICT, &key, list_page, alert)
+            ask(&app, &request, &viewer, StatusCode::CONFLICT, &key, list_page, alert)
         }
+        Err(RevokeKeyError::NotPermitted(error)) => Err(error.into()),
         Err(RevokeKeyError::Store(error)) => Err(Failure::of_store(&error)),
     }
 }
@@ -122,14 +123,14 @@ fn revoked(name: &Name, receipt: &Receipt) -> Toast {
 fn ask(
     app: &App,
     request: &HttpRequest,
-    admin: &Admin,
+    viewer: &Viewer,
     status: StatusCode,
     key: &KeyWithUsage,
     list_page: i64,
     alert: Option<String>,
 ) -> Result<HttpResponse, Failure> {
     let dialog = RevokeKeyDialog {
-        page: Page::of_settings(app, request, admin, TITLE),
+        page: Page::of_settings(app, request, viewer, TITLE),
         key: KeyRow::new(key, app.clock.now()),
         list_page,
         alert,

@@ -12,10 +12,11 @@ use super::{
 use crate::{
     actions::{
         find_key::find_key,
+        resume_session::Viewer,
         rotate_key::{RotateKey, RotateKeyError, rotate_key},
     },
     app::App,
-    domain::{actor::Admin, form_token::FormToken, usage::KeyWithUsage},
+    domain::{form_token::FormToken, usage::KeyWithUsage},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
@@ -50,21 +51,21 @@ const CHANGED: &str = "This key was rotated in the meantime, perhaps in another 
 pub async fn show(
     app: web::Data<App>,
     request: HttpRequest,
-    admin: Admin,
+    viewer: Viewer,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
     let list_page = list_page_of(&request);
-    let Some(key) = find_key(&app, &admin, key_id(&id)?).await? else {
-        return key_gone(&app, &request, &admin, list_page).await;
+    let Some(key) = find_key(&app, &viewer.authority, key_id(&id)?).await? else {
+        return key_gone(&app, &request, &viewer, list_page).await;
     };
-    ask(&app, &request, &admin, StatusCode::OK, &key, list_page, None)
+    ask(&app, &request, &viewer, StatusCode::OK, &key, list_page, None)
 }
 
 /// `POST /settings/integrations/keys/{id}/rotate`
 pub async fn submit(
     app: web::Data<App>,
     request: HttpRequest,
-    admin: Admin,
+    viewer: Viewer,
     id: web::Path<String>,
     form: web::Form<RotateKeyForm>,
 ) -> Result<HttpResponse, Failure> {
@@ -73,33 +74,34 @@ pub async fn submit(
     let input = match (form.version.parse(), FormToken::parse(&form.idem)) {
         (Ok(version), Some(form_token)) => RotateKey { key_id: id.clone(), version, form_token },
         _ => {
-            let Some(key) = find_key(&app, &admin, id).await? else {
-                return key_gone(&app, &request, &admin, list_page).await;
+            let Some(key) = find_key(&app, &viewer.authority, id).await? else {
+                return key_gone(&app, &request, &viewer, list_page).await;
             };
             let alert = Some(INCOMPLETE.to_owned());
-            return ask(&app, &request, &admin, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
+            return ask(&app, &request, &viewer, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
         }
     };
-    match rotate_key(&app, &admin, input).await {
+    match rotate_key(&app, &viewer.authority, input).await {
         Ok(new) => {
-            let reveal = reveal(&app, &request, &admin, &new, list_page).await;
+            let reveal = reveal(&app, &request, &viewer, &new, list_page).await;
             if !htmx::is_htmx(&request) {
                 return htmx::page(StatusCode::OK, &reveal);
             }
             let answer = Fragments::default().modal(&reveal)?;
-            let answer = add_list(&app, &admin, list_page, Some(&new.id), answer).await?;
+            let answer = add_list(&app, &viewer, list_page, Some(&new.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
-        Err(RotateKeyError::NotFound) => key_gone(&app, &request, &admin, list_page).await,
-        Err(RotateKeyError::Repeated) => already_done(&app, &request, &admin, "rotated", list_page),
+        Err(RotateKeyError::NotFound) => key_gone(&app, &request, &viewer, list_page).await,
+        Err(RotateKeyError::Repeated) => already_done(&app, &request, &viewer, "rotated", list_page),
         Err(RotateKeyError::Changed(key)) => {
-            let Some(key) = find_key(&app, &admin, key.id).await? else {
-                return key_gone(&app, &request, &admin, list_page).await;
+            let Some(key) = find_key(&app, &viewer.authority, key.id).await? else {
+                return key_gone(&app, &request, &viewer, list_page).await;
             };
-            ask(&app, &request, &admin, StatusCode::CONFLICT, &key, list_page, Some(CHANGED.to_owned()))
+            ask(&app, &request, &viewer, StatusCode::CONFLICT, &key, list_page, Some(CHANGED.to_owned()))
         }
-        Err(RotateKeyError::Limit(limit)) => limit_reached(&app, &request, &admin, &limit, list_page),
+        Err(RotateKeyError::Limit(limit)) => limit_reached(&app, &request, &viewer, &limit, list_page),
         Err(RotateKeyError::Entropy(error)) => Err(no_entropy(error)),
+        Err(RotateKeyError::NotPermitted(error)) => Err(error.into()),
         Err(RotateKeyError::Store(error)) => Err(Failure::of_store(&error)),
     }
 }
@@ -108,14 +110,14 @@ pub async fn submit(
 fn ask(
     app: &App,
     request: &HttpRequest,
-    admin: &Admin,
+    viewer: &Viewer,
     status: StatusCode,
     key: &KeyWithUsage,
     list_page: i64,
     alert: Option<String>,
 ) -> Result<HttpResponse, Failure> {
     let dialog = RotateKeyDialog {
-        page: Page::of_settings(app, request, admin, TITLE),
+        page: Page::of_settings(app, request, viewer, TITLE),
         key: KeyRow::new(key, app.clock.now()),
         idem: new_form_token()?.as_str().to_owned(),
         list_page,

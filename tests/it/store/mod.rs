@@ -3,6 +3,7 @@
 mod audit;
 mod backups;
 mod clocks;
+mod created_by;
 mod ended_keys;
 mod failed_sync;
 mod journey;

@@ -1,0 +1,57 @@
+//! Authority is a value: who acts, for which organization, and what they may do there. Every action takes one first.
+
+use super::{
+    actor::{Actor, Client},
+    ids::{OrgId, UserId},
+    name::Name,
+    permission::{Permission, Permissions},
+    user::Role,
+};
+
+/// They may not do that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not permitted: {0:?}")]
+pub struct NotPermitted(pub Permission);
+
+/// Who acts, for which organization, and what they may do.
+///
+/// Each kind of actor has one file that makes it (held by the architecture test). The organization in it is the only one that its
+/// holder can name.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    organization_id: OrgId,
+    actor: Actor,
+    permissions: Permissions,
+    client: Client,
+}
+
+impl Authority {
+    /// Of a person who signed in. To be called with what the database says of a live session, and nowhere else.
+    pub fn of_live_session(organization_id: OrgId, person: (UserId, Name), role: Role, client: Client) -> Self {
+        let permissions = role.permissions();
+        Self { organization_id, actor: Actor::Person(person.0, person.1), permissions, client }
+    }
+
+    /// Whose keys they are.
+    pub const fn organization_id(&self) -> &OrgId {
+        &self.organization_id
+    }
+
+    /// Who it is.
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Address and program that the request came from.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Every action asks this before it looks anything up.
+    ///
+    /// # Errors
+    /// [`NotPermitted`].
+    pub const fn require(&self, permission: Permission) -> Result<(), NotPermitted> {
+        if self.permissions.contain(permission) { Ok(()) } else { Err(NotPermitted(permission)) }
+    }
+}
