@@ -51,8 +51,8 @@ pub(super) fn judge<'a>(
 ) -> Verdict<'a> {
     let verdict = match digest {
         Some(digest) => app.index.judge(digest, app.clock.now(), caller),
-        None => Verdict::Malformed,
+        None => Verdict::MALFORMED,
     };
-    app.metrics.verified(verdict.number(), || app.clock.since_boot().saturating_sub(begun));
+    app.metrics.verified(verdict.code().place(), || app.clock.since_boot().saturating_sub(begun));
     verdict
 }

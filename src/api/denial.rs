@@ -14,7 +14,7 @@ use actix_web::{
 };
 
 use super::problem::{self, PROBLEM_JSON};
-use crate::{actions::verify_key::RETRY_AFTER, app::App, domain::verdict::CODES, middleware::envelope};
+use crate::{actions::verify_key::RETRY_AFTER, app::App, domain::code::Code, middleware::envelope};
 
 const X_AUTH_CODE: HeaderName = HeaderName::from_static("x-auth-code");
 
@@ -25,8 +25,8 @@ pub enum Denial {
     Ambiguous,
     /// The request carries no key.
     Missing,
-    /// A key that may not pass: the number of its verdict in [`CODES`].
-    Refused(usize),
+    /// A key that may not pass, and why.
+    Refused(Code),
     /// This node cannot tell.
     NoLease,
 }
@@ -39,7 +39,7 @@ struct Kind {
 }
 
 impl Denial {
-    const fn kind(self) -> Kind {
+    fn kind(self) -> Kind {
         const INVALID: Option<&str> = Some("Bearer realm=\"api\", error=\"invalid_token\"");
         let unauthorized = StatusCode::UNAUTHORIZED;
         match self {
@@ -56,16 +56,10 @@ impl Denial {
                 detail: "Send your API key in Authorization: Bearer or in X-API-Key.",
                 challenge: Some("Bearer realm=\"api\""),
             },
-            Self::Refused(number) => Kind {
-                status: unauthorized,
-                code: CODES[number],
-                detail: match number {
-                    1 => "This API key was revoked.",
-                    2 => "This API key was replaced by a newer one.",
-                    3 => "This API key has expired.",
-                    4 => "This API key is not known.",
-                    _ => "This is not an API key.",
-                },
+            Self::Refused(code) => Kind {
+                status: StatusCode::from_u16(code.status()).unwrap_or(unauthorized),
+                code: code.word(),
+                detail: code.detail(),
                 challenge: INVALID,
             },
             Self::NoLease => Kind {
@@ -79,7 +73,7 @@ impl Denial {
 
     fn body(self) -> Bytes {
         static BODIES: LazyLock<Vec<(Denial, Bytes)>> = LazyLock::new(|| {
-            let refused = (1..CODES.len()).map(Denial::Refused);
+            let refused = Code::all().filter(|code| *code != Code::Valid).map(Denial::Refused);
             let all = [Denial::Ambiguous, Denial::Missing, Denial::NoLease].into_iter().chain(refused);
             let body = |denial: Denial| {
                 let kind = denial.kind();
@@ -129,9 +123,10 @@ mod tests {
 
     #[test]
     fn every_refusal_has_a_body_with_its_code() {
-        for (number, code) in CODES.iter().enumerate().skip(1) {
-            let body = Denial::Refused(number).body();
-            assert!(String::from_utf8_lossy(&body).contains(&format!("\"code\":\"{code}\"")), "{body:?}");
+        for code in Code::all().filter(|code| *code != Code::Valid) {
+            let body = Denial::Refused(code).body();
+            let word = code.word();
+            assert!(String::from_utf8_lossy(&body).contains(&format!("\"code\":\"{word}\"")), "{body:?}");
         }
     }
 

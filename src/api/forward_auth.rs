@@ -18,7 +18,7 @@ use super::{denial::Denial, presented};
 use crate::{
     actions::verify_key::verify_key,
     app::App,
-    domain::verdict::{Verdict, VerifiedKey},
+    domain::verdict::VerifiedKey,
     metrics::Endpoint,
     middleware::{
         asker::KEYSTEAD_ASKER,
@@ -82,9 +82,9 @@ fn answer(app: &App, request: &HttpRequest) -> Result<HttpResponse, Denial> {
     client::notice_forwarding(app, request);
     let key = presented::key_of(request.headers())?;
     let verdict = verify_key(app, key, caller_of(request, &app.config.trusted_proxies)).map_err(|_| Denial::NoLease)?;
-    match verdict {
-        Verdict::Valid(key) => Ok(allow(app, key)),
-        refused => Err(Denial::Refused(refused.number())),
+    match verdict.key().filter(|_| verdict.is_valid()) {
+        Some(key) => Ok(allow(app, key)),
+        None => Err(Denial::Refused(verdict.code())),
     }
 }
 

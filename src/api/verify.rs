@@ -69,7 +69,7 @@ impl<'a> From<Verdict<'a>> for Answer<'a> {
         let key = verdict.key();
         Self {
             valid: verdict.is_valid(),
-            code: verdict.code(),
+            code: verdict.code().word(),
             key_id: key.map(|key| key.id()),
             organization_id: key.map(|key| key.organization_id),
             name: key.map(|key| key.name()),

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod api_key;
 pub mod audit_event;
 pub mod authority;
+pub mod code;
 pub mod device;
 pub mod email;
 pub mod ended_secret;

@@ -4,7 +4,7 @@ use std::{iter::Sum, net::IpAddr, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{api_key::ApiKey, ids::NodeId, key_record::KeyNumber, verdict::VALID};
+use super::{api_key::ApiKey, code::Code, ids::NodeId, key_record::KeyNumber};
 
 /// Days that the page shows.
 pub const DAYS_SHOWN: usize = 30;
@@ -23,7 +23,7 @@ pub struct Count {
 impl Count {
     /// Counts so many more verifications of this code.
     pub fn add(&mut self, code: &str, count: u64) {
-        let part = if code == VALID { &mut self.valid } else { &mut self.refused };
+        let part = if code == Code::Valid.word() { &mut self.valid } else { &mut self.refused };
         *part = part.saturating_add(count);
     }
 

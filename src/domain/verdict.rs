@@ -1,5 +1,7 @@
 //! The answer to "is this key good?".
 
+use super::code::Code;
+
 /// `key_` and 27 characters: the first of a key's words, the id; its name follows.
 pub const ID_CHARS: usize = 31;
 
@@ -29,57 +31,36 @@ impl<'a> VerifiedKey<'a> {
     }
 }
 
-/// What a verification answers.
+/// What a verification answers: a code, and the key where one is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<'a> {
-    /// Let the request through.
-    Valid(VerifiedKey<'a>),
-    /// The key was revoked; none of its secrets will ever work again.
-    Revoked(VerifiedKey<'a>),
-    /// The key lives, but this secret was replaced by a newer one.
-    Rotated(VerifiedKey<'a>),
-    /// The key's time is over.
-    Expired(VerifiedKey<'a>),
-    /// No such key.
-    NotFound,
-    /// The text cannot be a key: wrong shape or checksum.
-    Malformed,
+pub struct Verdict<'a> {
+    code: Code,
+    key: Option<VerifiedKey<'a>>,
 }
 
-/// The code of a request that may pass.
-pub const VALID: &str = "VALID";
-
-/// The stable words programs decide by, in the order of [`Verdict`].
-pub const CODES: [&str; 6] = [VALID, "REVOKED", "ROTATED", "EXPIRED", "NOT_FOUND", "MALFORMED"];
-
 impl<'a> Verdict<'a> {
-    /// Its place in [`CODES`].
-    pub const fn number(&self) -> usize {
-        match self {
-            Self::Valid(_) => 0,
-            Self::Revoked(_) => 1,
-            Self::Rotated(_) => 2,
-            Self::Expired(_) => 3,
-            Self::NotFound => 4,
-            Self::Malformed => 5,
-        }
+    /// The text cannot be a key.
+    pub const MALFORMED: Self = Self { code: Code::Malformed, key: None };
+    /// No such key.
+    pub const NOT_FOUND: Self = Self { code: Code::NotFound, key: None };
+
+    /// About a key that is known.
+    pub const fn of(key: VerifiedKey<'a>, code: Code) -> Self {
+        Self { code, key: Some(key) }
     }
 
-    /// The stable word programs decide by.
-    pub const fn code(&self) -> &'static str {
-        CODES[self.number()]
+    /// Whether it is good, or why not.
+    pub const fn code(&self) -> Code {
+        self.code
     }
 
     /// Whether the request may pass.
     pub const fn is_valid(&self) -> bool {
-        matches!(self, Self::Valid(_))
+        matches!(self.code, Code::Valid)
     }
 
     /// The key, where one is known.
     pub const fn key(&self) -> Option<VerifiedKey<'a>> {
-        match self {
-            Self::Valid(key) | Self::Revoked(key) | Self::Rotated(key) | Self::Expired(key) => Some(*key),
-            Self::NotFound | Self::Malformed => None,
-        }
+        self.key
     }
 }

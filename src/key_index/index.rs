@@ -33,6 +33,7 @@ use super::{
     usage::{Caller, Usage},
 };
 use crate::domain::{
+    code::Code,
     pepper::SecretDigest,
     verdict::{ID_CHARS, Verdict, VerifiedKey},
 };
@@ -126,23 +127,23 @@ impl KeyIndex {
     /// What is to be answered to this digest at this time; counts it.
     pub fn judge(&self, digest: &SecretDigest, now: DateTime<Utc>, caller: Caller<'_>) -> Verdict<'_> {
         let words = words_of(digest);
-        let Some(number) = self.find_number(words) else { return Verdict::NotFound };
-        let Some((number, entry, secret)) = self.key_with_secret(number) else { return Verdict::NotFound };
-        let Some(key) = self.key_of(entry) else { return Verdict::NotFound };
+        let Some(number) = self.find_number(words) else { return Verdict::NOT_FOUND };
+        let Some((number, entry, secret)) = self.key_with_secret(number) else { return Verdict::NOT_FOUND };
+        let Some(key) = self.key_of(entry) else { return Verdict::NOT_FOUND };
         // In this order: whoever finds a key that is refused no longer finds its secrets replaced that were replaced before.
         let ends_at = entry.ends_at.load(Ordering::Acquire);
         // Last, for the entry may be another secret's by now.
-        let Some(state) = secret.state_of(words) else { return Verdict::NotFound };
-        let verdict = match (state, ends_at) {
-            (GONE, _) | (_, UNREADABLE | FORGOTTEN) => return Verdict::NotFound,
-            (_, REVOKED) => Verdict::Revoked(key),
-            (REPLACED, _) => Verdict::Rotated(key),
-            (_, ends_at) if ends_at <= now.timestamp_millis() => Verdict::Expired(key),
-            _ => Verdict::Valid(key),
+        let Some(state) = secret.state_of(words) else { return Verdict::NOT_FOUND };
+        let code = match (state, ends_at) {
+            (GONE, _) | (_, UNREADABLE | FORGOTTEN) => return Verdict::NOT_FOUND,
+            (_, REVOKED) => Code::Revoked,
+            (REPLACED, _) => Code::Rotated,
+            (_, ends_at) if ends_at <= now.timestamp_millis() => Code::Expired,
+            _ => Code::Valid,
         };
-        entry.usage.count(verdict.number(), now, caller);
+        entry.usage.count(code, now, caller);
         self.used.mark(number, &entry.mark);
-        verdict
+        Verdict::of(key, code)
     }
 
     /// Asks memory for what [`KeyIndex::judge`] will read, without waiting for it: of many keys in a row the waits overlap.

@@ -20,14 +20,14 @@ use crossbeam_utils::CachePadded;
 
 pub use text::{CONTENT_TYPE, EncodeError, Gauges};
 
-use crate::domain::verdict::CODES;
+use crate::domain::code::Code;
 use histogram::{Histogram, Reading};
 
 /// The verification of a node without a lease, which has no verdict.
-pub const NO_LEASE: usize = CODES.len();
+pub const NO_LEASE: usize = Code::COUNT;
 
 /// What a verification can end with: the codes of verdicts, and [`NO_LEASE`].
-const OUTCOMES: usize = CODES.len() + 1;
+const OUTCOMES: usize = Code::COUNT + 1;
 
 /// Upper bounds of a verification, in nanoseconds.
 const VERIFICATION: [u64; 12] =

@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use super::{ENDPOINTS, Metrics, NO_LEASE, OUTCOMES, REQUEST, STATUSES, VERIFICATION, WAIT, histogram::Reading};
-use crate::domain::{key_record::Epoch, verdict::CODES};
+use crate::domain::{code::Code, key_record::Epoch};
 
 /// The type of the text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -55,7 +55,7 @@ pub fn encode(metrics: &Metrics, gauges: &Gauges) -> Result<String, EncodeError>
 
 fn counted(metrics: &Metrics) -> Vec<MetricFamily> {
     let verifications: Vec<Reading> = (0..OUTCOMES).map(|outcome| metrics.verifications(outcome)).collect();
-    let code = |outcome| CODES.get(outcome).copied().unwrap_or("NO_LEASE");
+    let code = |outcome| Code::all().nth(outcome).map_or("NO_LEASE", Code::word);
     let by_code = verifications.iter().enumerate();
     let by_code = by_code.map(|(outcome, read)| labelled(counter(read.count()), &[("code", code(outcome))]));
     let by_code = by_code.collect();

@@ -44,7 +44,7 @@ fn record(name: &str, secrets: &[u8]) -> KeyRecord {
 }
 
 fn code(index: &KeyIndex, number: u8) -> &'static str {
-    index.judge(&digest(number), now(), Caller::default()).code()
+    index.judge(&digest(number), now(), Caller::default()).code().word()
 }
 
 #[test]
@@ -52,7 +52,8 @@ fn a_key_is_found_by_each_of_its_secrets() {
     let index = KeyIndex::default();
     let record = record("Zürich", &[1, 2]);
     index.put(&record);
-    let Verdict::Valid(key) = index.judge(&digest(2), now(), Caller::default()) else { panic!("not valid") };
+    let verdict = index.judge(&digest(2), now(), Caller::default());
+    let key = verdict.key().filter(|_| verdict.is_valid()).expect("not valid");
     assert_eq!(
         (key.id(), key.organization_id, key.name()),
         (record.id.as_str(), record.organization_id.as_str(), "Zürich")
@@ -72,7 +73,7 @@ fn what_was_put_before_the_tables_grew_is_found_after() {
         record.secrets[0].digest = digest(number);
         index.put(record);
     }
-    let codes = || (0..2000).map(|number| index.judge(&digest(number), now(), Caller::default()).code());
+    let codes = || (0..2000).map(|number| index.judge(&digest(number), now(), Caller::default()).code().word());
     assert!(codes().all(|code| code == "VALID"));
     for record in &mut records {
         record.is_revoked = true;
@@ -247,10 +248,12 @@ fn a_writer_that_died_halfway_leaves_nothing_that_another_key_would_take_over() 
     });
     died.join().unwrap_err();
     index.put(&second);
-    let Verdict::Valid(key) = index.judge(&digest(3), now(), Caller::default()) else { panic!("not valid") };
+    let verdict = index.judge(&digest(3), now(), Caller::default());
+    let key = verdict.key().filter(|_| verdict.is_valid()).expect("not valid");
     assert_eq!((key.id(), key.name()), (second.id.as_str(), "Second"));
     index.put(&first);
-    let Verdict::Valid(key) = index.judge(&digest(2), now(), Caller::default()) else { panic!("not valid") };
+    let verdict = index.judge(&digest(2), now(), Caller::default());
+    let key = verdict.key().filter(|_| verdict.is_valid()).expect("not valid");
     assert_eq!((key.id(), key.name()), (first.id.as_str(), "First"));
     assert_eq!(code(&index, 1), "VALID");
 }
