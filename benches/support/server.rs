@@ -111,9 +111,9 @@ impl Server {
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let port =
-            line.rsplit_once("127.0.0.1:").and_then(|(_, port)| port.trim_end().trim_end_matches(')').parse().ok());
-        let Some(port) = port else {
+        // A sentence, or the same in JSON.
+        let port = line.split_once("127.0.0.1:").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+        let Some(port) = port.and_then(|port| port.parse().ok()) else {
             let _ = process.kill();
             let _ = process.wait();
             panic!("the server did not start: {line}{}", fs::read_to_string(&log).unwrap_or_default());
