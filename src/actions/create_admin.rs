@@ -6,7 +6,7 @@ use crate::{
     clock::Clock,
     domain::{
         actor::{Actor, Client},
-        audit_event::{AuditAction, AuditActor, AuditEvent},
+        audit_event::{AuditAction, AuditActor, AuditEvent, Target},
         email::Email,
         ids::{OrgId, UserId},
         name::Name,
@@ -90,8 +90,8 @@ pub async fn create_admin(
             organization_id: Some(organization_id.clone()),
             actor: AuditActor::Known(Actor::CommandLine),
             action: AuditAction::AdminCreated,
-            user: Some(user),
-            key: None,
+            target: Some(Target::User(user.0, user.1)),
+            changes: Vec::new(),
             at: now,
             client: Client::default(),
         };

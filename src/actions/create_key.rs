@@ -7,7 +7,7 @@ use crate::{
     app::App,
     domain::{
         api_key::ApiKey,
-        audit_event::{AuditAction, AuditEvent},
+        audit_event::{AuditAction, AuditEvent, FieldChange},
         authority::{Authority, NotPermitted},
         form_token::FormToken,
         ids::KeyId,
@@ -108,7 +108,11 @@ pub async fn create_key(app: &App, authority: &Authority, input: CreateKey) -> R
         revoked_at: None,
         version: 1,
     };
-    let event = AuditEvent::of_key(authority, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), now);
+    let made = vec![
+        FieldChange::new("prefix", None, Some(key.prefix.as_str())),
+        FieldChange::new("hint", None, Some(key.hint.as_str())),
+    ];
+    let event = AuditEvent::of_key(authority, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), made, now);
     let (organization_id, actor) = (authority.organization_id().clone(), authority.actor().clone());
     let (key, change) = app
         .db

@@ -45,8 +45,8 @@ pub async fn open_session(
                 organization_id: Some(signed_in.organization_id),
                 actor: AuditActor::Known(Actor::Person(signed_in.user.0, signed_in.user.1)),
                 action: AuditAction::SignedIn,
-                user: None,
-                key: None,
+                target: None,
+                changes: Vec::new(),
                 at: now,
                 client: signed_in.client,
             };

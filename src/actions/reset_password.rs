@@ -4,7 +4,7 @@ use crate::{
     clock::Clock,
     domain::{
         actor::{Actor, Client},
-        audit_event::{AuditAction, AuditActor, AuditEvent},
+        audit_event::{AuditAction, AuditActor, AuditEvent, Target},
         email::Email,
         password::NewPassword,
     },
@@ -47,8 +47,8 @@ pub async fn reset_password(
             organization_id: Some(member.organization.0),
             actor: AuditActor::Known(Actor::CommandLine),
             action: AuditAction::PasswordReset,
-            user: Some(member.user),
-            key: None,
+            target: Some(Target::User(member.user.0, member.user.1)),
+            changes: Vec::new(),
             at: now,
             client: Client::default(),
         };

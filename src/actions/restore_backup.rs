@@ -115,8 +115,8 @@ pub async fn accept_revocations(
                 organization_id: None,
                 actor: AuditActor::Known(Actor::CommandLine),
                 action: AuditAction::RevocationsGivenUp,
-                user: None,
-                key: None,
+                target: None,
+                changes: Vec::new(),
                 at: now,
                 client: Client::default(),
             };

@@ -68,7 +68,7 @@ pub async fn revoke_key(
             }
             let ended = key_secrets::end_all(conn, &key.id, now)?;
             let named = (key.id.clone(), key.name.clone());
-            let event = AuditEvent::of_key(&authority, AuditAction::KeyRevoked, named, now);
+            let event = AuditEvent::of_key(&authority, AuditAction::KeyRevoked, named, Vec::new(), now);
             let event = audit_events::insert(conn, &event)?;
             let recorded = key_changes::record(conn, &key.id, event)?;
             Ok(((key, ended), recorded))

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     domain::{
         api_key::{ApiKey, MoveRefused},
-        audit_event::{AuditAction, AuditEvent},
+        audit_event::{AuditAction, AuditEvent, FieldChange},
         authority::{Authority, NotPermitted},
         ended_secret::Ending,
         form_token::FormToken,
@@ -103,8 +103,12 @@ pub async fn rotate_key(app: &App, authority: &Authority, input: RotateKey) -> R
             }
             let ended = key_secrets::end_all(conn, &key.id, now)?;
             key_secrets::insert(conn, digest, &key.id, now)?;
+            let mut changes = vec![FieldChange::new("hint", Some(key.hint.as_str()), Some(hint.as_str()))];
+            if key.prefix != prefix {
+                changes.push(FieldChange::new("prefix", Some(key.prefix.as_str()), Some(prefix.as_str())));
+            }
             let named = (key.id.clone(), key.name.clone());
-            let event = AuditEvent::of_key(&authority, AuditAction::KeyRotated, named, now);
+            let event = AuditEvent::of_key(&authority, AuditAction::KeyRotated, named, changes, now);
             let event = audit_events::insert(conn, &event)?;
             let recorded = key_changes::record(conn, &key.id, event)?;
             Ok(((key.id, key.name, ended), recorded))

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     domain::{
         actor::{Actor, Client},
-        audit_event::{AuditAction, AuditActor, AuditEvent},
+        audit_event::{AuditAction, AuditActor, AuditEvent, Target},
         device::DeviceCookie,
         ids::SessionId,
         name::Name,
@@ -110,8 +110,8 @@ pub async fn set_up(
                 organization_id: Some(organization_id.clone()),
                 actor: AuditActor::Known(Actor::Person(user.0.clone(), user.1.clone())),
                 action: AuditAction::SetUp,
-                user: Some(user.clone()),
-                key: None,
+                target: Some(Target::User(user.0.clone(), user.1.clone())),
+                changes: Vec::new(),
                 at: now,
                 client: from,
             };

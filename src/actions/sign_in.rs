@@ -110,8 +110,8 @@ pub async fn sign_in(
                 organization_id: known.map(|account| account.member.organization.0),
                 actor: AuditActor::Anonymous(email.map(|email| email.as_str().to_owned())),
                 action: AuditAction::SignInFailed,
-                user: None,
-                key: None,
+                target: None,
+                changes: Vec::new(),
                 at: app.clock.now(),
                 client: client.clone(),
             };

@@ -31,8 +31,8 @@ pub async fn sign_out(
                 organization_id: Some(authority.organization_id().clone()),
                 actor: AuditActor::Known(authority.actor().clone()),
                 action: AuditAction::SignedOut,
-                user: None,
-                key: None,
+                target: None,
+                changes: Vec::new(),
                 at: now,
                 client: authority.client().clone(),
             };

@@ -64,6 +64,33 @@ pub enum AuditActor {
     Anonymous(Option<String>),
 }
 
+/// What something was done to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An admin who was created, an account whose password was reset.
+    User(UserId, Name),
+    /// A key.
+    Key(KeyId, Name),
+}
+
+/// One thing that an event changed, for people who look into the log later. Never a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// Which, such as `hint`.
+    pub field: &'static str,
+    /// What it was; `None` if there was none.
+    pub before: Option<String>,
+    /// What it is since.
+    pub after: Option<String>,
+}
+
+impl FieldChange {
+    /// From one text to another.
+    pub fn new(field: &'static str, before: Option<&str>, after: Option<&str>) -> Self {
+        Self { field, before: before.map(str::to_owned), after: after.map(str::to_owned) }
+    }
+}
+
 /// One row of the audit log. It keeps the names of its time: a key renamed or an account removed later changes nothing.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
@@ -73,10 +100,10 @@ pub struct AuditEvent {
     pub actor: AuditActor,
     /// What was done.
     pub action: AuditAction,
-    /// The person that it was done to, if it was one: an admin who was created, an account whose password was reset.
-    pub user: Option<(UserId, Name)>,
-    /// The key that it was done to, if it was one.
-    pub key: Option<(KeyId, Name)>,
+    /// What it was done to.
+    pub target: Option<Target>,
+    /// What is not the same afterwards, as far as it can be told.
+    pub changes: Vec<FieldChange>,
     /// When it was done.
     pub at: DateTime<Utc>,
     /// Address, program and request id, as far as there was a request.
@@ -85,13 +112,19 @@ pub struct AuditEvent {
 
 impl AuditEvent {
     /// Something that somebody did to a key of their organization.
-    pub fn of_key(authority: &Authority, action: AuditAction, key: (KeyId, Name), at: DateTime<Utc>) -> Self {
+    pub fn of_key(
+        authority: &Authority,
+        action: AuditAction,
+        key: (KeyId, Name),
+        changes: Vec<FieldChange>,
+        at: DateTime<Utc>,
+    ) -> Self {
         Self {
             organization_id: Some(authority.organization_id().clone()),
             actor: AuditActor::Known(authority.actor().clone()),
             action,
-            user: None,
-            key: Some(key),
+            target: Some(Target::Key(key.0, key.1)),
+            changes,
             at,
             client: authority.client().clone(),
         }

@@ -6,7 +6,7 @@ use diesel::{prelude::*, sql_types::BigInt};
 
 use super::{Conn, StoreError, columns::Millis, schema::audit_events};
 use crate::domain::{
-    audit_event::{AuditAction, AuditActor, AuditEvent},
+    audit_event::{AuditAction, AuditActor, AuditEvent, FieldChange, Target},
     ids::EventId,
     name::Name,
 };
@@ -18,6 +18,12 @@ pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<EventId, StoreError
         AuditActor::Known(actor) => (actor.kind(), actor.id(), actor.name().map(Name::as_str)),
         AuditActor::Anonymous(tried) => ("anonymous", None, tried.as_deref()),
     };
+    let (user, key) = match &event.target {
+        Some(Target::User(id, name)) => (Some((id, name)), None),
+        Some(Target::Key(id, name)) => (None, Some((id, name))),
+        None => (None, None),
+    };
+    let seq = next_seq(conn)?;
     diesel::insert_into(audit_events::table)
         .values((
             audit_events::id.eq(id.as_str()),
@@ -27,16 +33,45 @@ pub fn insert(conn: &mut Conn, event: &AuditEvent) -> Result<EventId, StoreError
             audit_events::actor_kind.eq(actor_kind),
             audit_events::actor_id.eq(actor_id),
             audit_events::actor_name.eq(actor_name),
-            audit_events::user_id.eq(event.user.as_ref().map(|(id, _)| id.as_str())),
-            audit_events::user_name.eq(event.user.as_ref().map(|(_, name)| name.as_str())),
-            audit_events::key_id.eq(event.key.as_ref().map(|(id, _)| id.as_str())),
-            audit_events::key_name.eq(event.key.as_ref().map(|(_, name)| name.as_str())),
+            audit_events::user_id.eq(user.map(|(id, _)| id.as_str())),
+            audit_events::user_name.eq(user.map(|(_, name)| name.as_str())),
+            audit_events::key_id.eq(key.map(|(id, _)| id.as_str())),
+            audit_events::key_name.eq(key.map(|(_, name)| name.as_str())),
             audit_events::address.eq(event.client.address.map(|address| address.to_string())),
             audit_events::user_agent.eq(event.client.user_agent.as_deref()),
             audit_events::request_id.eq(event.client.request_id.as_deref()),
+            audit_events::detail.eq(detail_of(&event.changes)),
+            seq.map(|seq| audit_events::seq.eq(seq)),
         ))
         .execute(conn)?;
     Ok(id)
+}
+
+/// `None` where the database numbers rows itself.
+fn next_seq(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Seq {
+        #[diesel(sql_type = BigInt)]
+        value: i64,
+    }
+    match conn {
+        Conn::Sqlite(_) => {
+            let next: Seq =
+                diesel::sql_query("UPDATE audit_seq SET value = value + 1 RETURNING value").get_result(conn)?;
+            Ok(Some(next.value))
+        }
+        Conn::Postgres(_) => Ok(None),
+    }
+}
+
+/// `{"hint": {"before": "x9Kq", "after": "p2Lm"}}`; what there was not stands there as `null`.
+fn detail_of(changes: &[FieldChange]) -> Option<String> {
+    let of = |change: &FieldChange| {
+        let detail = serde_json::json!({ "before": change.before, "after": change.after });
+        (change.field.to_owned(), detail)
+    };
+    let detail: serde_json::Map<_, _> = changes.iter().map(of).collect();
+    (!detail.is_empty()).then(|| serde_json::Value::Object(detail).to_string())
 }
 
 /// Whether an event is there.

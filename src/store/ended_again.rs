@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     actor::{Actor, Client, System},
-    audit_event::{AuditAction, AuditActor, AuditEvent},
+    audit_event::{AuditAction, AuditActor, AuditEvent, Target},
     ended_secret::{EndedSecret, Ending},
     ids::{KeyId, OrgId},
     name::Name,
@@ -145,8 +145,8 @@ fn record(conn: &mut Conn, action: AuditAction, key: &KeyRow, now: DateTime<Utc>
         organization_id: OrgId::parse(organization_id),
         actor: AuditActor::Known(Actor::System(System::RevocationLog)),
         action,
-        user: None,
-        key: Some((id.clone(), name)),
+        target: Some(Target::Key(id.clone(), name)),
+        changes: Vec::new(),
         at: now,
         client: Client::default(),
     };

@@ -101,6 +101,8 @@ diesel::table! {
         address -> Nullable<Text>,
         user_agent -> Nullable<Text>,
         request_id -> Nullable<Text>,
+        seq -> Nullable<BigInt>,
+        detail -> Nullable<Text>,
     }
 }
 

@@ -7,6 +7,8 @@ use keystead::{
     domain::{email::Email, ids::OrgId, name::Name, password::NewPassword},
 };
 
+use serde_json::json;
+
 use crate::support::{AuditRow, PASSWORD, Person, TestApp};
 
 const AGENT: Option<&str> = Some("Mozilla/5.0 (keystead tests)");
@@ -210,4 +212,47 @@ async fn a_set_up_whose_event_cannot_be_written_is_undone_and_can_be_tried_again
     assert_eq!(state(&app).await, [0; 8]);
     app.execute("ALTER TABLE hidden RENAME TO audit_events").await;
     set_up(&app.anonymous()).await.expect(303);
+}
+
+#[tokio::test]
+async fn events_are_numbered_in_their_order_and_no_number_comes_twice() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let keys = [maya.create_key("First").await, maya.create_key("Second").await];
+    futures_util::future::join_all(keys.iter().map(|key| maya.revoke(key))).await;
+    let seqs = app.audit().await.into_iter().map(|row| row.seq.expect("a number")).collect::<Vec<_>>();
+    assert_eq!(seqs.len(), 6);
+    assert!(seqs.is_sorted_by(|one, next| one < next) || app.database.is_postgres(), "{seqs:?}");
+    assert_eq!(seqs.iter().collect::<std::collections::BTreeSet<_>>().len(), seqs.len(), "{seqs:?}");
+    app.execute("DELETE FROM audit_events").await;
+    maya.create_key("Third").await;
+    let next = app.audit().await.remove(0).seq.unwrap();
+    assert!(seqs.iter().all(|seq| *seq < next), "{seqs:?}, {next}");
+}
+
+#[tokio::test]
+async fn an_event_tells_what_was_changed_and_no_secret() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let hint = async || app.lines("SELECT hint AS line FROM api_keys").await.remove(0);
+    let key = maya.create_key("Production").await;
+    let first = hint().await;
+    let key = maya.rotate(&key).await;
+    let second = hint().await;
+    maya.revoke(&key).await;
+    assert!(key.secret.contains(&second) && first != second);
+    let of_keys = app.audit().await.into_iter().filter(|row| row.action.starts_with("key."));
+    let details: Vec<Option<serde_json::Value>> =
+        of_keys.map(|row| row.detail.map(|detail| serde_json::from_str(&detail).unwrap())).collect();
+    assert_eq!(
+        details,
+        [
+            Some(json!({
+                "prefix": { "before": null, "after": "talvin_live" },
+                "hint": { "before": null, "after": first }
+            })),
+            Some(json!({ "hint": { "before": first, "after": second } })),
+            None,
+        ]
+    );
 }

@@ -62,6 +62,10 @@ pub struct AuditRow {
     pub user_agent: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub request_id: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub seq: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub detail: Option<String>,
 }
 
 #[derive(QueryableByName)]

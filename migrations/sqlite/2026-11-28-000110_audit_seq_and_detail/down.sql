@@ -1,0 +1,3 @@
+ALTER TABLE audit_events DROP COLUMN detail;
+ALTER TABLE audit_events DROP COLUMN seq;
+DROP TABLE audit_seq;
