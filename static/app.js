@@ -2,9 +2,10 @@
 (() => {
   'use strict';
 
-  const HOME = '/settings/integrations';
   const $ = (selector, root = document) => root.querySelector(selector);
   const root = document.documentElement;
+  // Of the section that this page belongs to.
+  const { home } = document.body.dataset;
 
   // Null on the signed-out pages, which have no dialogs.
   const modal = $('#modal');
@@ -70,7 +71,7 @@
     modalBody.replaceChildren();
     modal.close();
   };
-  let exit = HOME;
+  let exit = home;
   const askToClose = () => (unsaved() ? guard.showModal() : shut());
 
   if (modal) {
@@ -107,7 +108,7 @@
       hush();
       modalBody.replaceChildren();
       // By id: refreshing the list has replaced the element, or taken it away for good.
-      (document.getElementById(opener) ?? $('#keys-h'))?.focus();
+      (document.getElementById(opener) ?? $('[data-focus-home]'))?.focus();
     });
 
     // The backdrop never closes. Both ends of the click count, so that selecting the key with the mouse is no attempt.
@@ -132,7 +133,7 @@
     secret()?.remove();
   });
   addEventListener('pageshow', ({ persisted }) => {
-    if (persisted && wiped) location.replace(HOME);
+    if (persisted && wiped) location.replace(home);
     for (const form of document.querySelectorAll('form.htmx-request')) form.classList.remove('htmx-request');
   });
 
@@ -218,7 +219,7 @@
       target.closest('.secret').toggleAttribute('data-masked');
     } else if ('dismiss' in dataset) {
       target.closest('[data-toast]').remove();
-      ($('#keys-h') ?? $('#main')).focus({ preventScroll: true });
+      ($('[data-focus-home]') ?? $('#main')).focus({ preventScroll: true });
     }
   });
 
@@ -376,7 +377,7 @@
     }
     if (!shortcuts?.checked || event.metaKey || event.ctrlKey || event.altKey || event.repeat) return;
     if ($('dialog[open]') || event.target.closest('input, textarea, select')) return;
-    if (event.key === 'c') $('#new-key')?.click();
+    if (event.key === 'c') $('[data-shortcut="c"]')?.click();
     if (event.key === '?') $('[commandfor="help"]')?.click();
   });
   document.addEventListener('pointermove', () => delete root.dataset.tips, { passive: true });

@@ -34,6 +34,7 @@ pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
         page: Page {
             title: format!("{} · {brand}", failure.heading),
             brand,
+            section: None,
             theme: theme::known(asked.theme.as_deref()),
             return_to: return_path::HOME.to_owned(),
             viewer: None,

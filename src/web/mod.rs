@@ -12,6 +12,7 @@ pub mod name_error;
 pub mod page;
 pub mod relative_time;
 pub mod return_path;
+pub mod section;
 pub mod session;
 pub mod session_guard;
 pub mod session_store;

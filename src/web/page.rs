@@ -4,13 +4,15 @@ use actix_web::HttpRequest;
 use askama::Template;
 use serde::{Deserialize, Serialize};
 
-use super::{return_path, theme};
+use super::{return_path, section::Section, theme};
 use crate::{actions::resume_session::Viewer, app::App, middleware::failure::Failure};
 
 /// What every full page shows around its content.
 pub struct Page {
     /// The product's name.
     pub brand: String,
+    /// The section of the settings that it belongs to; `None` outside of them.
+    pub section: Option<Section>,
     /// The whole `<title>`.
     pub title: String,
     /// `light`, `dark`, or nothing for what the system prefers.
@@ -84,6 +86,7 @@ impl Page {
         Self {
             title: format!("{title} · {brand}"),
             brand,
+            section: None,
             theme: theme::of_request(request),
             return_to: request.path().to_owned(),
             viewer: None,
@@ -92,15 +95,25 @@ impl Page {
     }
 
     /// A page of the settings.
-    pub fn of_settings(app: &App, request: &HttpRequest, viewer: &Viewer, title: &str) -> Self {
-        let page = Self::plain(app, request, &format!("{title} · Settings"));
+    pub fn of_settings(app: &App, request: &HttpRequest, viewer: &Viewer, section: Section) -> Self {
+        let page = Self::plain(app, request, &format!("{} · Settings", section.title()));
         let back = if request.method() == actix_web::http::Method::GET {
             request.uri().path_and_query().map_or("/", |path| path.as_str())
         } else {
             // The answer to a post has no address of its own.
             return_path::HOME
         };
-        Self { return_to: back.to_owned(), viewer: Some(ViewerCard::of(viewer)), ..page }
+        Self { return_to: back.to_owned(), section: Some(section), viewer: Some(ViewerCard::of(viewer)), ..page }
+    }
+
+    /// Where a pop-up leads when it is closed, and whoever is lost.
+    pub fn home(&self) -> &'static str {
+        self.section.unwrap_or(Section::HOME).path()
+    }
+
+    /// The name of that place.
+    pub fn section_title(&self) -> &'static str {
+        self.section.unwrap_or(Section::HOME).title()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Where to go after signing in or switching the theme: a path of this site and nothing else.
 
-/// Where everybody starts.
-pub const HOME: &str = "/settings/integrations";
+use super::section::Section;
 
-/// The path, if it stays on this site; the list of keys otherwise.
+/// Where everybody starts.
+pub const HOME: &str = Section::HOME.path();
+
+/// The path, if it stays on this site; where everybody starts otherwise.
 ///
 /// `//host` and `/\host` lead elsewhere in a browser, and so does a tab or line break that browsers drop.
 pub fn return_path(wanted: &str) -> &str {

@@ -164,6 +164,7 @@ fn every_template_has_its_struct() {
         "plain.html",
         "modal_page.html",
         "components/ui.html",
+        "components/keys.html",
         // A part of a page that is never rendered alone.
         "integrations/_protect_your_api.html",
     ];
@@ -180,6 +181,22 @@ fn every_template_has_its_struct() {
             assert!(has_struct || layouts.contains(&name.as_str()), "templates/{name} has no struct in src/web");
         }
     }
+}
+
+/// What every page is made of knows no section by name: a second one is an entry in `web/section.rs`, and its own files.
+#[test]
+fn what_all_pages_share_names_no_section() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared = ["base.html", "shell.html", "plain.html", "modal_page.html", "error.html", "components/ui.html"];
+    let templates = shared.iter().map(|name| root.join("templates").join(name));
+    for path in templates.chain([root.join("static/app.js")]) {
+        let text = fs::read_to_string(&path).unwrap();
+        for name in ["/settings/integrations", "Integrations", "keys-h", "new-key"] {
+            assert!(!text.contains(name), "{}: {name}", path.display());
+        }
+    }
+    let knowing = files_with("\"/settings/integrations\"", "web");
+    assert_eq!(knowing, ["web/section.rs"], "its address stands in one file");
 }
 
 #[test]

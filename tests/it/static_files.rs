@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use keystead::web::section::Section;
 use reqwest::Method;
 use sha2::{Digest, Sha256};
 
@@ -154,6 +155,7 @@ fn templates_ask_for_files_that_exist() {
 fn the_sprite_holds_the_used_icons_and_no_others() {
     let markup: String = templates::sources().into_iter().map(|(_, source)| source).collect();
     let mut used: Vec<&str> = markup.split("icon(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    used.extend(Section::ALL.map(Section::icon));
     used.sort_unstable();
     used.dedup();
 

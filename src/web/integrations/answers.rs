@@ -13,11 +13,12 @@ use crate::{
     web::{
         htmx::{self, dialog},
         page::Page,
+        section::Section,
     },
 };
 
-/// The title of the page, and of its pop-ups as pages.
-pub const TITLE: &str = "Integrations";
+/// What this module is.
+pub const SECTION: Section = Section::Integrations;
 
 /// A pop-up that only says something, with a way back.
 #[derive(Template)]
@@ -40,7 +41,7 @@ pub fn already_done(
     list_page: i64,
 ) -> Result<HttpResponse, Failure> {
     let notice = Notice {
-        page: Page::of_settings(app, request, viewer, TITLE),
+        page: Page::of_settings(app, request, viewer, SECTION),
         heading: format!("This key was already {done}"),
         message: format!("This key was already {done}. Its secret can't be shown again. Rotate it to get a new one."),
         list_page,
@@ -96,7 +97,7 @@ pub fn limit_reached(
         }
     };
     let failure = Failure { retry_after: wait, ..Failure::new(status, "limit_reached", heading, message.clone()) };
-    let page = Page::of_settings(app, request, viewer, TITLE);
+    let page = Page::of_settings(app, request, viewer, SECTION);
     let notice = Notice { page, heading: heading.to_owned(), message, list_page };
     let mut answer = htmx::dialog_answer(request, status, &notice)?;
     htmx::copy_failure(&mut answer, &failure);

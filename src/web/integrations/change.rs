@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 
-use super::answers::{TITLE, key_id, refused_on};
+use super::answers::{SECTION, key_id, refused_on};
 use crate::{
     actions::{
         follow_change::{Reach, follow_change, follow_revocation},
@@ -129,7 +129,7 @@ pub async fn show(
         Reach::SoFar(progress) => so_far(progress),
     };
     let again = (!is_over).then(|| format!("/settings/integrations/changes/{change}"));
-    let page = Page::of_settings(&app, &request, &viewer, TITLE);
+    let page = Page::of_settings(&app, &request, &viewer, SECTION);
     htmx::page(StatusCode::OK, &ChangePage { page, heading, words, again, list_page: 1 })
 }
 

@@ -7,7 +7,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, already_done, limit_reached, new_form_token, no_entropy},
+    answers::{INCOMPLETE, SECTION, already_done, limit_reached, new_form_token, no_entropy},
     key_list::add_list,
     reveal_key::reveal,
 };
@@ -70,7 +70,7 @@ const TAKEN: &str = "A key with this name already exists. Choose a different nam
 /// `GET /settings/integrations/keys/new`
 pub async fn show(app: web::Data<App>, request: HttpRequest, viewer: Viewer) -> Result<HttpResponse, Failure> {
     let dialog = CreateKeyDialog {
-        page: Page::of_settings(&app, &request, &viewer, TITLE),
+        page: Page::of_settings(&app, &request, &viewer, SECTION),
         name: String::new(),
         idem: new_form_token()?.as_str().to_owned(),
         organization_id: viewer.authority.organization_id().as_str().to_owned(),
@@ -165,7 +165,7 @@ fn again(
         None => new_form_token()?,
     };
     let dialog = CreateKeyDialog {
-        page: Page::of_settings(app, request, viewer, TITLE),
+        page: Page::of_settings(app, request, viewer, SECTION),
         name: form.name,
         idem: idem.as_str().to_owned(),
         organization_id: viewer.authority.organization_id().as_str().to_owned(),

@@ -6,7 +6,7 @@ use askama::Template;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{
-    answers::{TITLE, list_page_of, no_such_key},
+    answers::{SECTION, list_page_of, no_such_key},
     protect_your_api::{ProtectYourApi, protect_your_api},
     usage::UsageView,
 };
@@ -146,7 +146,7 @@ pub async fn show_page(
     viewer: Viewer,
 ) -> Result<HttpResponse, Failure> {
     let list = list_keys(&app, &viewer.authority, list_page_of(&request)).await?;
-    let mut page = Page::of_settings(&app, &request, &viewer, TITLE);
+    let mut page = Page::of_settings(&app, &request, &viewer, SECTION);
     page.toasts.extend(session::take_toast(&session));
     let list = KeyList::new(&app, &viewer, list, None);
     let organization_id = viewer.authority.organization_id().to_string();

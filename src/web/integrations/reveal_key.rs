@@ -7,7 +7,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    answers::TITLE,
+    answers::SECTION,
     change::{AT_ONCE, ReceiptView},
 };
 use crate::{
@@ -88,7 +88,7 @@ pub async fn reveal(
         ]
     };
     RevealKeyDialog {
-        page: Page::of_settings(app, request, viewer, TITLE),
+        page: Page::of_settings(app, request, viewer, SECTION),
         key_name: new.name.to_string(),
         secret: Zeroizing::new(secret.to_owned()),
         env_name: format!("{brand}_API_KEY"),

@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, key_id, list_page_of, refused_on},
+    answers::{INCOMPLETE, SECTION, key_id, list_page_of, refused_on},
     key_list::{KeyRow, add_list, key_gone},
 };
 use crate::{
@@ -130,7 +130,7 @@ fn ask(
     alert: Option<String>,
 ) -> Result<HttpResponse, Failure> {
     let dialog = RevokeKeyDialog {
-        page: Page::of_settings(app, request, viewer, TITLE),
+        page: Page::of_settings(app, request, viewer, SECTION),
         key: KeyRow::new(key, app.clock.now()),
         list_page,
         alert,

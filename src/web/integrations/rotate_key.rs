@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, TITLE, already_done, key_id, limit_reached, list_page_of, new_form_token, no_entropy},
+    answers::{INCOMPLETE, SECTION, already_done, key_id, limit_reached, list_page_of, new_form_token, no_entropy},
     key_list::{KeyRow, add_list, key_gone},
     reveal_key::reveal,
 };
@@ -117,7 +117,7 @@ fn ask(
     alert: Option<String>,
 ) -> Result<HttpResponse, Failure> {
     let dialog = RotateKeyDialog {
-        page: Page::of_settings(app, request, viewer, TITLE),
+        page: Page::of_settings(app, request, viewer, SECTION),
         key: KeyRow::new(key, app.clock.now()),
         idem: new_form_token()?.as_str().to_owned(),
         list_page,
