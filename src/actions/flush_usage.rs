@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     app::App,
     domain::usage::verifications,
-    key_index::Flush,
+    key_index::{Flush, Round},
     store::{StoreError, key_usage, usage_flushes},
 };
 
@@ -21,19 +21,19 @@ pub struct Flushed {
     pub took: Duration,
 }
 
-/// Writes what moved since the last time; nothing is asked of the database when nothing did.
+/// Writes what moved since the last time and is due in this round; nothing is asked of the database when nothing is.
 ///
 /// # Errors
 /// [`StoreError`]; what is not written is put back, and the next flush writes it. What may be written or not is kept as it was,
 /// and the next flush asks the database for it first.
-pub async fn flush_usage(app: &App) -> Result<Flushed, StoreError> {
+pub async fn flush_usage(app: &App, round: Round) -> Result<Flushed, StoreError> {
     let mut writer = app.flushes.lock().await;
     let mut flushed = Flushed { keys: 0, took: Duration::ZERO };
     if let Some(flush) = writer.in_doubt.clone() {
         flushed.add(write(app, flush).await?);
         writer.in_doubt = None;
     }
-    let taken = app.index.take_usage();
+    let taken = app.index.take_due(&mut writer.rounds, round);
     app.flushes.taken(&taken.deltas);
     let (now, mut from) = (app.clock.now(), 0);
     while let Some(flush) = writer.next(&taken.deltas, from, now) {

@@ -11,6 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::index::Rounds;
 use crate::domain::{
     ids::NodeId,
     usage::{FlushId, UsageDelta, verifications},
@@ -33,6 +34,8 @@ pub struct Writer {
     last: i64,
     /// A flush whose COMMIT was not answered; it is sent again, as it was, before any other.
     pub in_doubt: Option<Flush>,
+    /// When each key was written last.
+    pub rounds: Rounds,
 }
 
 /// Counts that are written in one transaction, or not.
@@ -66,7 +69,8 @@ impl Flush {
 impl Flushes {
     /// A process that has written nothing.
     pub fn new(now: DateTime<Utc>) -> Self {
-        let writer = Mutex::new(Writer { id: NodeId::generate(now), last: 0, in_doubt: None });
+        let writer =
+            Mutex::new(Writer { id: NodeId::generate(now), last: 0, in_doubt: None, rounds: Rounds::default() });
         Self { writer, unsettled: AtomicU64::new(0) }
     }
 

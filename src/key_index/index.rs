@@ -4,12 +4,14 @@
 //! ended stays, so that `REVOKED` and `ROTATED` can be told from `NOT_FOUND` without a database. A secret that the database does
 //! not have any more leaves memory, and its entry serves for another one; of a key remains what names it (`index/forget.rs`).
 
+mod due;
 mod endings;
 mod forget;
 mod put;
 mod reload;
 mod used;
 
+pub use due::{Round, Rounds};
 pub use forget::Forgotten;
 
 use std::{

@@ -25,7 +25,7 @@ mod slots_tests;
 
 pub use flushes::{Flush, Flushes, Writer};
 pub use follower::{Follower, Parts};
-pub use index::{Forgotten, KeyIndex};
+pub use index::{Forgotten, KeyIndex, Round};
 pub use lease::Lease;
 pub use progress::{Progress, Trouble};
 pub use receipt::{Means, Receipt, ReceiptProgress, Receipts};

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-/// The words, as they stand inside a sentence. Exact to the second below a minute: whoever just tried a key wants to see
-/// that it was this try. From two months on in days again, to be held against "unused for 90 days".
+/// The words, as they stand inside a sentence. Exact to the second from there to a minute: whoever just tried a
+/// key wants to see that it was this try. Of a key in constant use ten seconds may not be written yet, so below them nothing is
+/// said that could be wrong. From two months on in days again, to be held against "unused for 90 days".
 ///
 /// "Yesterday" is the day before in UTC, as in the exact time that stands beside it in a tooltip.
 pub fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -11,7 +12,7 @@ pub fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let of = |n: i64, unit: &str| format!("{n} {unit}{} ago", if n == 1 { "" } else { "s" });
     match (past.num_seconds(), past.num_days()) {
         // Also what a clock that is ahead calls the future.
-        (..1, _) => "just now".to_owned(),
+        (..=10, _) => "just now".to_owned(),
         (seconds @ ..60, _) => of(seconds, "second"),
         (seconds @ ..3600, _) => of(seconds / 60, "minute"),
         (seconds @ ..86400, _) => of(seconds / 3600, "hour"),
@@ -49,7 +50,8 @@ mod tests {
         for (seconds, words) in [
             (-3 * hour, "just now"),
             (0, "just now"),
-            (second, "1 second ago"),
+            (10 * second, "just now"),
+            (11 * second, "11 seconds ago"),
             (59 * second, "59 seconds ago"),
             (minute, "1 minute ago"),
             (119 * second, "1 minute ago"),
@@ -74,7 +76,7 @@ mod tests {
         ] {
             assert_eq!(ago(now - TimeDelta::seconds(seconds), now), words, "{seconds}");
         }
-        assert_eq!(ago(now - TimeDelta::milliseconds(1999), now), "1 second ago");
+        assert_eq!(ago(now - TimeDelta::milliseconds(11_999), now), "11 seconds ago");
         assert_eq!(ago(now, DateTime::<Utc>::MIN_UTC), "just now");
     }
 

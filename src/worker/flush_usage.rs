@@ -1,4 +1,5 @@
-//! Flushes usage, every second and before the end: a crash loses at most a second of counts, and never a key.
+//! Flushes usage: every second of keys that were not used for a while, every ten seconds of all, and before the end. A crash loses
+//! what was counted since then, and never a key.
 
 use std::time::Duration;
 
@@ -7,10 +8,13 @@ use tokio::sync::watch;
 use crate::{
     actions::flush_usage::flush_usage,
     app::App,
+    key_index::Round,
     supervision::{Failing, Part},
 };
 
 const EVERY: Duration = Duration::from_secs(1);
+/// Each time this many seconds are over, whatever was used is written.
+const ALL: u64 = 10;
 /// When the last flush is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -20,13 +24,15 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     // After a slow flush a whole second again: what waits is written at once.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = Failing::default();
+    let mut rounds = (1..).map(round);
     loop {
         let is_last = tokio::select! {
             _ = ticks.tick() => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };
         app.supervision.step(Part::FlushUsage);
-        let result = flush_usage(&app).await;
+        let round = if is_last { Round::All } else { rounds.next().unwrap_or(Round::All) };
+        let result = flush_usage(&app, round).await;
         let is_written = result.is_ok();
         match result {
             Ok(flushed) => {
@@ -48,5 +54,20 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         if is_last {
             tokio::time::sleep(AGAIN).await;
         }
+    }
+}
+
+fn round(number: u64) -> Round {
+    if number.is_multiple_of(ALL) { Round::All } else { Round::Idle }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tenth_round_is_of_all() {
+        let all: Vec<u64> = (1..=30).filter(|number| round(*number) == Round::All).collect();
+        assert_eq!(all, [10, 20, 30]);
     }
 }

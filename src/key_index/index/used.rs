@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{KeyEntry, KeyIndex, Ordering};
+use super::{
+    KeyEntry, KeyIndex, Ordering,
+    due::{Round, Rounds},
+};
 use crate::domain::{key_record::KeyNumber, usage::UsageDelta};
 
 /// What was taken out of the index, so that it can be put back.
@@ -14,11 +17,24 @@ pub struct TakenUsage {
 }
 
 impl KeyIndex {
-    /// Takes what was counted since the last time.
+    /// Takes whatever was counted since the last time.
     pub fn take_usage(&self) -> TakenUsage {
+        self.take_due(&mut Rounds::default(), Round::All)
+    }
+
+    /// Takes what was counted since the last time and is due; the rest stays and is asked about again.
+    pub fn take_due(&self, rounds: &mut Rounds, round: Round) -> TakenUsage {
+        rounds.begin(round);
         let mut entries = Vec::new();
         let mark_of = |number| self.keys.get(number).map(|entry: &KeyEntry| &entry.mark);
         self.used.take(mark_of, |number| entries.push(number));
+        entries.retain(|&number| {
+            let is_due = rounds.take(number, round);
+            if !is_due && let Some(entry) = self.keys.get(number) {
+                self.used.mark(number, &entry.mark);
+            }
+            is_due
+        });
         // In the order in which they lie in memory, and mostly in the database too.
         entries.sort_unstable();
         let mut taken = TakenUsage { entries: Vec::with_capacity(entries.len()), deltas: Arc::default() };

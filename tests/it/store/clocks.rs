@@ -8,6 +8,7 @@ use keystead::{
         flush_usage::flush_usage,
         purge_expired::{mend_last_uses, purge_expired},
     },
+    key_index::Round,
     supervision::Part,
 };
 
@@ -44,7 +45,7 @@ async fn on_postgres_a_node_whose_clock_is_a_day_ahead_mends_no_last_uses() {
     let app = TestApp::start_at(clock, database, |_| {}).await;
     let key = app.admin().await.create_key("Production").await;
     app.verify(&key.secret).await;
-    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
     app.execute("UPDATE key_usage_open SET at = at + 7200000").await;
     assert_eq!(mend_last_uses(&app.app).await.unwrap(), 0, "which of the two is wrong nobody knows");
     app.clock.set_ahead(TimeDelta::zero());
@@ -59,7 +60,7 @@ async fn a_last_use_by_a_clock_that_was_ahead_is_mended() {
     let last_uses =
         "SELECT CAST(at AS TEXT) AS line FROM key_usage_open UNION ALL SELECT CAST(at AS TEXT) FROM key_last_used";
     app.verify(&key.secret).await;
-    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
     for table in ["key_usage_open", "key_last_used"] {
         app.execute(&format!("UPDATE {table} SET at = at + 7200000")).await;
         assert_eq!(mend_last_uses(&app.app).await.unwrap(), 1, "{table}");
@@ -83,7 +84,7 @@ async fn what_is_used_after_the_clock_was_set_back_was_used_then() {
     app.verify(&key.secret).await;
     app.clock.set_ahead(TimeDelta::zero());
     app.verify(&key.secret).await;
-    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
     let at = app.lines("SELECT CAST(at AS TEXT) AS line FROM key_usage_open").await;
     assert_eq!(at, [app.app.clock.now().timestamp_millis().to_string()]);
 }
@@ -102,7 +103,7 @@ async fn by_a_clock_that_was_set_nothing_is_closed_forgotten_or_mended() {
     let key = app.admin().await.create_key("Production").await;
     for hours in [30, 0] {
         app.verify(&key.secret).await;
-        flush_usage(&app.app).await.unwrap();
+        flush_usage(&app.app, Round::All).await.unwrap();
         app.clock.advance(TimeDelta::hours(hours));
         purge_expired(&app.app).await.unwrap();
     }

@@ -9,6 +9,7 @@ use keystead::{
         flush_usage::flush_usage,
         purge_expired::purge_expired,
     },
+    key_index::Round,
     store::{StoreError, ended_keys, key_changes},
 };
 
@@ -56,7 +57,7 @@ async fn what_ended_is_forgotten_by_database_and_memory_after_90_days() {
     maya.revoke(&revoked).await;
     let all = [&*revoked.secret, &rotated.secret, &newer.secret];
     assert_eq!(codes(&app, &all).await, ["REVOKED", "ROTATED", "VALID"]);
-    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
     app.clock.advance(TimeDelta::days(90));
     purge_expired(&app.app).await.unwrap();
     assert_eq!(apply(&app).await, Removed::default());
@@ -70,7 +71,7 @@ async fn what_ended_is_forgotten_by_database_and_memory_after_90_days() {
     // The row of the key stays for another day, for what nodes have counted until now.
     assert_eq!((app.count("api_keys").await, app.app.index.keys()), (2, 2));
     assert_eq!(app.count(&format!("key_last_used WHERE key_id = '{}'", revoked.id)).await, 1);
-    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
 
     app.clock.advance(TimeDelta::days(1));
     purge_expired(&app.app).await.unwrap();
@@ -179,7 +180,7 @@ async fn a_forgotten_secret_never_lives_again() {
     loaded_anew(&app).await;
     assert_eq!(codes(&app, &old).await, ["NOT_FOUND", "NOT_FOUND"]);
     // What nobody knows is counted for nobody.
-    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
     app.clock.advance(TimeDelta::hours(2));
     purge_expired(&app.app).await.unwrap();
     assert_eq!(app.count(&format!("key_usage WHERE key_id = '{}'", revoked.id)).await, 0);

@@ -11,6 +11,7 @@ use keystead::{
         reset_password::reset_password,
     },
     domain::{email::Email, password::NewPassword},
+    key_index::Round,
     passwords::Passwords,
 };
 
@@ -46,7 +47,7 @@ pub async fn live(app: &TestApp, maya: &Person) {
     }
     maya.by_htmx().revoke(&ended).await;
     assert_eq!(app.verify(&ended.secret).await, "REVOKED");
-    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
     let used = format!(
         "SELECT CAST(sum(key_usage_open.count) AS TEXT) AS line FROM key_usage_open \
          JOIN api_keys ON api_keys.number = key_usage_open.key_number WHERE api_keys.id IN ('{}', '{}')",

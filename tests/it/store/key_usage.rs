@@ -15,6 +15,7 @@ use keystead::{
         ids::{KeyId, NodeId, OrgId},
         usage::{Count, FlushId, KeyUsage, LastUsed, UsageDelta},
     },
+    key_index::Round,
     store::{StoreError, key_usage, usage_flushes},
     supervision::Part,
 };
@@ -527,14 +528,14 @@ async fn a_flush_is_written_whole_or_leaves_nothing_and_counts_once() {
         app.verify(&key.secret).await;
     }
     for _ in 0..3 {
-        flush_usage(&app.app).await.unwrap_err();
+        flush_usage(&app.app, Round::All).await.unwrap_err();
         assert_eq!(app.count("key_usage_open").await, 0, "the first key's row goes with the second's");
         assert_eq!(app.count("usage_flushes").await, 0, "what says that it is written too");
     }
     let all = if app.database.is_postgres() { " ON key_usage_open" } else { "" };
     app.database.execute(&format!("DROP TRIGGER refusing{all}"));
-    flush_usage(&app.app).await.unwrap();
-    flush_usage(&app.app).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.app, Round::All).await.unwrap();
     let counts = app.lines("SELECT CAST(count AS TEXT) AS line FROM key_usage_open ORDER BY key_number").await;
     assert_eq!(counts, ["3", "2"]);
     assert_eq!(app.app.flushes.unsettled(), 0);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use keystead::{
     actions::flush_usage::flush_usage,
+    key_index::Round,
     middleware::failure::{NOTHING_CHANGED, OUTCOME_UNKNOWN},
     store::StoreError,
 };
@@ -185,13 +186,13 @@ async fn usage_whose_commit_is_not_answered_is_counted_once() {
             sent += 1;
         }
         while wire.lost() == before {
-            match flush_usage(&app.app).await {
+            match flush_usage(&app.app, Round::All).await {
                 Ok(_) | Err(StoreError::Unknown(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
         // On the next connection; one that broke in the pool is found to be broken.
-        while flush_usage(&app.app).await.is_err() {}
+        while flush_usage(&app.app, Round::All).await.is_err() {}
         assert_eq!(counted(&app).await, sent, "after {lost:?}");
     }
 }
