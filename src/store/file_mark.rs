@@ -11,6 +11,7 @@
 
 mod allowed;
 mod mark;
+mod other_programs;
 mod progress;
 
 use std::{
@@ -21,13 +22,14 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use diesel::{connection::SimpleConnection, prelude::*};
 
 pub use allowed::set_foreign_wal_aside;
 pub use mark::mark_anew;
+use other_programs::{PATIENCE, Whose};
 use progress::Progress;
 
 use super::{StoreError, connection::establish_sqlite, error::Fault};
@@ -38,10 +40,6 @@ const PAGES: i64 = 1000;
 /// How often the first checkpoint is tried, and how long it waits for readers in between.
 const AT_FIRST: usize = 100;
 const AGAIN: Duration = Duration::from_millis(5);
-/// How often it is looked whether another program's checkpoint is done, and how long in between.
-const LOOKS: usize = 20;
-const PAUSE: Duration = Duration::from_millis(5);
-
 /// The mark of a database file while a server writes to it.
 pub struct FileMark {
     path: PathBuf,
@@ -50,6 +48,7 @@ pub struct FileMark {
     is_overwritten: AtomicBool,
     /// Whether a checkpoint was begun that a reader has held up.
     is_unfinished: AtomicBool,
+    patience: Duration,
     state: Mutex<State>,
     /// Trap: to close any descriptor of the file ends the locks of every SQLite connection of this process. So it stays open
     /// until the last of them is closed, and is the last field.
@@ -68,15 +67,10 @@ struct State {
     next: Option<u32>,
     /// How far the last checkpoint of ours came.
     progress: Progress,
-}
-
-/// Whose the database file is now.
-enum Whose {
-    Ours,
-    /// The mark that waits in our `-wal` is in the file, and no checkpoint that is done brought it there: one of another program is
-    /// being made, or this is a copy that somebody made since our last one.
-    Uncertain,
-    Anothers,
+    /// Whether another program made a checkpoint since: the file and every copy of it have the newest mark.
+    is_adopted: bool,
+    /// Since when it is not known whose the file is.
+    uncertain_since: Option<Instant>,
 }
 
 impl FileMark {
@@ -99,7 +93,16 @@ impl FileMark {
             allowed: [base, newest, newest].map(AtomicU32::new),
             is_overwritten: AtomicBool::new(false),
             is_unfinished: AtomicBool::new(false),
-            state: Mutex::new(State { conn: Some(conn), base, newest, next: None, progress: Progress::default() }),
+            patience: PATIENCE,
+            state: Mutex::new(State {
+                conn: Some(conn),
+                base,
+                newest,
+                next: None,
+                progress: Progress::default(),
+                is_adopted: false,
+                uncertain_since: None,
+            }),
             file,
         };
         // At once: a backup made before this start has the mark that the file has now. Readers are the other connections, which
@@ -132,7 +135,8 @@ impl FileMark {
         let path = self.path.display();
         match whose {
             Whose::Ours => Ok(()),
-            Whose::Uncertain => {
+            Whose::Uncertain(since) if since.elapsed() < self.patience => Ok(()),
+            Whose::Uncertain(_) => {
                 let words = format!("another program is bringing its log into {path}, or a copy was put in its place");
                 Err(StoreError::Fault(Fault::Busy, words))
             }
@@ -152,38 +156,15 @@ impl FileMark {
         Ok(self.allowed.iter().any(|mark| mark.load(Ordering::SeqCst) == found))
     }
 
-    /// Another program's checkpoint brings the mark that waits in our `-wal` into the file; then it is ours with that.
-    fn whose(&self, state: &mut State) -> Result<Whose, StoreError> {
-        if self.is_ours()? {
-            return Ok(Whose::Ours);
-        }
-        let Some(conn) = &mut state.conn else { return Ok(Whose::Anothers) };
-        if mark::of_file(&self.file).map_err(fault)? != state.newest {
-            return Ok(Whose::Anothers);
-        }
-        for _ in 0..LOOKS {
-            if Progress::of(conn, &self.path)? != state.progress {
-                self.allow([state.newest; 3])?;
-                state.base = state.newest;
-                return Ok(Whose::Ours);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Ok(Whose::Uncertain)
-    }
-
-    fn is_still_ours(&self, state: &mut State) -> Result<bool, StoreError> {
-        Ok(!self.is_overwritten.load(Ordering::Relaxed) && matches!(self.whose(state)?, Whose::Ours))
-    }
-
     /// Brings the `-wal` into the file if there is much in it. To be called by whoever has just written.
     ///
     /// # Errors
     /// [`StoreError`]; what was written is safe in the `-wal`, and the next call tries again.
     pub fn checkpoint_if_due(&self) -> Result<(), StoreError> {
         let mut state = self.state();
+        let is_adopted = state.is_adopted;
         let Some(conn) = &mut state.conn else { return Ok(()) };
-        if progress::waiting(conn)? < PAGES {
+        if !is_adopted && progress::waiting(conn)? < PAGES {
             return Ok(());
         }
         self.advance(&mut state)
@@ -235,20 +216,8 @@ impl FileMark {
         (state.base, state.newest, state.next) = (next, next, None);
         let after = mark::random()?;
         mark::write(conn, after)?;
-        state.newest = after;
+        (state.newest, state.is_adopted, state.uncertain_since) = (after, false, None);
         self.note_progress(state)
-    }
-
-    /// After a checkpoint of ours and the mark for what follows. Another program's may have come since, so the file is looked at
-    /// last: what is noted must not hide it.
-    fn note_progress(&self, state: &mut State) -> Result<(), StoreError> {
-        let Some(conn) = &mut state.conn else { return Ok(()) };
-        state.progress = Progress::of(conn, &self.path)?;
-        if mark::of_file(&self.file).map_err(fault)? == state.newest {
-            self.allow([state.newest; 3])?;
-            state.base = state.newest;
-        }
-        Ok(())
     }
 
     /// Brings everything into the file, and leaves nothing beside it that matters: whoever copies the file of a server that

@@ -55,18 +55,20 @@ fn another_programs_checkpoint_just_after_ours_is_no_overwritten_file_either() {
 
 /// It has the mark that waits in the `-wal`, as the file has after another program's checkpoint.
 #[test]
-fn a_copy_made_since_the_last_checkpoint_is_another_file() {
+fn a_copy_made_since_the_last_checkpoint_is_another_file_after_a_while() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keystead.db");
     let mut conn = establish_sqlite(&path).unwrap();
     conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
-    let file_mark = FileMark::begin(&path).unwrap();
+    let mut file_mark = FileMark::begin(&path).unwrap();
     write(&mut conn, 5);
     let copy = folder.path().join("copy.db");
     sql_query(format!("VACUUM INTO '{}'", copy.display())).execute(&mut conn).unwrap();
     write(&mut conn, 5);
     let ours = fs::read(&path).unwrap();
     fs::write(&path, fs::read(&copy).unwrap()).unwrap();
+    file_mark.check().unwrap();
+    file_mark.patience = Duration::ZERO;
     for _ in 0..2 {
         assert!(matches!(file_mark.check(), Err(StoreError::Fault(Fault::Busy, _))));
     }
@@ -75,4 +77,39 @@ fn a_copy_made_since_the_last_checkpoint_is_another_file() {
     // As a checkpoint that is being made: its first page comes first.
     fs::write(&path, ours).unwrap();
     file_mark.check().unwrap();
+}
+
+/// After another program's checkpoint the file, and whatever is copied from it, has the mark that was in our `-wal`.
+#[test]
+fn a_copy_made_after_another_programs_checkpoint_is_another_file_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    let mut another = establish_sqlite(&path).unwrap();
+    for (n, again) in [false, true].into_iter().enumerate() {
+        write(&mut conn, 5);
+        another.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        file_mark.check().unwrap();
+        let copied = fs::read(&path).unwrap();
+        let vacuumed = folder.path().join(format!("copy-{n}.db"));
+        sql_query(format!("VACUUM INTO '{}'", vacuumed.display())).execute(&mut conn).unwrap();
+        write(&mut conn, 5);
+        file_mark.checkpoint_if_due().unwrap();
+        if again {
+            another.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+            write(&mut conn, 5);
+            file_mark.check().unwrap();
+            file_mark.checkpoint_if_due().unwrap();
+        }
+        write(&mut conn, 5);
+        let (_, wal, mark) = moment(&path);
+        let other = folder.path().join("other.db");
+        for copy in [copied, fs::read(vacuumed).unwrap()] {
+            lay_out(&other, &(copy.clone(), wal.clone(), mark.clone()));
+            assert!(set_foreign_wal_aside(&other).unwrap().is_some(), "{n}: a -wal of another file");
+            assert_eq!(fs::read(&other).unwrap(), copy);
+        }
+    }
 }
