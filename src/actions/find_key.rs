@@ -29,13 +29,15 @@ pub enum ReadError {
 pub async fn find_key(app: &App, authority: &Authority, id: KeyId) -> Result<Option<KeyWithUsage>, ReadError> {
     authority.require(Permission::ReadKeys)?;
     let organization_id = authority.organization_id().clone();
-    let now = app.clock.now();
+    // Before the database is asked: what is written in between is in both.
+    let (now, seen) = (app.clock.now(), app.index.last_seen(&id));
     app.db
         .read_aside(move |conn| {
             let key = api_keys::find(conn, &organization_id, &id)?;
             let Some(key) = key.filter(|key| key.revoked_at.is_none()) else { return Ok(None) };
             let mut usages = key_usage::of_keys(conn, &organization_id, std::slice::from_ref(&id), now)?;
-            let usage = usages.remove(&key.id).unwrap_or_default();
+            let mut usage = usages.remove(&key.id).unwrap_or_default();
+            usage.seen(seen);
             Ok(Some(KeyWithUsage { key, usage }))
         })
         .await

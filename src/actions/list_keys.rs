@@ -1,5 +1,7 @@
 //! List the organization's living keys and how much they are used, the newest first, a page at a time.
 
+use std::{collections::HashMap, sync::Arc};
+
 use super::find_key::ReadError;
 use crate::{
     app::App,
@@ -31,7 +33,7 @@ pub struct KeyPage {
 pub async fn list_keys(app: &App, authority: &Authority, page: i64) -> Result<KeyPage, ReadError> {
     authority.require(Permission::ReadKeys)?;
     let organization_id = authority.organization_id().clone();
-    let now = app.clock.now();
+    let (now, index) = (app.clock.now(), Arc::clone(&app.index));
     app.db
         .read_aside(move |conn| {
             let total = api_keys::count_living(conn, &organization_id)?;
@@ -39,9 +41,12 @@ pub async fn list_keys(app: &App, authority: &Authority, page: i64) -> Result<Ke
             let page = page.clamp(1, pages);
             let (keys, damaged) = api_keys::list_living(conn, &organization_id, (page - 1) * PER_PAGE, PER_PAGE)?;
             let ids: Vec<_> = keys.iter().map(|key| key.id.clone()).collect();
+            // Before the database is asked: what is written in between is in both.
+            let mut seen: HashMap<_, _> = ids.iter().map(|id| (id.clone(), index.last_seen(id))).collect();
             let mut usages = key_usage::of_keys(conn, &organization_id, &ids, now)?;
             let keys = keys.into_iter().map(|key| {
-                let usage = usages.remove(&key.id).unwrap_or_default();
+                let mut usage = usages.remove(&key.id).unwrap_or_default();
+                usage.seen(seen.remove(&key.id).flatten());
                 KeyWithUsage { key, usage }
             });
             let keys = keys.collect();

@@ -8,6 +8,8 @@ use super::{api_key::ApiKey, code::Code, ids::NodeId, key_record::KeyNumber};
 
 /// Days that the page shows.
 pub const DAYS_SHOWN: usize = 30;
+/// How late a use may be written while everything works.
+const WRITTEN_WITHIN: TimeDelta = TimeDelta::seconds(11);
 /// Without a verification for this many days a key is called unused.
 pub const UNUSED_AFTER_DAYS: i64 = 90;
 
@@ -82,6 +84,15 @@ pub enum Activity {
 }
 
 impl KeyUsage {
+    /// Takes into account when a node last saw the key, which may not be written yet. Where a use is written that is hardly older,
+    /// that one stays: it knows who came.
+    pub fn seen(&mut self, at: Option<DateTime<Utc>>) {
+        let Some(at) = at else { return };
+        if self.last_used.as_ref().is_none_or(|known| at - known.at > WRITTEN_WITHIN) {
+            self.last_used = Some(LastUsed { at, address: None, user_agent: None });
+        }
+    }
+
     /// What this says about ending the key.
     pub fn activity(&self, now: DateTime<Utc>) -> Activity {
         match &self.last_used {
@@ -148,6 +159,30 @@ mod tests {
     }
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    #[test]
+    fn what_a_node_saw_counts_before_it_is_written() {
+        let written = |seconds| KeyUsage {
+            last_used: Some(LastUsed {
+                at: NOW - TimeDelta::seconds(seconds),
+                address: None,
+                user_agent: Some("curl".into()),
+            }),
+            is_complete: true,
+            ..KeyUsage::default()
+        };
+        let seen = |mut usage: KeyUsage, at| {
+            usage.seen(at);
+            usage
+        };
+        let never = KeyUsage { is_complete: true, ..KeyUsage::default() };
+        assert_eq!(seen(never.clone(), None).activity(NOW), Activity::Never);
+        assert_eq!(seen(never, Some(NOW)).activity(NOW), Activity::InUse);
+        let long_ago = 100 * 86_400;
+        assert_eq!(seen(written(long_ago), Some(NOW)).activity(NOW), Activity::InUse);
+        assert_eq!(seen(written(10), Some(NOW)), written(10), "who came is known");
+        assert_eq!(seen(written(10), Some(NOW - TimeDelta::days(1))), written(10), "it was earlier");
+    }
 
     #[test]
     fn what_a_use_says() {

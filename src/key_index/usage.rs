@@ -119,6 +119,11 @@ impl Usage {
         }
     }
 
+    /// When the newest verification was that this process counted, be it written or not.
+    pub fn last_at(&self) -> Option<DateTime<Utc>> {
+        Some(self.last_at.load(Ordering::Relaxed)).filter(|at| *at != 0).and_then(DateTime::from_timestamp_millis)
+    }
+
     /// Takes what was counted, code and count, and the newest use. Where nothing was counted yet the last caller stays: a
     /// verification stores its caller before it adds its count, so it may be in between.
     pub fn take(&self) -> (Vec<(&'static str, u64)>, Option<LastUsed>) {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::{
     KeyEntry, KeyIndex, Ordering,
     due::{Round, Rounds},
 };
-use crate::domain::{key_record::KeyNumber, usage::UsageDelta};
+use crate::domain::{ids::KeyId, key_record::KeyNumber, usage::UsageDelta};
 
 /// What was taken out of the index, so that it can be put back.
 pub struct TakenUsage {
@@ -17,6 +19,11 @@ pub struct TakenUsage {
 }
 
 impl KeyIndex {
+    /// When this process last saw a key, which may not be written yet.
+    pub fn last_seen(&self, id: &KeyId) -> Option<DateTime<Utc>> {
+        self.keys.get(self.number_of(id.as_str())?)?.usage.last_at()
+    }
+
     /// Takes whatever was counted since the last time.
     pub fn take_usage(&self) -> TakenUsage {
         self.take_due(&mut Rounds::default(), Round::All)

@@ -58,6 +58,22 @@ async fn a_new_key_has_no_requests_and_was_never_used() {
     assert_eq!(revoke.one(".dialog-body > .alert.ok"), "No requests yet. Revoking it should not affect anything.");
 }
 
+/// Uses are written some seconds later, or when the database can be written again; until then nobody may read that there are none.
+#[tokio::test]
+async fn a_use_that_is_not_written_yet_is_known_where_a_key_is_ended() {
+    let (app, maya, key) = one_key().await;
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    let list = maya.get(PAGE).await;
+    assert_eq!(list.one("td[data-label='Last used']"), "Just now");
+    for change in ["revoke", "rotate"] {
+        let answer = dialog(&maya, &key, change).await;
+        assert!(!answer.text().contains("No requests yet"), "{change}: {}", answer.text());
+    }
+    let revoke = dialog(&maya, &key, "revoke").await;
+    assert!(revoke.one(".dialog-body > .alert.bad").starts_with("This key is in use."));
+    assert_eq!(app.count("key_usage_open").await, 0, "nobody has written it");
+}
+
 #[tokio::test]
 async fn requests_are_a_sparkline_with_their_number_and_words_for_both() {
     let (app, maya, key) = one_key().await;
