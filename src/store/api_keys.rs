@@ -193,14 +193,14 @@ impl TryFrom<KeyRow> for ApiKey {
         let damaged = StoreError::damaged;
         // A program from before there were other actors wrote the person alone.
         let kind = row.created_by_kind.unwrap_or_else(|| "user".to_owned());
-        let name = row.created_by_name.or(row.user_name).map(|name| Name::parse(&name));
+        let name = row.created_by_name.or(row.user_name).map(|name| Name::stored(&name));
         Ok(Self {
             id: KeyId::parse(&row.id).ok_or_else(|| damaged("api_keys.id"))?,
             organization_id: OrgId::parse(&row.organization_id).ok_or_else(|| damaged("api_keys.organization_id"))?,
-            name: Name::parse(&row.name).map_err(|_| damaged("api_keys.name"))?,
+            name: Name::stored(&row.name),
             prefix: KeyPrefix::parse(&row.prefix).map_err(|_| damaged("api_keys.prefix"))?,
             hint: KeyHint::parse(&row.hint).ok_or_else(|| damaged("api_keys.hint"))?,
-            created_by: Creator::new(kind, name.transpose().map_err(|_| damaged("api_keys.created_by_name"))?),
+            created_by: Creator::new(kind, name),
             created_at: row.created_at.try_into()?,
             revoked_at: row.revoked_at.map(DateTime::try_from).transpose()?,
             version: row.version,

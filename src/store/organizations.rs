@@ -21,5 +21,5 @@ pub fn insert(conn: &mut Conn, organization: &Organization) -> Result<(), StoreE
 pub fn find_name(conn: &mut Conn, id: &OrgId) -> Result<Option<Name>, StoreError> {
     let name: Option<String> =
         organizations::table.find(id.as_str()).select(organizations::name).first(conn).optional()?;
-    name.map(|name| Name::parse(&name).map_err(|_| StoreError::damaged("organizations.name"))).transpose()
+    Ok(name.map(|name| Name::stored(&name)))
 }

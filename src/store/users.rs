@@ -125,15 +125,11 @@ const MEMBER_COLUMNS: MemberColumns =
     (users::id, users::name, organizations::id, organizations::name, memberships::role);
 
 fn member_from((user_id, user_name, org_id, org_name, role): MemberRow) -> Result<Member, StoreError> {
-    let name = |text: &str, column| Name::parse(text).map_err(|_| StoreError::damaged(column));
     Ok(Member {
-        user: (
-            UserId::parse(&user_id).ok_or_else(|| StoreError::damaged("users.id"))?,
-            name(&user_name, "users.name")?,
-        ),
+        user: (UserId::parse(&user_id).ok_or_else(|| StoreError::damaged("users.id"))?, Name::stored(&user_name)),
         organization: (
             OrgId::parse(&org_id).ok_or_else(|| StoreError::damaged("organizations.id"))?,
-            name(&org_name, "organizations.name")?,
+            Name::stored(&org_name),
         ),
         role: Role::parse(&role).ok_or_else(|| StoreError::damaged("memberships.role"))?,
     })

@@ -58,7 +58,7 @@ impl Owner {
     pub fn signed_in(&self) -> Option<SignedIn> {
         Some(SignedIn {
             session_id: SessionId::parse(&self.session_id)?,
-            user: (UserId::parse(&self.user_id)?, Name::parse(&self.user_name).ok()?),
+            user: (UserId::parse(&self.user_id)?, Name::stored(&self.user_name)),
             organization_id: OrgId::parse(&self.organization_id)?,
             client: Client {
                 address: self.address,

@@ -2,7 +2,7 @@
 //! server notices by itself, answers nobody until it has read everything again, and then says what the rows say.
 
 use super::follower::until_told;
-use crate::support::{Key, Person, TestApp, until};
+use crate::support::{Key, PASSWORD, Person, TestApp, until};
 
 /// The name of a change that nobody made.
 const ANOTHER: &str = "'0123456789abcdef0123456789abcdef'";
@@ -122,4 +122,22 @@ async fn a_name_that_nobody_could_choose_today_does_not_end_its_key() {
     .await;
     until_told(&app, &first.secret, "REVOKED").await;
     until_told(&app, &second.secret, "VALID").await;
+}
+
+/// Nor does it keep anybody from ending the key.
+#[tokio::test]
+async fn a_key_with_a_name_that_nobody_could_choose_today_is_listed_rotated_and_revoked() {
+    let app = TestApp::start().await;
+    let (maya, first, second) = two_keys(&app).await;
+    app.execute("UPDATE api_keys SET name = 'a\u{202E}b' WHERE name = 'First'").await;
+    app.execute("UPDATE users SET name = ''").await;
+    app.execute("UPDATE organizations SET name = 'two\u{2028}lines'").await;
+    assert_eq!(maya.listed().await, ["Second", "a\u{FFFD}b"]);
+    let first = maya.rotate(&first).await;
+    maya.revoke(&first).await;
+    until_told(&app, &first.secret, "REVOKED").await;
+    until_told(&app, &second.secret, "VALID").await;
+    maya.sign_out().await;
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+    assert_eq!(maya.listed().await, ["Second"]);
 }

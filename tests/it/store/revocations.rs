@@ -88,6 +88,28 @@ async fn a_reload_ends_again_what_the_log_knows_and_tells_the_audit_log() {
     assert_eq!(told, [("key.revoked", Some(&*revoked.id)), ("key.secret_ended", Some(&*rotated.id))]);
 }
 
+/// One name that would not be accepted today must not keep a node from following all other keys.
+#[tokio::test]
+async fn a_reload_ends_a_key_again_whatever_its_name_is() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
+    let living = maya.create_key("Living").await;
+    maya.revoke(&revoked).await;
+    maya.rotate(&rotated).await;
+    for sql in BACK {
+        app.execute(sql).await;
+    }
+    app.execute(&format!("UPDATE api_keys SET name = '{}' WHERE name = 'Revoked'", "n".repeat(300))).await;
+    app.execute("UPDATE api_keys SET name = 'a\u{202E}b' WHERE name = 'Rotated'").await;
+    let applied = app.app.follower.progress().applied.epoch.0;
+    app.execute("UPDATE key_epoch SET value = value + 2").await;
+    until(&app, "everything is read again", async || app.app.follower.progress().applied.epoch.0 > applied + 2).await;
+    assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
+    assert_eq!(app.verify(&rotated.secret).await, "ROTATED");
+    assert_eq!(app.verify(&living.secret).await, "VALID");
+}
+
 #[tokio::test]
 async fn a_restored_database_revives_nothing() {
     restore(false).await;
