@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
+use chrono::TimeDelta;
 use keystead::{
     actions::verify_keys::verify_keys,
     domain::secret::{KeyPrefix, Secret},
@@ -180,10 +181,10 @@ async fn further_members_are_ignored_however_deep_they_are() {
 
 #[tokio::test]
 async fn without_a_lease_no_key_is_answered() {
-    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
+    let app = TestApp::start_with(|settings| settings.lease = "300".to_owned()).await;
     let key = app.admin().await.create_key("Production").await;
     app.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    app.clock.pass(TimeDelta::seconds(300));
     let answer = ask(&app, json!({ "keys": [key.secret, "x"] }).to_string()).await.expect(503);
     assert_eq!(answer.problem()["code"], "no_lease");
     assert_eq!(answer.header("retry-after"), "1");

@@ -1,7 +1,6 @@
 //! `/v1/forward-auth` and `/v1/forward-auth/nginx`
 
-use std::time::Duration;
-
+use chrono::TimeDelta;
 use keystead::domain::secret::{KeyPrefix, Secret};
 use percent_encoding::percent_decode_str;
 use reqwest::Method;
@@ -199,10 +198,10 @@ async fn two_keys_are_refused_even_if_one_is_good() {
 
 #[tokio::test]
 async fn without_a_lease_it_is_503_and_for_nginx_403() {
-    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
+    let app = TestApp::start_with(|settings| settings.lease = "300".to_owned()).await;
     let key = app.admin().await.create_key("Production").await;
     app.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    app.clock.pass(TimeDelta::seconds(300));
     for key in [&*key.secret, "nonsense"] {
         let answer = ask(&app, ASK, &[("x-api-key", key)]).await;
         assert_denied(&answer, 503, "NO_LEASE", "");

@@ -1,7 +1,6 @@
 //! What verifications leave behind: counts and the last use, written once a second and before the end.
 
-use std::time::Duration;
-
+use keystead::actions::read_metrics::read_metrics;
 use reqwest::Client;
 use serde_json::json;
 
@@ -57,12 +56,17 @@ async fn nobody_who_is_not_trusted_says_from_where_they_came() {
 
 #[tokio::test]
 async fn what_could_not_be_written_is_written_later_and_once() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(|settings| settings.metrics_listen = "127.0.0.1:0".to_owned()).await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     app.execute("ALTER TABLE key_usage_open RENAME TO hidden").await;
     verify(&app.base(), &key.secret, 4).await;
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    const FAILED: &str = "keystead_usage_flushes_total{result=\"error\"} ";
+    until("writing fails", async || {
+        let metrics = read_metrics(&app.app).unwrap();
+        metrics.lines().filter_map(|line| line.strip_prefix(FAILED)).any(|count| count != "0")
+    })
+    .await;
     verify(&app.base(), &key.secret, 2).await;
     app.execute("ALTER TABLE hidden RENAME TO key_usage_open").await;
     wait_for_requests(&maya, "6").await;

@@ -1,7 +1,6 @@
 //! `POST /v1/keys/verify`
 
-use std::time::Duration;
-
+use chrono::TimeDelta;
 use diesel::{QueryableByName, RunQueryDsl, sql_types::Binary};
 use futures_util::future::join_all;
 use keystead::{
@@ -306,11 +305,11 @@ async fn other_methods_and_addresses_are_problems() {
 
 #[tokio::test]
 async fn without_its_table_it_goes_on_from_memory_until_its_lease_ends_and_comes_back_by_itself() {
-    let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
+    let app = TestApp::start_with(|settings| settings.lease = "300".to_owned()).await;
     let key = app.admin().await.create_key("Production").await;
     app.execute("ALTER TABLE key_epoch RENAME TO hidden").await;
     assert_eq!(app.verify(&key.secret).await, "VALID");
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    app.clock.pass(TimeDelta::seconds(300));
     let answer = app.ask_about(&key.secret).await.expect(503);
     let problem = answer.problem();
     assert_eq!(problem["code"], "no_lease");
