@@ -46,6 +46,8 @@ pub struct Counts {
     /// Questions that were told 503.
     pub unavailable: AtomicU64,
     waiting: AtomicU64,
+    /// Questions that were not answered at once, and are waited for elsewhere.
+    pub put_off: AtomicU64,
 }
 
 /// What goes on until it is told to end.
@@ -300,6 +302,7 @@ impl Service {
 
     fn wait_elsewhere(&self, mut talk: Talk, asked: Asked) {
         self.counts.waiting.fetch_add(1, Ordering::SeqCst);
+        self.counts.put_off.fetch_add(1, Ordering::SeqCst);
         let service = self.clone();
         std::thread::spawn(move || {
             // A node that was killed does not answer.

@@ -6,7 +6,7 @@ use super::Cluster;
 use crate::support::{Flow, Person, until};
 
 /// Long enough that a busy machine does not lose it by itself.
-const LEASE_SECONDS: u64 = 2;
+const LEASE_SECONDS: u64 = 10;
 const LEASE: Duration = Duration::from_secs(LEASE_SECONDS);
 
 /// Revokes a key; what the toast says of the nodes, and how long everything took.
@@ -67,22 +67,24 @@ async fn a_clean_end_gives_the_lease_back_so_that_nobody_waits_for_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_secret_does_not_wait_for_a_silent_node_and_a_revocation_says_what_it_waits_for() {
-    let (cluster, keys) = Cluster::start(5 * LEASE_SECONDS, 10).await;
+    let (cluster, keys) = Cluster::start(2 * LEASE_SECONDS, 10).await;
     let maya = cluster.nodes[0].admin().await.by_htmx();
     let (rotated, revoked) = (keys.take().unwrap(), keys.take().unwrap());
     cluster.nodes[2].server().signal("STOP");
 
     let answer = maya.try_rotate(&rotated.id, 1).await.expect(200);
     let secret = answer.secret().expect("the key is shown");
-    let says = answer.one("[data-receipt]");
-    assert!(
-        says.starts_with("The old one stops working. Refused on 2 of 3 nodes; the third answers nobody in at most "),
-        "{says}"
-    );
+    let path = answer.attribute("[data-receipt]", "hx-get");
+    let mut says = answer.one("[data-receipt]");
+    while !says.contains("Refused on 2 of 3 nodes; the third answers nobody in at most ") {
+        // The second may be slow, and the third is not heard of.
+        let is_true = says.starts_with("The old one stops working. Refused on ") && !says.contains("3 of 3");
+        assert!(is_true, "{says}");
+        says = maya.get(&path).await.expect(200).one("[data-receipt]");
+    }
     assert_eq!(cluster.nodes[0].code(&secret).await, "VALID");
     assert_eq!(cluster.nodes[0].code(&rotated.secret).await, "ROTATED");
     // Scripts off: a page that says the same, and can be asked again.
-    let path = answer.attribute("[data-receipt]", "hx-get");
     let without_scripts = cluster.nodes[0].admin().await;
     let page = without_scripts.get(&path).await.expect(200);
     if page.one("#modal-title").ends_with("is being refused") {
@@ -198,7 +200,8 @@ async fn a_node_that_reads_everything_again_stops_when_it_is_asked_to() {
     // It stays there until it was asked.
     cluster.nodes[0].wire.set(Flow::Stalled);
     cluster.nodes[0].server().terminate();
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let address = *cluster.nodes[0].address.read().unwrap();
+    until("it stops", async || std::net::TcpStream::connect(address).is_err()).await;
     cluster.nodes[0].wire.set(Flow::Open);
     cluster.nodes[0].wait();
 }
