@@ -37,7 +37,7 @@ mod wire;
 
 pub use answer::Answer;
 pub use app::{AuditRow, TestApp};
-pub use binary::{Binary, Server, into_a_full_pipe};
+pub use binary::{Binary, Exit, Server, into_a_full_pipe};
 pub use clock::TestClock;
 pub use database::{TestDatabase, on_own_thread};
 pub use person::{Key, PASSWORD, Person, form_token};
