@@ -289,7 +289,7 @@ async fn prometheus_own_checker_has_nothing_to_complain_about() {
 async fn the_program_says_where_and_its_end_is_the_listeners() {
     let keystead = Binary::new().with("KEYSTEAD_METRICS_LISTEN", "127.0.0.1:0");
     let server = keystead.serve();
-    let line = server.greeting.iter().find(|line| line.contains("/metrics")).expect("it says where");
+    let line = server.said("/metrics");
     let url = line.split_whitespace().last().unwrap().to_owned();
     let text = reqwest::get(&url).await.unwrap().error_for_status().unwrap().text().await.unwrap();
     assert!(text.contains("keystead_lease_held 1\n"), "{text}");

@@ -41,7 +41,7 @@ async fn that_a_role_may_only_read_is_said_once_and_so_is_that_it_may_write_agai
     let server = rotated.keystead.serve();
     let maya = server.set_up().await;
     let key = maya.create_key("Production").await;
-    let metrics = server.greeting.iter().find_map(|line| line.strip_prefix("Metrics are at ")).unwrap().to_owned();
+    let metrics = server.said("Metrics are at ").trim_start_matches("Metrics are at ").to_owned();
 
     assert!(rotated.sql("keys", "REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public FROM one"));
     fail_some_times(&server, &maya, &key, &metrics).await;

@@ -36,8 +36,7 @@ pub struct Exit {
 pub struct Server {
     /// `http://127.0.0.1:PORT`.
     pub base: String,
-    /// Everything it printed on start.
-    pub greeting: Vec<String>,
+    greeting: Arc<Mutex<Vec<String>>>,
     /// Where the set-up link is when it is not printed.
     pub set_up_link_file: PathBuf,
     child: Child,
@@ -165,7 +164,7 @@ impl Binary {
         let port = link.trim_start_matches("http://localhost:").split('/').next().unwrap();
         wait_until_ready(port);
         let base = format!("http://127.0.0.1:{port}");
-        let (greeting, stderr, readers) = (Vec::new(), Arc::default(), Vec::new());
+        let (greeting, stderr, readers) = (Arc::default(), Arc::default(), Vec::new());
         Server { base, greeting, set_up_link_file, child, stderr, readers }
     }
 
@@ -181,9 +180,12 @@ impl Binary {
             }
         });
         let (line, lines) = mpsc::channel();
+        let greeting = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&greeting);
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let output_reader = std::thread::spawn(move || {
             for text in stdout.lines().map_while(Result::ok) {
+                heard.lock().unwrap().push(text.clone());
                 let _ = line.send(text);
             }
         });
@@ -194,10 +196,6 @@ impl Binary {
         // As text and as JSON.
         let port = first.rsplit_once("127.0.0.1:").expect(&first).1;
         let port = port.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().to_owned();
-        let mut greeting = vec![first];
-        while let Ok(more) = lines.recv_timeout(Duration::from_millis(50)) {
-            greeting.push(more);
-        }
         let base = format!("http://127.0.0.1:{port}");
         wait_until_ready(&port);
         let set_up_link_file = self.data_dir().join("set-up-link");
@@ -211,6 +209,21 @@ pub fn into_a_full_pipe(descriptor: u32) -> String {
     let (pipe, open) = (format!("pipe-{descriptor}"), descriptor + 4);
     let fill = format!("dd if=/dev/zero of={pipe} oflag=nonblock conv=notrunc bs=512 2>/dev/null");
     format!("mkfifo {pipe}; exec {open}<>{pipe}; {fill}; exec {descriptor}>&{open}")
+}
+
+/// What a set-up link has behind the server's address, before its token.
+const SET_UP: &str = "/setup?token=";
+
+/// Looks until it is there.
+fn until_found(what: &str, look: impl Fn() -> Option<String>) -> String {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Asks `/readyz` until it says yes.
@@ -236,14 +249,22 @@ impl Server {
 
     /// The path and token of the link it printed.
     pub fn set_up_path(&self) -> String {
-        let printed = self.greeting.iter().find(|line| line.contains("/setup?token=")).cloned();
-        // With JSON it stands in a file.
-        let line = printed.or_else(|| std::fs::read_to_string(&self.set_up_link_file).ok()).expect("a set-up link");
-        line[line.find("/setup?token=").unwrap()..].trim().to_owned()
+        let line = until_found("a set-up link", || {
+            let printed = self.greeting.lock().unwrap().iter().find(|line| line.contains(SET_UP)).cloned();
+            // With JSON it stands in a file.
+            printed
+                .or_else(|| std::fs::read_to_string(&self.set_up_link_file).ok().filter(|link| link.contains(SET_UP)))
+        });
+        line[line.find(SET_UP).unwrap()..].trim().to_owned()
+    }
+
+    /// Waits for the line on standard output that holds these words.
+    pub fn said(&self, words: &str) -> String {
+        until_found(words, || self.greeting.lock().unwrap().iter().find(|line| line.contains(words)).cloned())
     }
 
     pub fn set_up_token(&self) -> String {
-        self.set_up_path().trim_start_matches("/setup?token=").to_owned()
+        self.set_up_path().trim_start_matches(SET_UP).to_owned()
     }
 
     /// Sets up Acme Robotics with Maya Chen, who is signed in then.
@@ -295,7 +316,7 @@ impl Server {
             reader.join().unwrap();
         }
         let dumped_core = status.core_dumped();
-        Exit { code: status.code(), stdout: self.greeting.join("\n"), stderr: self.log(), dumped_core }
+        Exit { code: status.code(), stdout: self.greeting.lock().unwrap().join("\n"), stderr: self.log(), dumped_core }
     }
 
     pub fn stop(self) -> Exit {
