@@ -74,6 +74,7 @@ impl Follower {
             wake,
             stopping,
             must_load: true,
+            loads_again: 0,
             failing: Failing::default(),
             supervision,
         };

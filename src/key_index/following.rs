@@ -60,6 +60,8 @@ pub struct Thread {
     pub stopping: watch::Receiver<bool>,
     /// Whether every key has to be read before the changes can be followed.
     pub must_load: bool,
+    /// Loads in a row after which secrets had come back to life.
+    pub loads_again: u32,
     pub failing: Failing<ErrorKind>,
     pub supervision: Arc<Supervision>,
 }

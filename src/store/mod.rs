@@ -38,6 +38,7 @@ pub mod organizations;
 pub mod sessions;
 pub mod usage_flushes;
 pub mod users;
+pub mod wholeness;
 
 pub use connection::Conn;
 pub use db::Db;

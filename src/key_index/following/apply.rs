@@ -10,9 +10,12 @@ use crate::{
         Conn, StoreError,
         key_changes::{self, Change},
         key_records::{self, Scanned},
+        wholeness,
     },
 };
 
+/// How often everything is read again at once because secrets came back to life meanwhile.
+const LOADS_AGAIN: u32 = 3;
 /// Rows of a scan between two looks at whether the server stops.
 const LOOK_UP_AFTER: u32 = 1_000;
 
@@ -21,18 +24,24 @@ impl Thread {
     /// the database any more. What is committed meanwhile is either read here or has an epoch after the one noted first, so
     /// that it is applied after this: reading a key twice does no harm.
     pub(super) fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        let tables = wholeness::check(conn)?;
         let logged = self.keeper.end_again(conn)?;
         let position = key_changes::current(conn)?;
         let (keys, secrets) = key_records::estimate(conn)?;
         self.index.reserve(keys, secrets);
         let (stopping, keeper) = (&self.stopping, &mut self.keeper);
         let mut reload = self.index.reload();
-        let mut rows = 0_u32;
+        let (mut rows, mut revived) = (0_u32, 0_usize);
         key_records::scan(conn, |scanned| {
             match scanned {
                 Scanned::Key(record) => reload.key(&record),
                 Scanned::Unreadable(id) => reload.refuse(id),
-                Scanned::Secret(key_id, secret) => {
+                Scanned::Secret(key_id, mut secret) => {
+                    // Ended above, and alive again: the database went back meanwhile. It must not be alive in memory too.
+                    if logged.contains(&secret.digest) && !secret.is_replaced {
+                        secret.is_replaced = true;
+                        revived += 1;
+                    }
                     if let Some(ending) = reload.secret(key_id, &secret) {
                         keeper.note(&logged, key_id, secret.digest, ending);
                     }
@@ -47,9 +56,10 @@ impl Thread {
         if self.is_stopping() {
             return Ok(());
         }
+        wholeness::check_still(conn, &tables)?;
         let forgotten = reload.finish();
         self.keeper.write();
-        self.must_load = false;
+        self.must_load = self.is_to_load_again(revived);
         self.progress.send_modify(|progress| {
             (progress.is_loaded, progress.applied, progress.seen) = (true, position, position.epoch);
         });
@@ -61,6 +71,22 @@ impl Thread {
             "the index is loaded"
         );
         Ok(())
+    }
+
+    /// Where secrets came back to life between the log of revocations and the reading they are ended again by another load, but
+    /// not for ever: in memory they have ended.
+    fn is_to_load_again(&mut self, revived: usize) -> bool {
+        if revived == 0 {
+            self.loads_again = 0;
+            return false;
+        }
+        self.loads_again += 1;
+        tracing::error!(
+            revived,
+            "the database went back in time while it was read (a restore under a running server?); what the log of revocations \
+             knows to have ended is refused"
+        );
+        self.loads_again <= LOADS_AGAIN
     }
 
     /// Brings the keys of these changes into the index, as they now stand in the database; the log first.

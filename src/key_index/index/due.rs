@@ -53,6 +53,15 @@ impl Rounds {
         }
         is_due
     }
+
+    /// What could not be written is due again at once.
+    pub fn put_back(&mut self, numbers: &[u32]) {
+        for number in numbers {
+            if let Some(of_key) = self.of_keys.get_mut(*number as usize) {
+                *of_key = 0;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +83,18 @@ mod tests {
             }
             rounds.begin(Round::All);
             assert!(rounds.take(7, Round::All));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_due_again() {
+        let mut rounds = Rounds::default();
+        for round in [Round::Idle, Round::All] {
+            rounds.begin(round);
+            rounds.take(7, round);
+            assert!(!rounds.take(7, Round::Idle));
+            rounds.put_back(&[7, 8]);
+            assert!(rounds.take(7, Round::Idle));
         }
     }
 }

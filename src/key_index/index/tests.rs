@@ -136,10 +136,10 @@ fn counts_and_the_last_use_are_taken_once_and_can_be_put_back() {
     assert!(index.take_usage().deltas.is_empty());
 
     index.judge(&digest(2), now(), caller);
-    index.put_usage_back(&taken, 1);
+    index.put_usage_back(&taken, 1, &mut Rounds::default());
     assert!(index.take_usage().deltas.len() == 1, "what was written stays out");
     index.judge(&digest(2), now(), caller);
-    index.put_usage_back(&taken, 0);
+    index.put_usage_back(&taken, 0, &mut Rounds::default());
     let again = index.take_usage().deltas;
     assert_eq!(again[0].counts, [("VALID", 3), ("ROTATED", 1)]);
     let last = again[0].last_used.as_ref().unwrap();

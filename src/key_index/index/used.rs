@@ -58,8 +58,9 @@ impl KeyIndex {
         taken
     }
 
-    /// Puts back what could not be written, from a place on; the next [`KeyIndex::take_usage`] gives it again.
-    pub fn put_usage_back(&self, taken: &TakenUsage, from: usize) {
+    /// Puts back what could not be written, from a place on: it is due at once, and taken again.
+    pub fn put_usage_back(&self, taken: &TakenUsage, from: usize, rounds: &mut Rounds) {
+        rounds.put_back(taken.entries.get(from..).unwrap_or_default());
         for (&number, delta) in taken.entries.iter().zip(taken.deltas.iter()).skip(from) {
             if let Some(entry) = self.keys.get(number) {
                 entry.usage.put_back(&delta.counts, delta.last_used.clone());
