@@ -14,7 +14,7 @@ use super::Lease;
 use crate::{
     clock::Clock,
     domain::{ids::NodeId, position::Position},
-    store::{Conn, StoreError, nodes, nodes::Node},
+    store::{Conn, StoreError, in_transaction, nodes, nodes::Node},
 };
 
 /// How often a lease is renewed when nothing changes, if it is not so short that it must be more often.
@@ -89,7 +89,9 @@ impl Membership {
     /// node whose row could not be seen yet.
     fn register(&mut self, conn: &mut Conn, applied: Position) -> Result<bool, StoreError> {
         let id = NodeId::generate(self.clock.now());
-        nodes::insert(conn, &id, applied, self.length_ms(), self.clock.now())?;
+        let (length_ms, now) = (self.length_ms(), self.clock.now());
+        // In a transaction of ours, whose commit is on the disk: a row that a crash takes back is one nobody waits for.
+        in_transaction(conn, |conn| nodes::insert(conn, &id, applied, length_ms, now))?;
         (self.id, self.renewed) = (Some(id), None);
         Ok(false)
     }

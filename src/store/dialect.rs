@@ -29,8 +29,12 @@ macro_rules! on {
 ///
 /// The isolation is said too: a role or a database may have another default (`default_transaction_isolation`), and under it
 /// whoever waited for the lock on `key_epoch` fails as soon as the lock is free.
+///
+/// So is that COMMIT waits for the disk: with `synchronous_commit = off` as their default, a crash of the server takes back
+/// what was answered. Its other values all wait for it, and some for standbys too; they stay.
 const POSTGRES_BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '10s'; \
-                              SET LOCAL idle_in_transaction_session_timeout = '2s'";
+                              SET LOCAL idle_in_transaction_session_timeout = '2s'; \
+                              SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Begins a transaction that will write. SQLite takes its write lock at once: a transaction that reads first and
 /// writes later fails as soon as another one wrote in between.

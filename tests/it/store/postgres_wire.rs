@@ -20,7 +20,7 @@ use keystead::store::{
 
 use rand::{RngExt, SeedableRng};
 
-use crate::support::{Failure, Flow, Lost, Plan, TestApp, TestDatabase, Wire, on_own_thread};
+use crate::support::{Failure, Flow, Lost, Plan, TestApp, TestDatabase, Wire, on_own_thread, until};
 
 #[derive(Debug, QueryableByName)]
 struct Word {
@@ -165,6 +165,39 @@ fn a_session_keeps_no_setting_of_ours() {
         let name = words(&mut conn, "SELECT current_setting('application_name') AS word").unwrap();
         assert_eq!(name, ["keystead"]);
     });
+}
+
+/// With `off` a crash of the server takes back what was answered. The other values wait at least for its disk.
+#[tokio::test]
+async fn a_default_by_which_a_crash_takes_back_commits_is_not_kept() {
+    const SETTING: &str = "SELECT current_setting('synchronous_commit') AS word";
+    let database = TestDatabase::postgres();
+    let url = database.url().unwrap();
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    for (default, inside) in [("local", "local"), ("remote_apply", "remote_apply"), ("on", "on"), ("off", "on")] {
+        database.execute(&format!("ALTER DATABASE {name} SET synchronous_commit = {default}"));
+        let mut conn = database.connect();
+        on_own_thread(move || {
+            let look = |conn: &mut Conn| in_transaction(conn, |conn| words(conn, SETTING));
+            assert_eq!(look(&mut conn).unwrap(), [inside], "of {default}");
+            assert_eq!(words(&mut conn, SETTING).unwrap(), [default], "the session keeps its own");
+        });
+    }
+    // With `off` as the default from here on: who changes keys, and nodes, which revocations wait for.
+    let app = TestApp::start_on(database, |_| {}).await;
+    app.execute_all(&[
+        "CREATE TABLE seen (name TEXT, word TEXT)",
+        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN INSERT INTO seen VALUES (TG_TABLE_NAME, current_setting(''synchronous_commit'')); RETURN NEW; END'",
+        "CREATE TRIGGER see BEFORE INSERT ON nodes FOR EACH ROW EXECUTE FUNCTION see()",
+        "CREATE TRIGGER see BEFORE INSERT ON key_changes FOR EACH ROW EXECUTE FUNCTION see()",
+        "DELETE FROM nodes",
+    ])
+    .await;
+    app.admin().await.create_key("Production").await;
+    until("the node registers again", async || app.count("seen WHERE name = 'nodes'").await > 0).await;
+    let seen = app.lines("SELECT DISTINCT name || ' ' || word AS line FROM seen ORDER BY 1").await;
+    assert_eq!(seen, ["key_changes on", "nodes on"]);
 }
 
 #[tokio::test]
