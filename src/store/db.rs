@@ -12,6 +12,7 @@ use super::{
     StoreError,
     connection::{Conn, DatabaseAddress, DatabaseUrl},
     database_file::DatabaseFile,
+    dialect,
     error::Fault,
     key_changes::{self, Recorded},
     pool::{self, Apart, LogConnectionErrors, Manager, Seats},
@@ -181,7 +182,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.write_and_look(work, |_, words| Err(StoreError::Unknown(words))).await
+        self.write_and_look(work, |_| (), |_, words| Err(StoreError::Unknown(words))).await
     }
 
     /// Runs `work`, which changes keys, in one transaction. Where the answer to COMMIT is lost, it is looked up on another
@@ -203,13 +204,14 @@ impl Db {
             Some(false) => Err(StoreError::Fault(Fault::Unreachable, words)),
             None => Err(StoreError::Unknown(words)),
         };
-        let (value, recorded) = self.write_and_look(work, look).await?;
+        let (value, recorded) = self.write_and_look(work, dialect::notify_followers, look).await?;
         Ok((value, recorded.position))
     }
 
     async fn write_and_look<T, E>(
         &self,
         work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,
+        once_done: fn(&mut Conn),
         look: impl FnOnce(T, String) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -224,6 +226,9 @@ impl Db {
             let _turn = turn;
             let mut conn = db.connection()?;
             let ended = transaction::run(&mut conn, work);
+            if matches!(ended, Ended::Done(_)) {
+                once_done(&mut conn);
+            }
             drop(conn);
             match ended {
                 Ended::Done(value) => {

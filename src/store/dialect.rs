@@ -180,12 +180,24 @@ pub fn estimated_rows(conn: &mut Conn, table: &'static str) -> QueryResult<Optio
 /// The channel on which followers are woken.
 pub const CHANNEL: &str = "keystead_key_changes";
 
-/// Wakes the followers of other nodes once this transaction is committed. A mere wake-up: they ask in any case.
-pub fn notify_followers(conn: &mut Conn) -> QueryResult<()> {
-    match conn {
-        Conn::Sqlite(_) => Ok(()),
-        Conn::Postgres(c) => c.batch_execute(&format!("NOTIFY {CHANNEL}")),
+/// How long the answer to a change waits for a server that does not say whether it has taken the notification.
+const NOTIFY_LIMIT: Duration = Duration::from_millis(500);
+
+/// Wakes the followers of other nodes after the commit of a change. A mere wake-up: they ask in any case.
+///
+/// Not in the change's own transaction: when the cluster's queue of notifications is full, which a listener of another
+/// database can bring about, COMMIT fails, and no key could be revoked. All transactions that notify commit one after another,
+/// so it waits for those before it, but not for long, and then for no disk.
+pub fn notify_followers(conn: &mut Conn) {
+    let Conn::Postgres(c) = conn else { return };
+    let limit = c.limit();
+    c.set_limit(NOTIFY_LIMIT);
+    // Without a BEGIN the whole message is one transaction, so nothing is left open when it fails.
+    let notify = format!("SET LOCAL lock_timeout = '100ms'; SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}");
+    if let Err(error) = c.batch_execute(&notify) {
+        tracing::debug!(%error, "no notification could be sent; the other nodes find the change when they ask");
     }
+    c.set_limit(limit);
 }
 
 /// Any statements, for tests of other modules.

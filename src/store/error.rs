@@ -80,9 +80,9 @@ impl From<DieselError> for StoreError {
 
 /// Whether a failed COMMIT has certainly changed nothing.
 ///
-/// On Postgres: only where the server itself refused it, for a constraint, another transaction or a statement that failed
-/// before. Everything else may be a connection that broke after the server had committed, also in a pooler between. SQLite
-/// meets a full disk or a lock before it has written the frame that commits; after any other error a part of the log is
+/// On Postgres: where the server itself refused it, for a constraint, another transaction, want of room, a statement that
+/// failed before. Everything else may be a connection that broke after the server had committed, also in a pooler between,
+/// which says so with a code of its own. SQLite meets a full disk or a lock before it has written the frame that commits; after any other error a part of the log is
 /// written that may commit.
 pub fn is_certainly_not_committed(conn: &Conn, error: &DieselError) -> bool {
     use DatabaseErrorKind as Kind;
@@ -104,7 +104,8 @@ pub fn is_certainly_not_committed(conn: &Conn, error: &DieselError) -> bool {
         | Kind::ExclusionViolation
         | Kind::SerializationFailure => true,
         _ if is_sqlite => matches!(sort_by_words(information.message()), Fault::Busy | Fault::Full),
-        _ => pg::sql_state(information.message()) == Some("25P02"),
+        Kind::ClosedConnection => false,
+        _ => pg::sql_state(information.message()).is_some_and(is_of_the_server_alone),
     }
 }
 
@@ -118,6 +119,12 @@ impl From<diesel::ConnectionError> for StoreError {
     fn from(error: diesel::ConnectionError) -> Self {
         Self::Fault(Fault::Unreachable, error.to_string())
     }
+}
+
+/// Whether no pooler says this, and no server that lost another one on which it had begun to commit: connections, shutdowns
+/// (and cancelling), input and output, "internal".
+fn is_of_the_server_alone(code: &str) -> bool {
+    !matches!(code.get(..2), Some("08" | "57" | "58" | "XX")) && !matches!(code, "40003" | "53300")
 }
 
 /// Postgres' codes are the same in every language, its messages are not (`lc_messages`).

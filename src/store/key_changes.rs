@@ -3,7 +3,7 @@
 use diesel::{dsl::max, prelude::*};
 
 use super::{
-    Conn, StoreError, audit_events, dialect,
+    Conn, StoreError, audit_events,
     error::Fault,
     schema::{key_changes, key_epoch},
 };
@@ -44,7 +44,8 @@ pub fn record(conn: &mut Conn, key_id: &KeyId, event: EventId) -> Result<Recorde
 }
 
 /// Notes that of these keys, each once, secrets or the keys themselves were removed, as one change. It has no event: it changes
-/// what is known of what had ended, and nothing that works. To be called last in its transaction, as [`record`].
+/// what is known of what had ended, and nothing that works; nobody is woken for it. To be called last in its transaction, as
+/// [`record`].
 pub fn record_removal(conn: &mut Conn, key_ids: &[&str]) -> Result<(), StoreError> {
     record_keys(conn, key_ids, true).map(drop)
 }
@@ -63,7 +64,6 @@ fn record_keys(conn: &mut Conn, key_ids: &[&str], is_removal: bool) -> Result<Po
             ))
             .execute(conn)?;
     }
-    dialect::notify_followers(conn)?;
     Ok(Position { epoch, mark })
 }
 

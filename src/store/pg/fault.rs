@@ -2,7 +2,7 @@
 //! language, so it travels at the end of the message.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 const MARK: &str = " (SQLSTATE ";
 
@@ -17,8 +17,17 @@ pub fn lost(words: impl Into<String>) -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(words.into()))
 }
 
+/// A statement that was refused is an ERROR. Anything worse ends the connection: what it was about may have been done.
 pub fn of(error: &tokio_postgres::Error) -> DieselError {
     let Some(said) = error.as_db_error() else { return lost(with_reason(error)) };
+    let is_refusal = match said.parsed_severity() {
+        Some(severity) => severity == Severity::Error,
+        // A pooler that says it only once.
+        None => said.severity() == "ERROR",
+    };
+    if !is_refusal {
+        return lost(words_of(said));
+    }
     let kind = match *said.code() {
         SqlState::UNIQUE_VIOLATION => DatabaseErrorKind::UniqueViolation,
         SqlState::FOREIGN_KEY_VIOLATION => DatabaseErrorKind::ForeignKeyViolation,
@@ -56,7 +65,52 @@ fn words_of(said: &DbError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::sql_state;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind][..], &length, body].concat()
+    }
+
+    /// What becomes of an error that a server says in these fields.
+    async fn said(fields: &str) -> DieselError {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let server = tokio::spawn({
+            let error = message(b'E', fields.replace('|', "\0").as_bytes());
+            async move {
+                let (mut buffer, ready) = ([0; 1024], message(b'Z', b"I"));
+                assert!(theirs.read(&mut buffer).await.unwrap() > 0);
+                theirs.write_all(&[message(b'R', &[0; 4]), ready.clone()].concat()).await.unwrap();
+                assert!(theirs.read(&mut buffer).await.unwrap() > 0);
+                theirs.write_all(&[error, ready].concat()).await.unwrap();
+            }
+        });
+        let config = tokio_postgres::Config::new().user("keystead").clone();
+        let (client, connection) = config.connect_raw(ours, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let error = client.batch_execute("COMMIT").await.unwrap_err();
+        server.await.unwrap();
+        of(&error)
+    }
+
+    /// A server that cannot write its log may have written the commit: then it says the same code, and panics.
+    #[tokio::test]
+    async fn only_an_error_is_a_refusal_whatever_its_code() {
+        for (severity, is_refusal) in [
+            ("SFEHLER|VERROR", true),
+            ("SPANIK|VPANIC", false),
+            ("SFATAL|VFATAL", false),
+            ("SERROR", true),
+            ("SFATAL", false),
+        ] {
+            let error = said(&format!("{severity}|C53100|Mno space||")).await;
+            let DieselError::DatabaseError(kind, said) = &error else { panic!("{error}") };
+            assert_eq!(!matches!(kind, DatabaseErrorKind::ClosedConnection), is_refusal, "{severity}");
+            assert_eq!(said.message(), "no space (SQLSTATE 53100)");
+        }
+    }
 
     #[test]
     fn the_code_stands_at_the_end() {

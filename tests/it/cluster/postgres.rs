@@ -14,6 +14,7 @@ pub struct OwnPostgres {
     folder: PathBuf,
     port: u16,
     is_mounted: bool,
+    mounted: Vec<PathBuf>,
 }
 
 impl OwnPostgres {
@@ -27,6 +28,19 @@ impl OwnPostgres {
         Self::start_in(true)
     }
 
+    /// On a machine whose queue of notifications is soon full (8 GB, unless the disk is). Only root may mount its disk.
+    pub fn start_with_few_notifications() -> Self {
+        let mut postgres = Self::start_in(false);
+        assert!(postgres.down("fast"), "{}", postgres.log());
+        let queue = Path::new(&postgres.data()).join("pg_notify");
+        let is_mounted =
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k,mode=0777", "none"]).arg(&queue));
+        assert!(is_mounted, "a disk of 64 KB cannot be mounted here; run the tests as root");
+        postgres.mounted.push(queue);
+        assert!(postgres.up(), "{}", postgres.log());
+        postgres
+    }
+
     fn start_in(is_mounted: bool) -> Self {
         let programs = programs().expect("Postgres' programs are installed (initdb, postgres)");
         let folder = tempfile::Builder::new().prefix("keystead-postgres-").tempdir().unwrap().keep();
@@ -35,7 +49,7 @@ impl OwnPostgres {
             panic!("a disk of 100 MB cannot be mounted here; run the tests as root");
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let postgres = Self { programs, folder, port, is_mounted };
+        let postgres = Self { programs, folder, port, is_mounted, mounted: Vec::new() };
         if is_root() {
             // Postgres refuses to run as root.
             assert!(run(Command::new("chown").arg("postgres").arg(&postgres.folder)), "there is an account postgres");
@@ -124,6 +138,9 @@ impl OwnPostgres {
 impl Drop for OwnPostgres {
     fn drop(&mut self) {
         self.down("immediate");
+        for place in &self.mounted {
+            run(Command::new("umount").arg(place));
+        }
         if self.is_mounted {
             run(Command::new("umount").arg(&self.folder));
         }

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// Sent in every transaction that changes a key, and in no other.
-const CHANGE: &str = "NOTIFY";
+const CHANGE: &str = "INSERT INTO \"key_changes\"";
 
 async fn app_on_a_wire() -> (TestApp, Wire, Person) {
     let database = TestDatabase::postgres();

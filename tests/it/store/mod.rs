@@ -16,6 +16,7 @@ mod older_programs;
 mod postgres_connections;
 mod postgres_faults;
 mod postgres_locks;
+mod postgres_notifications;
 mod postgres_pooler;
 mod postgres_rights;
 mod postgres_rotation;
