@@ -7,6 +7,7 @@
 
 mod forget;
 mod lines;
+mod watch;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -17,13 +18,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     domain::ended_secret::EndedSecret,
     private_file::{self, beside, sync_folder},
 };
-use lines::{HEAD, Lines, line_of, read, text_of};
+use lines::{HEAD, Lines, line_of, line_of_beginning, read, text_of};
 
 /// Its name in the data directory.
 pub const FILE_NAME: &str = "revocations.log";
@@ -49,12 +50,16 @@ pub enum RevocationLogError {
 #[derive(Debug)]
 pub struct RevocationLog {
     path: PathBuf,
+    /// How long after their end secrets leave the database, if ever.
+    forgotten_after: Option<TimeDelta>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     file: File,
+    /// So long is the file at least: what was read and written.
+    length: u64,
     /// Digests that were written lately, the oldest first.
     recent: VecDeque<[u8; 32]>,
     known: HashSet<[u8; 32]>,
@@ -64,6 +69,14 @@ struct State {
     oldest: Option<DateTime<Utc>>,
     /// What ended before this time is not in it.
     complete_from: Option<DateTime<Utc>>,
+    /// The file does not say so yet.
+    owes_beginning: bool,
+    /// When the newest line is from whose secret the database may not have: nobody could write it again.
+    newest_only_here: Option<DateTime<Utc>>,
+    /// Lines are gone that are nowhere but in the database and the index.
+    is_emptied: bool,
+    /// That the file is not what it was is in the program's log, and it could not be opened since.
+    is_told: bool,
 }
 
 impl RevocationLog {
@@ -74,11 +87,16 @@ impl RevocationLog {
     /// See [`RevocationLogError`].
     pub fn open(path: &Path) -> Result<Self, RevocationLogError> {
         let file = open_whole(path).map_err(|error| RevocationLogError::Io(path.to_owned(), error))?;
-        let (recent, known, pending) = Default::default();
-        let state = State { file, recent, known, pending, oldest: None, complete_from: None };
-        let log = Self { path: path.to_owned(), state: Mutex::new(state) };
-        log.entries()?;
+        let log = Self { path: path.to_owned(), forgotten_after: None, state: Mutex::new(State::of(file)) };
+        let newest = log.entries()?.iter().map(|entry| entry.at).max();
+        log.state().newest_only_here = newest;
         Ok(log)
+    }
+
+    /// Tells it how long after their end secrets leave the database, if ever: of those nobody could write a line again.
+    #[must_use]
+    pub fn forgotten_after(self, kept: Option<TimeDelta>) -> Self {
+        Self { forgotten_after: kept, ..self }
     }
 
     /// Whether no program has the log at this path open.
@@ -102,13 +120,17 @@ impl RevocationLog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything in it, in the order of writing.
+    /// Everything in it, in the order of writing, and what could not be written yet.
     ///
     /// # Errors
     /// See [`RevocationLogError`].
     pub fn entries(&self) -> Result<Vec<EndedSecret>, RevocationLogError> {
         let mut state = self.state();
-        self.read_whole(&mut state).map(|lines| lines.entries)
+        // If it cannot be written: see below.
+        let _ = self.write(&mut state);
+        let mut entries = self.read_whole(&mut state)?.entries;
+        entries.extend(state.pending.iter().cloned());
+        Ok(entries)
     }
 
     /// What ended before this time is not in it: lines were removed. None if it has everything since it began.
@@ -122,7 +144,7 @@ impl RevocationLog {
             return Err(RevocationLogError::Damaged(self.path.clone(), line));
         }
         state.oldest = lines.entries.iter().map(|entry| entry.at).min();
-        state.complete_from = lines.complete_from;
+        state.complete_from = state.complete_from.max(lines.complete_from);
         Ok(lines)
     }
 
@@ -133,17 +155,22 @@ impl RevocationLog {
     /// When the disk refuses.
     pub fn append(&self, ended: &[EndedSecret]) -> Result<(), RevocationLogError> {
         let mut state = self.state();
+        let looked = self.notice(&mut state);
         let new: Vec<_> = ended.iter().filter(|secret| !state.known.contains(&secret.digest.0)).cloned().collect();
         state.pending.extend(new);
-        if state.pending.is_empty() {
+        looked?;
+        self.write(&mut state)
+    }
+
+    /// Writes what is pending.
+    fn write(&self, state: &mut State) -> Result<(), RevocationLogError> {
+        self.notice(state)?;
+        if state.pending.is_empty() && !state.owes_beginning {
             return Ok(());
         }
         let failed = |error| RevocationLogError::Io(self.path.clone(), error);
-        if !private_file::is_named(&self.path, &state.file) {
-            // It was moved away: what is written to a file without a name is lost when it is closed.
-            state.file = open_whole(&self.path).map_err(failed)?;
-        }
-        let lines: String = state.pending.iter().map(line_of).collect();
+        let beginning = state.complete_from.filter(|_| state.owes_beginning).map(line_of_beginning);
+        let lines = beginning.into_iter().chain(state.pending.iter().map(line_of)).collect::<String>();
         let length = state.file.metadata().map_err(failed)?.len();
         let written = (&state.file).write_all(lines.as_bytes()).and_then(|()| state.file.sync_data());
         if let Err(error) = written {
@@ -151,6 +178,7 @@ impl RevocationLog {
             let _ = state.file.set_len(length);
             return Err(failed(error));
         }
+        (state.length, state.owes_beginning) = (length + lines.len() as u64, false);
         for secret in std::mem::take(&mut state.pending) {
             state.oldest = Some(state.oldest.map_or(secret.at, |oldest| oldest.min(secret.at)));
             state.remember(secret.digest.0);
@@ -160,6 +188,25 @@ impl RevocationLog {
 }
 
 impl State {
+    fn of(file: File) -> Self {
+        let (recent, known, pending) = Default::default();
+        let (oldest, complete_from, newest_only_here) = Default::default();
+        let (length, owes_beginning, is_emptied, is_told) = Default::default();
+        Self {
+            file,
+            length,
+            recent,
+            known,
+            pending,
+            oldest,
+            complete_from,
+            owes_beginning,
+            newest_only_here,
+            is_emptied,
+            is_told,
+        }
+    }
+
     fn remember(&mut self, digest: [u8; 32]) {
         if self.known.insert(digest) {
             self.recent.push_back(digest);

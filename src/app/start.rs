@@ -57,7 +57,8 @@ impl AppState {
             .await
             .map_err(|error| StartError::Database(config.database.clone(), error))?;
         let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
-        let revocations = Arc::new(RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?);
+        let log = RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?;
+        let revocations = Arc::new(log.forgotten_after(config.ended_keys_kept));
         let supervision = Arc::new(Supervision::default());
         #[cfg(any(debug_assertions, feature = "test-switches"))]
         supervision.make_fail(crate::supervision::Part::PurgeExpired, !config.safeguards.purge);

@@ -111,6 +111,8 @@ impl Thread {
 
     /// On one connection, until it breaks or somebody stops the server.
     fn follow(&mut self) -> Result<(), StoreError> {
+        // Also while there is no database: what comes next may be one that went back in time.
+        self.keeper.keep_whole(&self.index);
         // A part of the lease, so that a wire that has gone silent is given up and another one renews it in time.
         let patience = self.membership.patience();
         let mut conn = self.db.connect_apart(patience)?;
@@ -118,6 +120,7 @@ impl Thread {
         generations::check(&mut conn)?;
         while !self.is_stopping() {
             self.supervision.step(Part::Follower);
+            self.keeper.keep_whole(&self.index);
             if self.must_load {
                 conn.set_limit(LOADING);
                 self.load(&mut conn)?;

@@ -1,7 +1,12 @@
 //! The follower's part in the log of revocations: it writes down what it learns has ended, and ends again what a database
 //! that went back in time has alive.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
 
 use super::KeyIndex;
 use crate::{
@@ -12,7 +17,7 @@ use crate::{
         key_record::KeyRecord,
         pepper::SecretDigest,
     },
-    revocation_log::RevocationLog,
+    revocation_log::{RevocationLog, RevocationLogError},
     store::{
         Conn, Fault, StoreError,
         ended_again::{EndedAgain, end_again, is_too_old},
@@ -29,17 +34,19 @@ pub struct RevocationKeeper {
     clock: Arc<dyn Clock>,
     /// To be written by the next [`RevocationKeeper::write`].
     ended: Vec<EndedSecret>,
+    /// While the index is loaded: what the log knows and the database was not seen to have, with the time.
+    only_logged: Option<HashMap<SecretDigest, DateTime<Utc>>>,
     is_failing: bool,
 }
 
 impl RevocationKeeper {
     pub fn new(log: Arc<RevocationLog>, clock: Arc<dyn Clock>) -> Self {
-        Self { log, clock, ended: Vec::new(), is_failing: false }
+        Self { log, clock, ended: Vec::new(), only_logged: None, is_failing: false }
     }
 
     /// Ends in the database what the log says has ended, and returns the digests that the log knows. To be called before
     /// the index is loaded, so that nothing is alive for a moment.
-    pub fn end_again(&self, conn: &mut Conn) -> Result<HashSet<SecretDigest>, StoreError> {
+    pub fn end_again(&mut self, conn: &mut Conn) -> Result<HashSet<SecretDigest>, StoreError> {
         let entries = self.log.entries().map_err(|error| StoreError::Fault(Fault::Other, error.to_string()))?;
         let now = self.clock.now();
         let mut all = EndedAgain::default();
@@ -60,15 +67,39 @@ impl RevocationKeeper {
         if let Some(too_old) = is_too_old(conn, self.log.complete_from())? {
             tracing::error!(log = %self.log.path().display(), "{too_old}");
         }
-        Ok(entries.iter().map(|entry| entry.digest).collect())
+        let logged = entries.iter().map(|entry| entry.digest).collect();
+        self.only_logged = Some(entries.into_iter().map(|entry| (entry.digest, entry.at)).collect());
+        Ok(logged)
     }
 
     /// Notes a secret that has ended, unless it is among those that the log knows.
     pub fn note(&mut self, logged: &HashSet<SecretDigest>, key_id: &str, digest: SecretDigest, ending: Ending) {
-        let Some(key_id) = KeyId::parse(key_id).filter(|_| !logged.contains(&digest)) else { return };
+        if let Some(only_logged) = &mut self.only_logged {
+            only_logged.remove(&digest);
+        }
+        if !logged.contains(&digest) {
+            self.note_again(key_id, digest, ending);
+        }
+    }
+
+    fn note_again(&mut self, key_id: &str, digest: SecretDigest, ending: Ending) {
+        let Some(key_id) = KeyId::parse(key_id) else { return };
         self.ended.push(EndedSecret { at: self.clock.now(), ending, key_id, digest });
         if self.ended.len() >= LINES_AT_ONCE {
-            self.write();
+            self.append();
+        }
+    }
+
+    /// Writes the log anew, from what the index knows to have ended, if it was moved, removed or emptied: not only at the next
+    /// revocation, for a restore may come first. To be called before each look at the database, and before the index is loaded
+    /// again from one that may have gone back in time.
+    pub fn keep_whole(&mut self, index: &KeyIndex) {
+        let looked = self.log.look(self.clock.now());
+        let is_emptied = matches!(looked, Ok(true));
+        self.is_written(looked.map(drop));
+        if is_emptied {
+            index.each_ended(|key_id, digest, ending| self.note_again(key_id, digest, ending));
+            self.append();
         }
     }
 
@@ -90,7 +121,19 @@ impl RevocationKeeper {
     /// Writes down what was noted. A disk that refuses does not make a node refuse its keys: what it has learned is true in
     /// its memory and in the database, and the log keeps the lines until it can write them.
     pub fn write(&mut self) {
-        match self.log.append(&std::mem::take(&mut self.ended)) {
+        if let Some(only_logged) = self.only_logged.take() {
+            self.log.note_newest_only_here(only_logged.into_values().max());
+        }
+        self.append();
+    }
+
+    fn append(&mut self) {
+        let written = self.log.append(&std::mem::take(&mut self.ended));
+        self.is_written(written);
+    }
+
+    fn is_written(&mut self, written: Result<(), RevocationLogError>) {
+        match written {
             Ok(()) if self.is_failing => {
                 self.is_failing = false;
                 tracing::info!("revocations are written to their log again");

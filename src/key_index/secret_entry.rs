@@ -67,6 +67,11 @@ impl SecretEntry {
         self.digest.iter().zip(words).all(|(own, word)| own.load(Ordering::Relaxed) == word)
     }
 
+    /// Its digest. For the writer: to anybody else it may be half that of another secret.
+    pub fn words(&self) -> [u64; 4] {
+        std::array::from_fn(|n| self.digest[n].load(Ordering::Relaxed))
+    }
+
     /// Where it is in the table of all digests.
     pub fn hash(&self) -> u64 {
         self.digest[0].load(Ordering::Relaxed)

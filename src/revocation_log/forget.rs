@@ -18,11 +18,12 @@ impl RevocationLog {
     /// See [`RevocationLogError`]; then the log is as it was.
     pub fn forget(&self, before: DateTime<Utc>) -> Result<usize, RevocationLogError> {
         let mut state = self.state();
+        self.write(&mut state)?;
         if state.oldest.is_none_or(|oldest| oldest >= before - AT_ONCE) {
             return Ok(0);
         }
         let lines = self.read_whole(&mut state)?;
-        let (complete_from, all) = (lines.complete_from.max(Some(before)), lines.entries.len());
+        let (complete_from, all) = (state.complete_from.max(Some(before)), lines.entries.len());
         let mut seen = HashSet::new();
         let mut is_kept =
             |secret: &EndedSecret| secret.at >= before && seen.insert((secret.digest.0, secret.ending.as_str()));
@@ -32,7 +33,7 @@ impl RevocationLog {
         }
         let text = text_of(complete_from, &kept);
         match private_file::replace(&self.path, text.as_bytes()).and_then(|()| open_whole(&self.path)) {
-            Ok(file) => state.file = file,
+            Ok(file) => (state.file, state.length) = (file, text.len() as u64),
             Err(error) => {
                 let _ = state.file.lock_shared();
                 return Err(RevocationLogError::Io(self.path.clone(), error));

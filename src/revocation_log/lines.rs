@@ -32,7 +32,11 @@ pub struct Lines {
 
 /// Reads a log. A last line without an end was cut short by a crash, and is none.
 pub fn read(path: &Path) -> Result<Lines, RevocationLogError> {
-    let bytes = fs::read(path).map_err(|error| RevocationLogError::Io(path.to_owned(), error))?;
+    fs::read(path).map(|bytes| lines_of(&bytes)).map_err(|error| RevocationLogError::Io(path.to_owned(), error))
+}
+
+/// The same, of the content of a log.
+pub fn lines_of(bytes: &[u8]) -> Lines {
     let mut lines = Lines::default();
     for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let Some(line) = line.strip_suffix(b"\n") else { break };
@@ -46,13 +50,18 @@ pub fn read(path: &Path) -> Result<Lines, RevocationLogError> {
             None => lines.damaged = lines.damaged.or(Some(number + 1)),
         }
     }
-    Ok(lines)
+    lines
 }
 
 /// A whole log of these entries.
 pub fn text_of(complete_from: Option<DateTime<Utc>>, entries: &[EndedSecret]) -> String {
-    let complete_from = complete_from.map(|at| format!("{COMPLETE_FROM}{}\n", at.timestamp_millis()));
-    HEAD.to_owned() + &complete_from.unwrap_or_default() + &entries.iter().map(line_of).collect::<String>()
+    let complete_from = complete_from.map(line_of_beginning).unwrap_or_default();
+    HEAD.to_owned() + &complete_from + &entries.iter().map(line_of).collect::<String>()
+}
+
+/// The line that says from when on a log is complete. It counts wherever it stands, and of several the latest time.
+pub fn line_of_beginning(complete_from: DateTime<Utc>) -> String {
+    format!("{COMPLETE_FROM}{}\n", complete_from.timestamp_millis())
 }
 
 fn parse_complete_from(line: &str) -> Option<DateTime<Utc>> {

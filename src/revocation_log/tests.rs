@@ -4,7 +4,7 @@ use crate::domain::{ended_secret::Ending, ids::KeyId, pepper::SecretDigest};
 const START: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
 fn ended(n: u8) -> EndedSecret {
-    let at = START + chrono::TimeDelta::days(n.into());
+    let at = START + TimeDelta::days(n.into());
     let ending = if n.is_multiple_of(2) { Ending::Revoked } else { Ending::Rotated };
     EndedSecret { at, ending, key_id: KeyId::generate(at), digest: SecretDigest([n; 32]) }
 }
@@ -32,7 +32,7 @@ fn what_was_appended_is_read_again_whoever_wrote_it() {
 /// As the documents say who count how much a year is.
 #[test]
 fn a_line_is_128_bytes() {
-    let at = START + chrono::TimeDelta::days(20_000);
+    let at = START + TimeDelta::days(20_000);
     assert_eq!(line_of(&EndedSecret { at, ending: Ending::Revoked, ..ended(1) }).len(), 128);
     assert_eq!(line_of(&EndedSecret { at, ending: Ending::Rotated, ..ended(1) }).len(), 128);
 }
@@ -87,7 +87,7 @@ fn what_is_old_goes_and_what_comes_later_is_written_to_the_new_file() {
     let (_folder, path) = place();
     let log = RevocationLog::open(&path).unwrap();
     log.append(&[ended(1), ended(2), ended(3)]).unwrap();
-    let day = |n| START + chrono::TimeDelta::days(n);
+    let day = |n| START + TimeDelta::days(n);
     assert_eq!(log.forget(day(2)).unwrap(), 0, "not for one line");
     assert_eq!(log.complete_from(), None);
     assert_eq!(log.forget(day(3)).unwrap(), 2);
@@ -121,13 +121,13 @@ fn what_cannot_be_written_anew_stays_as_it_was() {
     let before = fs::read(&path).unwrap();
     // In the way of the new file.
     fs::create_dir(beside(&path, ".new")).unwrap();
-    assert!(log.forget(START + chrono::TimeDelta::days(5)).is_err());
+    assert!(log.forget(START + TimeDelta::days(5)).is_err());
     assert_eq!(fs::read(&path).unwrap(), before);
     log.append(&[ended(10)]).unwrap();
     assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap().len(), 3);
     assert_eq!(log.complete_from(), None);
     fs::remove_dir(beside(&path, ".new")).unwrap();
-    assert_eq!(log.forget(START + chrono::TimeDelta::days(5)).unwrap(), 1);
+    assert_eq!(log.forget(START + TimeDelta::days(5)).unwrap(), 1);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_log_that_is_mended_does_not_become_complete() {
     let (_folder, path) = place();
     let log = RevocationLog::open(&path).unwrap();
     log.append(&[ended(1), ended(9)]).unwrap();
-    let day = START + chrono::TimeDelta::days(5);
+    let day = START + TimeDelta::days(5);
     assert_eq!(log.forget(day).unwrap(), 1);
     drop(log);
     let mut bytes = fs::read(&path).unwrap();
@@ -159,24 +159,92 @@ fn what_a_full_disk_refuses_is_written_later() {
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
     let full = OpenOptions::new().append(true).open(&path).unwrap();
     let good = std::mem::replace(&mut log.state().file, full);
+    let length = std::mem::take(&mut log.state().length);
     assert!(log.append(&[ended(1)]).is_err());
     fs::rename(&aside, &path).unwrap();
     log.state().file = good;
+    log.state().length = length;
     log.append(&[ended(2)]).unwrap();
     assert_eq!(log.entries().unwrap().iter().map(|e| e.digest.0[0]).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]
-fn a_log_that_is_moved_away_under_a_running_program_begins_anew() {
+fn what_was_moved_away_or_removed_under_a_running_program_is_written_again() {
+    for is_removed in [false, true] {
+        let (_folder, path) = place();
+        let log = RevocationLog::open(&path).unwrap();
+        log.append(&[ended(1), ended(5)]).unwrap();
+        assert_eq!(log.forget(START + TimeDelta::days(4)).unwrap(), 1);
+        let aside = beside(&path, ".aside");
+        fs::rename(&path, &aside).unwrap();
+        if is_removed {
+            fs::remove_file(&aside).unwrap();
+        }
+        log.append(&[ended(6)]).unwrap();
+        assert_eq!(numbers(&path), [5, 6]);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(HEAD), "{text}");
+        assert_eq!(read(&path).unwrap().complete_from, Some(START + TimeDelta::days(4)), "no more than is true");
+        assert!(is_removed || numbers(&aside) == [5], "nothing more is written to what nobody will look at");
+        // Before the next revocation, and what `logrotate` has put there in its place.
+        fs::rename(&path, &aside).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(!log.look(START).unwrap());
+        assert_eq!(numbers(&path), [5, 6]);
+        let whole = fs::read(&path).unwrap();
+        assert!(!log.look(START).unwrap());
+        log.append(&[ended(6)]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole, "once");
+    }
+}
+
+#[test]
+fn an_emptied_log_is_asked_for_again_and_says_what_nobody_can_write_again() {
+    let (day, kept) = (|n| START + TimeDelta::days(n), Some(TimeDelta::days(90)));
+    let just_after = |at: DateTime<Utc>| at + TimeDelta::milliseconds(1);
+    for (cut, forgotten_after, only_here, complete_from) in [
+        (0, None, None, None),
+        (0, kept, None, Some(day(10))),
+        (0, kept, Some(day(20)), Some(just_after(day(20)))),
+        (0, None, Some(day(20)), Some(just_after(day(20)))),
+        (HEAD.len() + 200, kept, None, Some(day(10))),
+    ] {
+        let (_folder, path) = place();
+        let log = RevocationLog::open(&path).unwrap().forgotten_after(forgotten_after);
+        log.append(&[ended(1), ended(2)]).unwrap();
+        log.note_newest_only_here(only_here);
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(cut as u64).unwrap();
+        log.append(&[ended(3)]).unwrap();
+        assert!(log.look(day(100)).unwrap());
+        log.append(&[ended(1), ended(2)]).unwrap();
+        assert!(!log.look(day(100)).unwrap());
+        let mut all = numbers(&path);
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all, [1, 2, 3]);
+        let again = RevocationLog::open(&path).unwrap();
+        assert_eq!((log.complete_from(), again.complete_from()), (complete_from, complete_from));
+    }
+    // Nobody has said yet what only the log knows: all of it.
     let (_folder, path) = place();
+    RevocationLog::open(&path).unwrap().append(&[ended(1), ended(2)]).unwrap();
     let log = RevocationLog::open(&path).unwrap();
-    log.append(&[ended(1)]).unwrap();
-    let aside = beside(&path, ".aside");
-    fs::rename(&path, &aside).unwrap();
-    log.append(&[ended(2)]).unwrap();
-    assert_eq!(log.entries().unwrap().iter().map(|e| e.digest.0[0]).collect::<Vec<_>>(), [2]);
-    assert!(fs::read(&path).unwrap().starts_with(HEAD.as_bytes()));
-    assert_eq!(read(&aside).unwrap().entries.len(), 1, "nothing more is written to what nobody will look at");
+    fs::write(&path, "").unwrap();
+    assert_eq!(log.entries().unwrap(), []);
+    assert!(log.look(day(100)).unwrap());
+    assert_eq!(log.complete_from(), Some(just_after(day(2))));
+    // What a full disk refused of the one that was moved is not lost.
+    log.append(&[ended(3)]).unwrap();
+    fs::rename(&path, beside(&path, ".aside")).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(log.look(day(100)).is_err() && log.append(&[ended(4)]).is_err());
+    fs::remove_dir(&path).unwrap();
+    assert!(!log.look(day(100)).unwrap());
+    assert_eq!(numbers(&path), [3, 4]);
+}
+
+fn numbers(path: &Path) -> Vec<u8> {
+    read(path).unwrap().entries.iter().map(|entry| entry.digest.0[0]).collect()
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! How secrets ended, for the log of revocations.
 
-use super::{KeyIndex, Ordering, REPLACED, REVOKED, words_of};
+use std::sync::PoisonError;
+
+use super::{APART, KeyIndex, Ordering, REPLACED, REVOKED, words_of};
 use crate::domain::{ended_secret::Ending, pepper::SecretDigest};
 
 impl KeyIndex {
@@ -12,10 +14,37 @@ impl KeyIndex {
         ending(is_revoked, secret.state_of(words) == Some(REPLACED))
     }
 
+    /// Shows every secret that has ended and is not forgotten: the id of its key, its digest, and how. For the writer.
+    pub fn each_ended(&self, mut each: impl FnMut(&str, SecretDigest, Ending)) {
+        let (keys, apart) = {
+            let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            (writer.keys, writer.apart)
+        };
+        for number in (0..keys).chain((0..apart).map(|number| APART + number)) {
+            let Some((key, _, secret)) = self.key_with_secret(number).filter(|found| !found.2.is_empty()) else {
+                continue;
+            };
+            let words = secret.words();
+            let is_replaced = secret.state_of(words) == Some(REPLACED);
+            if let (Some(id), Some(ending)) = (self.id_of(key), self.ending_in(key, is_replaced)) {
+                each(id, digest_of(words), ending);
+            }
+        }
+    }
+
     /// How a secret of the key with this number ended.
     pub(super) fn ending_in(&self, key: u32, is_replaced: bool) -> Option<Ending> {
         ending(self.keys.get(key)?.ends_at.load(Ordering::Relaxed) == REVOKED, is_replaced)
     }
+}
+
+/// See [`words_of`].
+fn digest_of(words: [u64; 4]) -> SecretDigest {
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+    SecretDigest(digest)
 }
 
 /// With its key every secret of it is revoked, also one that had been replaced.

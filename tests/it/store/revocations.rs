@@ -1,6 +1,9 @@
 //! What was revoked or rotated stays so, also when the database goes back to a time before.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use keystead::{
@@ -274,4 +277,101 @@ async fn what_is_in_the_log_is_not_written_again_by_a_change_of_the_same_key() {
     server.stop().succeeded();
     let log = std::fs::read_to_string(keystead.data_dir().join(FILE_NAME)).unwrap();
     assert_eq!(log.matches(" rotated ").count(), 2, "{log}");
+}
+
+/// What `logrotate`, a cleaner or somebody may do to it. It is whole again before anything else is revoked, and says so once.
+#[tokio::test]
+async fn a_log_that_is_lost_under_a_running_server_is_written_anew() {
+    type Lose = fn(&Path);
+    let ways: [(&str, Lose); 4] = [
+        ("moved", |log| std::fs::rename(log, log.with_extension("1")).unwrap()),
+        ("moved, and another made", |log| {
+            std::fs::rename(log, log.with_extension("1")).unwrap();
+            std::fs::write(log, "").unwrap();
+        }),
+        ("removed", |log| std::fs::remove_file(log).unwrap()),
+        ("emptied", |log| std::fs::write(log, "").unwrap()),
+    ];
+    for (how, lose) in ways {
+        let keystead = Binary::new();
+        let server = keystead.serve();
+        let maya = server.set_up().await;
+        let (early, rotated) = (maya.create_key("Early").await, maya.create_key("Rotated").await);
+        let (late, living) = (maya.create_key("Late").await, maya.create_key("Living").await);
+        server.stop().succeeded();
+        let (file, copy) = (keystead.data_dir().join("keystead.db"), keystead.folder().join("backup"));
+        if !keystead.database().is_postgres() {
+            std::fs::copy(&file, &copy).unwrap();
+        }
+
+        let server = keystead.serve();
+        let maya = server.anonymous();
+        maya.sign_in("maya@acme.example", PASSWORD).await;
+        maya.revoke(&early).await;
+        maya.rotate(&rotated).await;
+        let path = keystead.data_dir().join(FILE_NAME);
+        lose(&path);
+        let begun = Instant::now();
+        let is_whole = || {
+            let log = std::fs::read_to_string(&path).unwrap_or_default();
+            log.contains(&format!(" revoked {}", early.id)) && log.contains(&format!(" rotated {}", rotated.id))
+        };
+        while !is_whole() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{how}: it never becomes whole again");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        maya.revoke(&late).await;
+        let log = server.stop().succeeded().stderr;
+        let told = log.lines().filter(|line| line.contains("was moved, removed or emptied under the running server"));
+        assert!(told.clone().count() == 1 && told.clone().all(|line| line.contains("ERROR")), "{how}: {log}");
+
+        if keystead.database().is_postgres() {
+            BACK.into_iter().for_each(|sql| keystead.database().execute(sql));
+            keystead.database().execute("DELETE FROM key_changes");
+            keystead.database().execute("UPDATE key_epoch SET value = 4");
+        } else {
+            std::fs::copy(&copy, &file).unwrap();
+        }
+        let server = keystead.serve();
+        let anybody = server.anonymous();
+        for (key, code) in [(&early, "REVOKED"), (&rotated, "ROTATED"), (&late, "REVOKED"), (&living, "VALID")] {
+            let answer = anybody.post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await;
+            assert_eq!(answer.expect(200).json()["code"], code, "{how}");
+        }
+        let log = server.stop().succeeded().stderr;
+        assert!(
+            log.contains("keys=2") && log.contains("secrets=1") && !log.contains("nobody can tell"),
+            "{how}: {log}"
+        );
+    }
+}
+
+/// The line of a key that the database has forgotten, or never had, goes with an emptied log: it must not claim to be complete.
+#[tokio::test]
+async fn an_emptied_log_does_not_claim_what_the_database_did_not_know() {
+    let app = TestApp::start_with(|settings| settings.ended_keys_kept = "never".to_owned()).await;
+    let maya = app.admin().await;
+    let (first, second) = (maya.create_key("First").await, maya.create_key("Second").await);
+    maya.revoke(&first).await;
+    let path = app.database.folder().join(FILE_NAME);
+    let empty = async || {
+        std::fs::write(&path, "").unwrap();
+        until(&app, "it is whole again", async || log_of(&app).contains(" revoked ")).await;
+    };
+    empty().await;
+    assert!(!log_of(&app).contains("complete from"), "the database knows all of it: {}", log_of(&app));
+    maya.revoke(&second).await;
+    // As in a backup from before the key was made, on which the index is read again.
+    for sql in ["DELETE FROM key_secrets", "DELETE FROM api_keys"] {
+        app.execute(&format!("{sql} WHERE {} = '{}'", if sql.ends_with("keys") { "id" } else { "key_id" }, first.id))
+            .await;
+    }
+    let applied = app.app.follower.progress().applied.epoch.0;
+    app.execute("UPDATE key_epoch SET value = value + 2").await;
+    until(&app, "everything is read again", async || app.app.follower.progress().applied.epoch.0 > applied).await;
+    empty().await;
+    let log = log_of(&app);
+    assert!(!log.contains(&first.id) && log.contains(&second.id), "{log}");
+    let complete_from = app.clock.now().timestamp_millis() + 1;
+    assert!(log.contains(&format!("\n# complete from {complete_from}\n")), "{log}");
 }
