@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     App as ActixApp,
+    body::to_bytes,
     dev::ServiceResponse,
     http::{StatusCode, header},
     test::{TestRequest, call_and_read_body, call_service, init_service},
@@ -23,6 +24,7 @@ use keystead::{
 
 /// Goals of the project, in microseconds of CPU.
 const PAGE_GOAL: Duration = Duration::from_micros(300);
+const COMPRESSED_GOAL: Duration = Duration::from_micros(600);
 const CREATE_GOAL: Duration = Duration::from_micros(1000);
 
 const PASSWORD: &str = "correct horse bat";
@@ -61,7 +63,19 @@ async fn main() {
     let body = call_and_read_body(&service, page().to_request()).await;
     assert!(String::from_utf8_lossy(&body).contains("of 50"), "the page shows the first of 50 keys");
 
+    // As a browser asks on https, and on plain http.
+    let accepting = |codings: &str| page().insert_header((header::ACCEPT_ENCODING, codings)).to_request();
+    let (https, http) = ("gzip, deflate, br, zstd", "gzip, deflate");
+    for (accepts, expected) in [(https, "br"), (http, "gzip")] {
+        let answer = call_service(&service, accepting(accepts)).await;
+        assert_eq!(answer.headers().get(header::CONTENT_ENCODING).unwrap(), expected);
+        let bytes = to_bytes(answer.into_body()).await.ok().unwrap().len();
+        println!("the page is {} bytes, and {bytes} in {expected}", body.len());
+    }
+
     let mut per_page = Vec::new();
+    let mut per_brotli = Vec::new();
+    let mut per_gzip = Vec::new();
     let mut per_create = Vec::new();
     let mut n = 50;
     // In turns, so that a change of the machine's speed meets both.
@@ -71,6 +85,13 @@ async fn main() {
             call_and_read_body(&service, page().to_request()).await;
         }
         per_page.push(begun.elapsed() / 200);
+        for (accepts, times) in [(https, &mut per_brotli), (http, &mut per_gzip)] {
+            let begun = ProcessTime::now();
+            for _ in 0..200 {
+                call_and_read_body(&service, accepting(accepts)).await;
+            }
+            times.push(begun.elapsed() / 200);
+        }
         let begun = ProcessTime::now();
         for _ in 0..50 {
             n += 1;
@@ -80,6 +101,8 @@ async fn main() {
         per_create.push(begun.elapsed() / 50);
     }
     report("page with 50 keys, session check included", per_page, PAGE_GOAL);
+    report("the same as a browser asks for it: brotli", per_brotli, COMPRESSED_GOAL);
+    report("the same on plain http: gzip", per_gzip, COMPRESSED_GOAL);
     report("create a key, list and secret rendered", per_create, CREATE_GOAL);
 }
 

@@ -25,8 +25,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// The failure of a request whose body is compressed.
 ///
-/// Trap: the framework's compression of answers also inflates requests, a chunk at a time, before any limit is looked at:
-/// 339 bytes of brotli became 400 MB.
+/// Trap: actix-web's features for compressing answers also inflate requests, a chunk at a time, before any limit is looked at:
+/// 339 bytes of brotli became 400 MB. They are off (decision 32), and a body would be read as it came.
 pub fn compressed_body(headers: &HeaderMap) -> Option<Failure> {
     let coding = headers.get(header::CONTENT_ENCODING)?;
     let message = "Send the body as it is, without Content-Encoding.";

@@ -2,6 +2,7 @@
 
 pub mod arrival;
 pub mod assets;
+pub mod compression;
 pub mod cookie_filter;
 pub mod csrf;
 pub mod device_cookie;
@@ -24,7 +25,7 @@ pub mod theme;
 use actix_web::{
     HttpResponse,
     http::header::{self, HeaderValue},
-    middleware::{Compress, DefaultHeaders, from_fn},
+    middleware::{DefaultHeaders, from_fn},
     web,
 };
 
@@ -37,7 +38,7 @@ pub fn configure(config: &mut web::ServiceConfig, app: &App) {
         .wrap(session_store::middleware(app))
         // Inside the compression, which adds its own Vary; outside, this one would give way to it.
         .wrap(DefaultHeaders::new().add((header::VARY, HeaderValue::from_static("HX-Request"))))
-        .wrap(Compress::default())
+        .wrap(from_fn(compression::compress))
         .wrap(from_fn(csrf::refuse_other_origins))
         .service(web::resource("/").route(web::get().to(to_integrations)))
         .configure(sign_in::configure)

@@ -1,5 +1,6 @@
 //! HTML for people, page by page.
 
+mod compression;
 mod cross_site;
 mod integrations;
 mod session;
