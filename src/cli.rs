@@ -163,6 +163,22 @@ fn allow_no_dumps() {
     }
 }
 
+/// What would make a file larger than `ulimit -f` (`LimitFSIZE`) allows is a write that fails, as on a full disk. By default the
+/// signal for it ends the process, without a word.
+fn bear_limit_of_files() -> Result<(), CliError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    let mut reached = signal(kind).map_err(CliError::Runtime)?;
+    tokio::spawn(async move {
+        if reached.recv().await.is_some() {
+            tracing::error!(
+                "a file has reached the limit that is set for files (ulimit -f, LimitFSIZE); what it has no room for fails"
+            );
+        }
+    });
+    Ok(())
+}
+
 /// How lines are written, known before anything is checked: what is wrong with the arguments is a line too.
 fn early_format(environment: &Environment) -> LogFormat {
     const FLAG: &str = "--log-format";
@@ -186,6 +202,7 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
     }
     let system = actix_web::rt::System::new();
     system.block_on(async {
+        bear_limit_of_files()?;
         match command {
             Command::Serve => serve::serve(config).await,
             Command::Migrate => {
