@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum PepperError {
     /// The file cannot be read.
-    #[error("cannot read the pepper file {0}: {1}")]
+    #[error("cannot read the pepper file {0}: {1}{whose}", whose = private_file::whose(.0, .1))]
     Unreadable(PathBuf, io::Error),
     /// The file is no pepper.
     #[error("the pepper file {0} must hold exactly {PEPPER_BYTES} bytes, but holds {1}")]

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,9 @@ pub struct LooseFile(PathBuf, io::Error);
 /// # Errors
 /// When it cannot be made.
 pub fn make(path: &Path) -> io::Result<()> {
+    if make_new(path).is_ok() {
+        give_to_owner_of(folder_of(path), path);
+    }
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
@@ -44,6 +47,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = make_new(&new)?;
     file.write_all(content)?;
     file.sync_all()?;
+    give_to_owner_of(if path.exists() { path } else { folder_of(path) }, &new);
     fs::rename(&new, path)?;
     sync_folder(path)
 }
@@ -61,8 +65,44 @@ pub fn beside(path: &Path, ending: &str) -> PathBuf {
 /// # Errors
 /// When the folder cannot be opened or synced.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// The folder that a file is in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Gives a file that was just made to the owner and group of the one before it: who runs a command as root leaves nothing that a
+/// server with a user of its own could not open. Anybody else cannot give files away, and need not. That it cannot be done is said.
+pub fn give_to_owner_of(before: &Path, new: &Path) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let owner = |file: fs::Metadata| (file.uid(), file.gid());
+    let given = fs::metadata(before).map(owner).and_then(|to| match fs::metadata(new).map(owner)? {
+        own if own == to => Ok(()),
+        _ => chown(new, Some(to.0), Some(to.1)),
+    });
+    if let Err(error) = given {
+        tracing::warn!(file = %new.display(), %error, "this file stays root's, and a server of another user cannot open it");
+    }
+}
+
+/// What there is to say beyond "permission denied": whose the file is, or its folder, and who asks.
+pub fn whose(path: &Path, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return String::new();
+    }
+    let (what, found) = match fs::metadata(path) {
+        Ok(file) => ("it", file),
+        Err(_) => match fs::metadata(folder_of(path)) {
+            Ok(folder) => ("its folder", folder),
+            Err(_) => return String::new(),
+        },
+    };
+    let (mode, asks) = (found.mode() & 0o777, rustix::process::geteuid().as_raw());
+    format!("; {what} belongs to uid {} (mode {mode:04o}), and this program runs as uid {asks}", found.uid())
 }
 
 /// Whether the path still names the file that was opened.
@@ -98,6 +138,45 @@ pub fn mend_mode(path: &Path) -> Result<(), LooseFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_may_not_open_a_file_learns_whose_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+        let own = rustix::process::geteuid().as_raw();
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let path = folder.path().join("keystead.db");
+        let of_folder = whose(&path, &denied);
+        assert_eq!(
+            of_folder,
+            format!("; its folder belongs to uid {own} (mode 0700), and this program runs as uid {own}")
+        );
+        make(&path).unwrap();
+        let of_file = whose(&path, &denied);
+        assert_eq!(of_file, format!("; it belongs to uid {own} (mode 0600), and this program runs as uid {own}"));
+        assert_eq!(whose(&path, &io::ErrorKind::StorageFull.into()), "");
+    }
+
+    /// Only root can give files away, so that this says nothing where somebody else runs it.
+    #[test]
+    fn what_root_makes_belongs_to_whom_the_folder_or_the_file_before_belongs_to() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        chown(folder.path(), Some(65_533), Some(65_532)).unwrap();
+        let owner = |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).unwrap();
+        let path = folder.path().join("keystead.db");
+        make(&path).unwrap();
+        assert_eq!(owner(&path), (65_533, 65_532));
+        chown(&path, Some(65_531), Some(65_530)).unwrap();
+        make(&path).unwrap();
+        assert_eq!(owner(&path), (65_531, 65_530), "it was there");
+        replace(&path, b"new").unwrap();
+        assert_eq!(owner(&path), (65_531, 65_530));
+        replace(&folder.path().join("other"), b"new").unwrap();
+        assert_eq!(owner(&folder.path().join("other")), (65_533, 65_532));
+    }
 
     /// Files whose mode nobody may change, whoever asks: as mounted ones.
     #[cfg(target_os = "linux")]

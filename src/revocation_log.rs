@@ -36,7 +36,10 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum RevocationLogError {
     /// The file cannot be read, made or written.
-    #[error("cannot read or write {0}, which must be in a folder that outlives the program: {1}")]
+    #[error(
+        "cannot read or write {0}, which must be in a folder that outlives the program: {1}{whose}",
+        whose = private_file::whose(.0, .1)
+    )]
     Io(PathBuf, io::Error),
     /// A line that is not the last one is damaged: which key it was about is not known.
     #[error(
@@ -258,6 +261,7 @@ fn open_whole(path: &Path) -> io::Result<File> {
     let file = open_file(path)?;
     let text = fs::read(path)?;
     if text.is_empty() {
+        private_file::give_to_owner_of(private_file::folder_of(path), path);
         (&file).write_all(HEAD.as_bytes())?;
         file.sync_all()?;
         sync_folder(path)?;

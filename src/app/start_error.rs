@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     pepper_file::PepperError,
-    private_file::LooseFile,
+    private_file::{LooseFile, whose},
     revocation_log::RevocationLogError,
     store::{StoreError, connection::DatabaseUrl, database_lock::LockError, migrations::MigrationError},
 };
@@ -18,7 +18,7 @@ pub enum StartError {
     Lock(#[from] LockError),
     #[error(transparent)]
     LooseFile(#[from] LooseFile),
-    #[error("cannot open {0}: {1}")]
+    #[error("cannot open {0}: {1}{whose}", whose = whose(.0, .1))]
     DatabaseFile(PathBuf, std::io::Error),
     #[error("cannot open the database {0:?}: {1}")]
     Database(DatabaseUrl, StoreError),

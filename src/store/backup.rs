@@ -108,7 +108,7 @@ fn give_name(copy: &Path, to: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Puts a copy in the place of the database, which must not be open anywhere; where the database before is kept. `accept`
+/// Puts a copy in the place of the database, which is there, if only empty, and must not be open anywhere; where the database before is kept. `accept`
 /// decides by what is in the copy. A `-wal` beside the copy belongs to it, and is brought into the new file.
 ///
 /// # Errors
@@ -132,6 +132,7 @@ pub fn put_in_place(
     }
     let checked = check(&copy).map_err(|error| named(error, from))?;
     accept(&checked)?;
+    private_file::give_to_owner_of(database, &copy);
     File::open(&copy).and_then(|file| file.sync_all()).map_err(failed)?;
 
     let kept = beside(database, &format!(".before-restore-{stamp}"));

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::private_file::beside;
+use crate::private_file::{beside, give_to_owner_of, whose};
 
 /// The locks of a running server on its SQLite file; they end with the process, however it ends.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum LockError {
     #[error("another keystead server is running on {0}; stop it first, or use Postgres for several nodes")]
     Taken(PathBuf),
     /// A file cannot be opened or locked.
-    #[error("cannot lock {0}: {1}")]
+    #[error("cannot lock {0}: {1}{whose}", whose = whose(.0, .1))]
     Failed(PathBuf, std::io::Error),
 }
 
@@ -46,6 +46,7 @@ impl DatabaseLock {
         let mut how = OpenOptions::new();
         how.write(true).create(true).truncate(true).mode(0o600);
         let _beside = lock(path, &beside(&real, ".lock"), &how)?;
+        give_to_owner_of(&real, &beside(&real, ".lock"));
         let _database = match cfg!(target_os = "linux") {
             true => Some(lock(path, &real, OpenOptions::new().read(true).write(true))?),
             false => None,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -84,6 +84,33 @@ async fn a_backup_is_one_moment_of_a_database_that_is_written_to() {
     assert!(matches!(backup::make(&file, &to), Err(BackupError::Exists(_))));
     assert_eq!(fs::read(&to).unwrap(), before);
     assert_eq!(names_in(out.path()).len(), 8, "nothing else is left: {:?}", names_in(out.path()));
+}
+
+/// `sudo keystead restore`, where the server has a user of its own. Only root can be told apart here, so that this says nothing
+/// where somebody else runs it.
+#[tokio::test]
+async fn what_root_restores_belongs_to_whom_it_belonged_before() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let owner = |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).unwrap();
+    let keystead = Binary::on_sqlite();
+    keystead.run(&["migrate"]).succeeded();
+    keystead.run(&["backup", "monday"]).succeeded();
+    let data = keystead.data_dir();
+    chown(&data, Some(65_533), Some(65_532)).unwrap();
+    for is_new in [false, true] {
+        for name in names_in(&data) {
+            let path = data.join(name);
+            if is_new { fs::remove_file(path).unwrap() } else { chown(path, Some(65_533), Some(65_532)).unwrap() }
+        }
+        let done = keystead.run(&["restore", "monday"]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        for name in names_in(&data) {
+            assert_eq!(owner(&data.join(&name)), (65_533, 65_532), "{name}");
+        }
+        assert!(names_in(&data).iter().any(|name| name == "revocations.log"));
+    }
 }
 
 #[tokio::test]
