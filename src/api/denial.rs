@@ -57,7 +57,10 @@ impl Denial {
                 challenge: Some("Bearer realm=\"api\""),
             },
             Self::Refused(code) => Kind {
-                status: StatusCode::from_u16(code.status()).unwrap_or(unauthorized),
+                status: StatusCode::from_u16(code.status())
+                    .ok()
+                    .filter(|status| !status.is_success())
+                    .unwrap_or(unauthorized),
                 code: code.word(),
                 detail: code.detail(),
                 challenge: INVALID,

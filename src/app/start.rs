@@ -24,6 +24,7 @@ use crate::{
         database_file::write_log_again,
         installation,
         migrations::{self, Migrated},
+        wholeness,
     },
     supervision::Supervision,
     throttle::Throttle,
@@ -127,6 +128,8 @@ pub async fn migrate_database(config: &Config) -> Result<(Db, Migrated), StartEr
             write_log_again(&mut conn, path).map_err(|error| StartError::Database(url.clone(), error))?;
         }
         let done = migrations::run(&mut conn).map_err(|error| StartError::Migration(url.clone(), error))?;
+        // Before the first row of ours: in a database that is being restored it would be one too many.
+        wholeness::check(&mut conn).map_err(|error| StartError::Database(url.clone(), error))?;
         if done.ran > 0 {
             tracing::info!(migrations = done.ran, database = ?url, "schema brought up to date");
         }

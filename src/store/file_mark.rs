@@ -13,6 +13,7 @@ mod allowed;
 mod mark;
 mod other_programs;
 mod progress;
+mod wal;
 
 use std::{
     fs::{self, File},
@@ -22,14 +23,13 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use diesel::{connection::SimpleConnection, prelude::*};
 
 pub use allowed::set_foreign_wal_aside;
 pub use mark::mark_anew;
-use other_programs::{PATIENCE, Whose};
 use progress::Progress;
 
 use super::{StoreError, connection::establish_sqlite, error::Fault};
@@ -48,7 +48,6 @@ pub struct FileMark {
     is_overwritten: AtomicBool,
     /// Whether a checkpoint was begun that a reader has held up.
     is_unfinished: AtomicBool,
-    patience: Duration,
     state: Mutex<State>,
     /// Trap: to close any descriptor of the file ends the locks of every SQLite connection of this process. So it stays open
     /// until the last of them is closed, and is the last field.
@@ -69,8 +68,6 @@ struct State {
     progress: Progress,
     /// Whether another program made a checkpoint since: the file and every copy of it have the newest mark.
     is_adopted: bool,
-    /// Since when it is not known whose the file is.
-    uncertain_since: Option<Instant>,
 }
 
 impl FileMark {
@@ -93,7 +90,6 @@ impl FileMark {
             allowed: [base, newest, newest].map(AtomicU32::new),
             is_overwritten: AtomicBool::new(false),
             is_unfinished: AtomicBool::new(false),
-            patience: PATIENCE,
             state: Mutex::new(State {
                 conn: Some(conn),
                 base,
@@ -101,7 +97,6 @@ impl FileMark {
                 next: None,
                 progress: Progress::default(),
                 is_adopted: false,
-                uncertain_since: None,
             }),
             file,
         };
@@ -130,25 +125,16 @@ impl FileMark {
             return Ok(());
         }
         // A checkpoint may have come in between; while this is held there is none of ours.
-        let mut state = self.state();
-        let whose = if self.is_overwritten.load(Ordering::Relaxed) { Whose::Anothers } else { self.whose(&mut state)? };
-        let path = self.path.display();
-        match whose {
-            Whose::Ours => Ok(()),
-            Whose::Uncertain(since) if since.elapsed() < self.patience => Ok(()),
-            Whose::Uncertain(_) => {
-                let words = format!("another program is bringing its log into {path}, or a copy was put in its place");
-                Err(StoreError::Fault(Fault::Busy, words))
-            }
-            Whose::Anothers => {
-                self.is_overwritten.store(true, Ordering::Relaxed);
-                let words = format!(
-                    "{path} was overwritten while the server ran (a backup was copied into it?); stop the server, and the next \
-                     time use keystead restore"
-                );
-                Err(StoreError::Fault(Fault::Unreachable, words))
-            }
+        if self.is_still_ours(&mut self.state())? {
+            return Ok(());
         }
+        self.is_overwritten.store(true, Ordering::Relaxed);
+        let words = format!(
+            "{} was overwritten while the server ran (a backup was copied into it?); stop the server, and the next time use \
+             keystead restore",
+            self.path.display()
+        );
+        Err(StoreError::Fault(Fault::Unreachable, words))
     }
 
     fn is_ours(&self) -> Result<bool, StoreError> {
@@ -216,7 +202,7 @@ impl FileMark {
         (state.base, state.newest, state.next) = (next, next, None);
         let after = mark::random()?;
         mark::write(conn, after)?;
-        (state.newest, state.is_adopted, state.uncertain_since) = (after, false, None);
+        (state.newest, state.is_adopted) = (after, false);
         self.note_progress(state)
     }
 

@@ -52,7 +52,8 @@ pub fn check(conn: &mut Conn) -> Result<Tables, StoreError> {
     }
     if !found.without_key.is_empty() {
         let words = format!(
-            "the database is not whole: no primary key on {} (a backup that is being restored gets them last)",
+            "the database is not whole: no primary key on {}; a backup that is being restored gets them last, and one whose restore \
+             failed has to be restored again",
             found.without_key
         );
         return Err(StoreError::Fault(Fault::Other, words));

@@ -24,15 +24,18 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     // After a slow flush a whole second again: what waits is written at once.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = Failing::default();
-    let mut rounds = (1..).map(round);
+    let (mut rounds, mut is_all_due) = ((1..).map(round), false);
     loop {
         let is_last = tokio::select! {
             _ = ticks.tick() => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };
         app.supervision.step(Part::FlushUsage);
-        let round = if is_last { Round::All } else { rounds.next().unwrap_or(Round::All) };
+        let next = rounds.next();
+        let round = if is_last || is_all_due { Round::All } else { next.unwrap_or(Round::All) };
         let result = flush_usage(&app, round).await;
+        // One that failed is due until it succeeds.
+        is_all_due = round == Round::All && result.is_err();
         let is_written = result.is_ok();
         match result {
             Ok(flushed) => {

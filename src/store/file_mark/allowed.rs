@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{mark, wal_length};
+use super::{mark, wal, wal_length};
 use crate::private_file::{beside, sync_folder};
 
 /// Puts a `-wal` aside that does not belong to the database beside it, so that SQLite does not play it back; where it is
@@ -22,11 +22,12 @@ pub fn set_foreign_wal_aside(path: &Path) -> io::Result<Option<PathBuf>> {
         return Ok(None);
     }
     let Some(allowed) = read(path) else { return Ok(None) };
-    let found = mark::of_file(&File::open(path)?)?;
-    if allowed.contains(&found) {
+    let file = File::open(path)?;
+    let wal = beside(path, "-wal");
+    // Or another program began a checkpoint, and nobody looked since.
+    if allowed.contains(&mark::of_file(&file)?) || wal::has_first_page_of(&file, &wal)? {
         return Ok(None);
     }
-    let wal = beside(path, "-wal");
     // Named by when it was written last.
     let written = DateTime::<Utc>::from(fs::metadata(&wal)?.modified()?);
     let aside = beside(path, &format!("-wal.set-aside-{}", written.format("%Y%m%dT%H%M%S%3fZ")));

@@ -1,50 +1,40 @@
 //! Checkpoints that another program makes under a running server, as every SQLite tool does after a thousand pages.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::sync::atomic::Ordering;
 
-use super::{FileMark, Progress, State, StoreError, fault, mark};
-
-/// How long another program may take for a checkpoint: until then the file is taken for ours.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Whose the database file is now.
-pub(super) enum Whose {
-    Ours,
-    /// The mark that waits in our `-wal` is in the file, and no checkpoint that is done brought it there: one of another program is
-    /// being made, or this is a copy that somebody made since our last one.
-    Uncertain(Instant),
-    Anothers,
-}
+use super::{FileMark, Progress, State, StoreError, fault, mark, wal};
+use crate::private_file::beside;
 
 impl FileMark {
-    /// Another program's checkpoint brings the mark that waits in our `-wal` into the file; then it is ours with that.
-    pub(super) fn whose(&self, state: &mut State) -> Result<Whose, StoreError> {
+    /// Whether the file is the one that we write, also where another program brought the mark that waits in our `-wal` into it. A
+    /// copy that somebody made since our last checkpoint has that mark too, but neither have checkpoints come further since nor
+    /// does its first page stand in our `-wal`.
+    pub(super) fn is_still_ours(&self, state: &mut State) -> Result<bool, StoreError> {
+        if self.is_overwritten.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         if self.is_ours()? {
-            return Ok(Whose::Ours);
+            return Ok(true);
         }
-        let Some(conn) = &mut state.conn else { return Ok(Whose::Anothers) };
+        let Some(conn) = &mut state.conn else { return Ok(false) };
         if mark::of_file(&self.file).map_err(fault)? != state.newest {
-            return Ok(Whose::Anothers);
+            return Ok(false);
         }
-        if Progress::of(conn, &self.path)? == state.progress {
-            return Ok(Whose::Uncertain(*state.uncertain_since.get_or_insert_with(Instant::now)));
+        // The other program may be in the middle of it, or have died there: the first page comes first.
+        let is_checkpoint = Progress::of(conn, &self.path)? != state.progress
+            || wal::has_first_page_of(&self.file, &beside(&self.path, "-wal")).map_err(fault)?;
+        if is_checkpoint {
+            self.adopt(state)?;
         }
-        self.adopt(state).map(|()| Whose::Ours)
+        Ok(is_checkpoint)
     }
 
     /// The mark that waited in our `-wal` is the file's. The next write gives it another one: it must not be made here, where a
     /// page may wait for it and somebody may hold the lock for writing.
     fn adopt(&self, state: &mut State) -> Result<(), StoreError> {
         self.allow([state.newest; 3])?;
-        (state.base, state.is_adopted, state.uncertain_since) = (state.newest, true, None);
+        (state.base, state.is_adopted) = (state.newest, true);
         Ok(())
-    }
-
-    pub(super) fn is_still_ours(&self, state: &mut State) -> Result<bool, StoreError> {
-        Ok(!self.is_overwritten.load(Ordering::Relaxed) && matches!(self.whose(state)?, Whose::Ours))
     }
 
     /// After a checkpoint of ours and the mark for what follows. Another program's may have come since, so the file is looked at

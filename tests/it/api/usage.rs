@@ -1,4 +1,4 @@
-//! What verifications leave behind: counts and the last use, written once a second and before the end.
+//! What verifications leave behind: counts and the last use, written within seconds and before the end.
 
 use keystead::actions::read_metrics::read_metrics;
 use reqwest::Client;

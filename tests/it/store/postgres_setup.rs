@@ -1,18 +1,27 @@
 //! Databases that somebody else made: their encoding, their other programs, and the rights they give. These tests need
 //! `TEST_DATABASE_URL`.
 
-use diesel::{RunQueryDsl, sql_query};
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 use keystead::store::{
     connection::{Conn, DatabaseUrl},
     migrations::{self, MigrationError},
 };
 
-use crate::support::{TestDatabase, on_own_thread};
+use crate::support::{Binary, TestDatabase, on_own_thread};
 
 fn execute(conn: &mut Conn, statements: &[String]) {
     for statement in statements {
         sql_query(statement).execute(conn).unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
+}
+
+fn count(conn: &mut Conn, table: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+    sql_query(format!("SELECT count(*) AS n FROM {table}")).get_result::<Count>(conn).unwrap().n
 }
 
 #[test]
@@ -67,4 +76,23 @@ fn a_role_without_the_right_to_create_finds_a_schema_that_is_up_to_date() {
         assert!(made.ran > 0);
         assert_eq!(nothing.unwrap().ran, 0);
     });
+}
+
+/// A row of its own would be one too many when the restore goes on, which then fails.
+#[test]
+fn a_start_writes_nothing_into_a_database_that_is_half_restored() {
+    TestDatabase::postgres();
+    let keystead = Binary::new();
+    keystead.run(&["migrate"]).succeeded();
+    let mut conn = keystead.database().connect();
+    let (mut conn, before) = on_own_thread(move || {
+        execute(&mut conn, &["ALTER TABLE installation DROP CONSTRAINT installation_pkey".to_owned()]);
+        let before = count(&mut conn, "installation");
+        (conn, before)
+    });
+    for command in [&["serve"][..], &["restore", "--accept"]] {
+        let refused = keystead.run(command);
+        assert!(refused.code != Some(0) && refused.stderr.contains("no primary key on installation"), "{refused:?}");
+    }
+    assert_eq!(on_own_thread(move || count(&mut conn, "installation")), before);
 }

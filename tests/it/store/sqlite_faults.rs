@@ -101,10 +101,10 @@ async fn changes_that_wait_for_the_lock_do_not_keep_verification_waiting() {
 async fn a_change_that_waits_for_a_short_lock_succeeds() {
     let (app, maya, _key) = app_with_key().await;
     let mut other = app.database.connect();
-    loop {
+    for name in (1..).map(|n| format!("Staging {n}")) {
         let begun = Instant::now();
         sql_query("BEGIN IMMEDIATE").execute(&mut other).unwrap();
-        let (created, held) = tokio::join!(maya.try_create_key("Staging"), async {
+        let (created, held) = tokio::join!(maya.try_create_key(&name), async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             sql_query("COMMIT").execute(&mut other).unwrap();
             begun.elapsed()
