@@ -16,7 +16,7 @@ use crate::{
         position::Position,
         secret::{EntropyError, Secret},
     },
-    store::{StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets},
+    store::{Fault, StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets, sequences},
 };
 
 /// What the form says.
@@ -70,7 +70,7 @@ pub enum CreateKeyError {
 impl From<StoreError> for CreateKeyError {
     fn from(error: StoreError) -> Self {
         match error {
-            // The one unique value here that can be had twice: of two forms with one name at once, the second.
+            // Of two forms with one name at once, the second.
             StoreError::Unique => Self::NameTaken,
             other => Self::Store(other),
         }
@@ -113,11 +113,11 @@ pub async fn create_key(app: &App, authority: &Authority, input: CreateKey) -> R
         FieldChange::new("hint", None, Some(key.hint.as_str())),
     ];
     let event = AuditEvent::of_key(authority, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), made, now);
-    let (organization_id, actor) = (authority.organization_id().clone(), authority.actor().clone());
-    let (key, change) = app
-        .db
-        .write_change(move |conn| {
-            if !form_tokens::claim(conn, &organization_id, input.form_token.as_str(), now)? {
+    let insert = || {
+        let (organization_id, actor) = (authority.organization_id().clone(), authority.actor().clone());
+        let (key, event, form_token) = (key.clone(), event.clone(), input.form_token.clone());
+        app.db.write_change(move |conn| {
+            if !form_tokens::claim(conn, &organization_id, form_token.as_str(), now)? {
                 return Err(CreateKeyError::Repeated);
             }
             limits::count(conn, limits, &organization_id, Change::Create, now)?;
@@ -130,7 +130,13 @@ pub async fn create_key(app: &App, authority: &Authority, input: CreateKey) -> R
             let recorded = key_changes::record(conn, &key.id, event)?;
             Ok((key, recorded))
         })
-        .await?;
+    };
+    let mut made = insert().await;
+    if matches!(made, Err(CreateKeyError::Store(StoreError::Fault(Fault::Numbers, _)))) {
+        app.db.write(sequences::catch_up_with_keys).await?;
+        made = insert().await;
+    }
+    let (key, change) = made?;
     let is_known_here = app.settle(change).await;
     Ok(NewKey { id: key.id, name: key.name, secret, change, is_rotation: false, is_known_here })
 }

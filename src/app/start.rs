@@ -24,7 +24,7 @@ use crate::{
         database_file::write_log_again,
         installation,
         migrations::{self, Migrated},
-        wholeness,
+        sequences, wholeness,
     },
     supervision::Supervision,
     throttle::Throttle,
@@ -139,6 +139,7 @@ pub async fn migrate_database(config: &Config) -> Result<(Db, Migrated), StartEr
                 "the database has the schema of a newer version of keystead; this version goes on with it"
             );
         }
+        sequences::catch_up(&mut conn).map_err(|error| StartError::Database(url.clone(), error))?;
         let db = Db::open(address, size).map_err(|error| StartError::Database(url, error))?;
         Ok((db, done))
     });

@@ -7,7 +7,8 @@ use super::{Conn, pg};
 /// Why a statement or transaction failed, or is not known to have succeeded.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A row with this unique value exists already: a race that somebody else won.
+    /// A row has what somebody chose already, the name of a living key or the address of an account: a race that somebody
+    /// else won. No other unique value is chosen, so one that exists is a fault.
     #[error("a unique value exists already")]
     Unique,
     /// The database could not do its work. Nothing was changed.
@@ -33,6 +34,9 @@ pub enum Fault {
     /// No connection, or one that broke.
     #[error("the database cannot be reached")]
     Unreachable,
+    /// A key was to get a number that another one has (`sequences.rs`).
+    #[error("the database numbers new keys as older ones")]
+    Numbers,
     /// A row that cannot be what the code wrote.
     #[error("the database holds a damaged row")]
     Damaged,
@@ -61,11 +65,25 @@ impl StoreError {
     }
 }
 
+/// What only one row may have and somebody chooses, by the name that Postgres has for it and in SQLite's words.
+const CHOSEN: [&str; 4] = [
+    "api_keys_living_name",
+    "UNIQUE constraint failed: api_keys.organization_id, api_keys.name_folded",
+    "users_email_folded_key",
+    "UNIQUE constraint failed: users.email_folded",
+];
+
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         let words = error.to_string();
         let fault = match &error {
-            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => return Self::Unique,
+            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, said) => {
+                match said.constraint_name().unwrap_or_else(|| said.message()) {
+                    chosen if CHOSEN.contains(&chosen) => return Self::Unique,
+                    "api_keys_number" => Fault::Numbers,
+                    _ => Fault::Other,
+                }
+            }
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
             | DieselError::BrokenTransactionManager => Fault::Unreachable,
             DieselError::DeserializationError(_) => Fault::Damaged,
@@ -209,8 +227,6 @@ mod tests {
 
     #[test]
     fn a_fault_is_known_by_its_kind_where_diesel_has_one() {
-        let unique = StoreError::from(said(DatabaseErrorKind::UniqueViolation, "duplicate key (SQLSTATE 23505)"));
-        assert!(matches!(unique, StoreError::Unique), "{unique}");
         for (error, wanted) in [
             (said(DatabaseErrorKind::ClosedConnection, "connection closed"), Fault::Unreachable),
             (DieselError::BrokenTransactionManager, Fault::Unreachable),

@@ -1,7 +1,7 @@
 //! Postgres' errors as Diesel's. Diesel has no place for the SQLSTATE, which unlike the message is the same in every
 //! language, so it travels at the end of the message.
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 const MARK: &str = " (SQLSTATE ";
@@ -39,7 +39,44 @@ pub fn of(error: &tokio_postgres::Error) -> DieselError {
         SqlState::READ_ONLY_SQL_TRANSACTION => DatabaseErrorKind::ReadOnlyTransaction,
         _ => DatabaseErrorKind::Unknown,
     };
-    DieselError::DatabaseError(kind, Box::new(words_of(said)))
+    let constraint = said.constraint().map(str::to_owned);
+    DieselError::DatabaseError(kind, Box::new(Refusal { words: words_of(said), constraint }))
+}
+
+/// What a statement was refused with.
+struct Refusal {
+    words: String,
+    constraint: Option<String>,
+}
+
+impl DatabaseErrorInformation for Refusal {
+    fn message(&self) -> &str {
+        &self.words
+    }
+
+    fn constraint_name(&self) -> Option<&str> {
+        self.constraint.as_deref()
+    }
+
+    fn details(&self) -> Option<&str> {
+        None
+    }
+
+    fn hint(&self) -> Option<&str> {
+        None
+    }
+
+    fn table_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn column_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn statement_position(&self) -> Option<i32> {
+        None
+    }
 }
 
 /// In one line, with the reason that tokio-postgres keeps in its source.

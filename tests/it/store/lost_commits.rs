@@ -8,7 +8,7 @@ use keystead::{
     actions::flush_usage::flush_usage,
     key_index::Round,
     middleware::failure::{NOTHING_CHANGED, OUTCOME_UNKNOWN},
-    store::StoreError,
+    store::{Fault, StoreError},
 };
 
 use crate::support::{
@@ -197,11 +197,34 @@ async fn usage_whose_commit_is_not_answered_is_counted_once() {
     }
 }
 
-/// What two people would otherwise be told when they take one name at the same moment: that the database is broken.
+/// What two people would otherwise be told when they take one name at the same moment: that the database is broken. And whoever
+/// chose nothing would be told that it is taken.
 #[tokio::test]
-async fn a_row_that_is_there_already_is_no_fault_of_the_database() {
+async fn a_name_or_an_address_that_is_there_already_is_no_fault_of_the_database_and_all_else_is() {
     let app = TestApp::start().await;
-    let again = "INSERT INTO installation (name, value) VALUES ('id', 'another')";
-    let refused = app.app.db.write::<(), StoreError>(|conn| Ok(conn.batch_execute(again)?)).await;
-    assert!(matches!(refused, Err(StoreError::Unique)), "{refused:?}");
+    app.admin().await.create_key("Production").await;
+    let again = async |sql: &'static str| app.app.db.write::<(), StoreError>(|conn| Ok(conn.batch_execute(sql)?)).await;
+    for taken in [
+        "INSERT INTO api_keys (id, organization_id, name, name_folded, prefix, hint, created_at, version)
+        SELECT 'key_another', organization_id, name, name_folded, prefix, hint, created_at, version FROM api_keys",
+        "INSERT INTO users (id, email, email_folded, name, password_hash, created_at)
+        SELECT 'usr_another', email, email_folded, name, password_hash, created_at FROM users",
+    ] {
+        let refused = again(taken).await;
+        assert!(matches!(refused, Err(StoreError::Unique)), "{refused:?}");
+    }
+    for (sql, place) in [
+        ("INSERT INTO installation (name, value) VALUES ('id', 'another')", "installation"),
+        (
+            "INSERT INTO api_keys (id, organization_id, name, name_folded, prefix, hint, created_at, version)
+            SELECT id, organization_id, 'Other', 'other', prefix, hint, created_at, version FROM api_keys",
+            "api_keys",
+        ),
+    ] {
+        let refused = again(sql).await;
+        assert!(
+            matches!(&refused, Err(StoreError::Fault(Fault::Other, words)) if words.contains(place)),
+            "{refused:?}"
+        );
+    }
 }

@@ -20,6 +20,7 @@ mod postgres_notifications;
 mod postgres_pooler;
 mod postgres_rights;
 mod postgres_rotation;
+mod postgres_sequences;
 mod postgres_setup;
 mod postgres_tls;
 mod postgres_urls;

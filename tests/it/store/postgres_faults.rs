@@ -164,10 +164,11 @@ async fn a_commit_that_postgres_refused_is_certainly_not_made() {
             Ok::<_, StoreError>(())
         })
     };
-    assert!(matches!(ended("23505").await, Err(StoreError::Unique)), "a unique value");
-    // A foreign key, NOT NULL, CHECK, RESTRICT, EXCLUDE; another transaction; no room on the disk, in memory, in the queue of
+    // A unique value, a foreign key, NOT NULL, CHECK, RESTRICT, EXCLUDE; another transaction; no room on the disk, in memory, in the queue of
     // notifications; a trigger.
-    for code in ["23503", "23502", "23514", "23001", "23P01", "40001", "40P01", "53100", "53200", "54000", "P0001"] {
+    for code in
+        ["23505", "23503", "23502", "23514", "23001", "23P01", "40001", "40P01", "53100", "53200", "54000", "P0001"]
+    {
         let ended = ended(code).await;
         assert!(matches!(&ended, Err(StoreError::Fault(_, words)) if words.contains(code)), "{code}: {ended:?}");
     }
