@@ -39,10 +39,11 @@ fn the_journey_breaks_no_rule_and_the_console_stays_silent() {
     maya.press("?");
     maya.see_dialog("Keyboard shortcuts");
     maya.click("Close");
+    // The page has the same address before and after.
     maya.click("Switch to dark theme");
-    maya.arrive_at(HOME);
+    maya.until("the dark theme", "document.documentElement.dataset.theme === 'dark'");
     maya.click("Switch to light theme");
-    maya.arrive_at(HOME);
+    maya.until("the light theme", "document.documentElement.dataset.theme === 'light'");
     maya.open("/settings/integrations/keys/new");
     maya.fill("Name", "Staging");
     maya.click("Create API Key");
