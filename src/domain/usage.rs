@@ -64,6 +64,8 @@ pub struct KeyUsage {
     pub last_24_hours: Count,
     /// `None` if nobody came with the key since uses are counted.
     pub last_used: Option<LastUsed>,
+    /// Whether a node saw the key since what is counted here.
+    pub has_uncounted: bool,
     /// Whether uses were counted for as long as the key exists. If not, silence is no evidence.
     pub is_complete: bool,
 }
@@ -90,6 +92,7 @@ impl KeyUsage {
         let Some(at) = at else { return };
         if self.last_used.as_ref().is_none_or(|known| at - known.at > WRITTEN_WITHIN) {
             self.last_used = Some(LastUsed { at, address: None, user_agent: None });
+            self.has_uncounted = true;
         }
     }
 

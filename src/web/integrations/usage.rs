@@ -17,6 +17,8 @@ pub struct UsageView {
     pub last_24_hours: String,
     /// The same with their unit.
     pub requests_in_24_hours: String,
+    /// A node saw the key, and nothing is counted yet.
+    pub is_uncounted: bool,
     pub last_used: Option<LastUsedView>,
     /// Whether the badge is due.
     pub is_unused: bool,
@@ -52,10 +54,17 @@ pub struct LastUsedView {
 impl UsageView {
     pub fn new(KeyWithUsage { key, usage }: &KeyWithUsage, now: DateTime<Utc>) -> Self {
         let recent = usage.last_24_hours.total();
+        // Beside "Just now" nothing may say that there was none.
+        let is_uncounted = recent == 0 && usage.has_uncounted;
         Self {
             chart: Chart::new(usage),
-            last_24_hours: number(recent),
-            requests_in_24_hours: if recent == 0 { "no requests".to_owned() } else { requests(recent) },
+            is_uncounted,
+            last_24_hours: if is_uncounted { "Not counted yet".to_owned() } else { number(recent) },
+            requests_in_24_hours: match recent {
+                0 if is_uncounted => "not counted yet".to_owned(),
+                0 => "no requests in the last 24 hours".to_owned(),
+                _ => format!("{} in the last 24 hours", requests(recent)),
+            },
             last_used: usage.last_used.as_ref().map(|used| LastUsedView::new(used, now)),
             is_unused: usage.is_unused(key.created_at, now),
             activity: usage.activity(now),

@@ -65,12 +65,15 @@ async fn a_use_that_is_not_written_yet_is_known_where_a_key_is_ended() {
     assert_eq!(app.verify(&key.secret).await, "VALID");
     let list = maya.get(PAGE).await;
     assert_eq!(list.one("td[data-label='Last used']"), "Just now");
+    assert_eq!(list.one("td[data-label='30-day requests']"), "Not counted yet");
     for change in ["revoke", "rotate"] {
         let answer = dialog(&maya, &key, change).await;
         assert!(!answer.text().contains("No requests yet"), "{change}: {}", answer.text());
     }
     let revoke = dialog(&maya, &key, "revoke").await;
     assert!(revoke.one(".dialog-body > .alert.bad").starts_with("This key is in use."));
+    assert_eq!(facts(&revoke, "dd")[1..], ["Just now", "Not counted yet"]);
+    assert_eq!(dialog(&maya, &key, "rotate").await.one(".hint"), "Used just now · not counted yet");
     assert_eq!(app.count("key_usage_open").await, 0, "nobody has written it");
 }
 
