@@ -13,7 +13,7 @@ use actix_web::{
 use cpu_time::ThreadTime;
 use keystead::{
     actions::verify_key::verify_key,
-    app::{App, AppState},
+    app::Site,
     clock::SystemClock,
     config::{PublicUrl, Settings},
     domain::secret::{KeyPrefix, Secret},
@@ -34,15 +34,15 @@ async fn main() {
     let without = open(&folder.path().join("without"), false).await;
     let key = Secret::generate(&KeyPrefix::parse("talvin_live").unwrap()).unwrap().expose().to_owned();
 
-    let verify = |app: &App| {
+    let verify = |app: &Site| {
         per_time(|| {
-            let _ = black_box(verify_key(app, black_box(&key), Caller::default()));
+            let _ = black_box(verify_key(&app.keys, black_box(&key), Caller::default()));
         })
     };
     let both = (0..ROUNDS).map(|_| (verify(&with), verify(&without)));
     let of_verification = report("a verification", both.collect());
 
-    let count = |app: &App| {
+    let count = |app: &Site| {
         per_time(|| {
             let begun = app.metrics.begin();
             app.metrics.answered_since(black_box(begun), Endpoint::ForwardAuth, 200);
@@ -85,15 +85,15 @@ async fn main() {
     report("a forward-auth request", both);
 }
 
-async fn open(folder: &Path, has_metrics: bool) -> App {
+async fn open(folder: &Path, has_metrics: bool) -> Arc<Site> {
     let mut settings = Settings::default();
     settings.data_dir = folder.to_str().expect("UTF-8").to_owned();
     if has_metrics {
         settings.metrics_listen = "127.0.0.1:0".to_owned();
     }
     let config = settings.check().unwrap();
-    let app = AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
-    while !app.lease.is_held(app.clock.since_boot()) {
+    let app = Site::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
+    while !app.keys.lease.is_held(app.clock.since_boot()) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     app

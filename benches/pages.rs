@@ -15,7 +15,7 @@ use actix_web::{
 use cpu_time::ProcessTime;
 use keystead::{
     actions::set_up::set_up_token,
-    app::AppState,
+    app::Site,
     clock::SystemClock,
     config::{PublicUrl, Settings},
     domain::form_token::FormToken,
@@ -35,7 +35,7 @@ async fn main() {
     let mut settings = Settings::default();
     settings.data_dir = folder.path().to_str().expect("UTF-8").to_owned();
     let config = settings.check().unwrap();
-    let app = AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
+    let app = Site::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
     let token = set_up_token(&app).await.unwrap().unwrap();
     let service = init_service(ActixApp::new().configure(|config| mount(config, &app))).await;
 

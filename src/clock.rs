@@ -129,7 +129,7 @@ impl NodeClock {
     }
 }
 
-// Also without the trait, for whoever has an `App`.
+// Also without the trait, for whoever has a `Site`.
 impl NodeClock {
     /// See [`Clock::now`].
     pub fn now(&self) -> DateTime<Utc> {

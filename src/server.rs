@@ -28,7 +28,7 @@ use transport::{Order, Transport};
 use crate::{
     actions::set_up::{FirstAccount, first_account},
     api,
-    app::{App, AppState, StartError},
+    app::{Site, StartError},
     clock::Clock,
     config::{Config, PublicUrl},
     middleware::{
@@ -64,7 +64,7 @@ pub enum ServeError {
 /// A server that is bound and running once its future is polled.
 pub struct Running {
     /// What it serves.
-    pub app: App,
+    pub site: Arc<Site>,
     /// Where it listens, all with the same port; at least one.
     pub addresses: Vec<SocketAddr>,
     /// Where it tells its metrics, if anywhere.
@@ -106,18 +106,18 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let (for_metrics, metrics_addresses): (Vec<_>, Vec<_>) = for_metrics.unwrap_or_default().into_iter().unzip();
     let port = addresses.first().map_or(0, SocketAddr::port);
     let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_loopback(port));
-    let app = AppState::open(config, public_url, clock).await?;
-    let first_account = first_account(&app).await?;
+    let site = Site::open(config, public_url, clock).await?;
+    let first_account = first_account(&site).await?;
     let set_up_link = match &first_account {
-        FirstAccount::ByLink(token) => Some(format!("{}/setup?token={token}", app.public_url.as_str())),
+        FirstAccount::ByLink(token) => Some(format!("{}/setup?token={token}", site.public_url.as_str())),
         FirstAccount::ByCommand | FirstAccount::Exists => None,
     };
     let needs_command = first_account == FirstAccount::ByCommand;
-    let transport = Transport::start(&app, listeners)?;
+    let transport = Transport::start(&site, listeners)?;
     let (orders, received) = mpsc::unbounded_channel();
-    let metrics = if for_metrics.is_empty() { None } else { Some(serve_metrics(&app, for_metrics)?) };
+    let metrics = if for_metrics.is_empty() { None } else { Some(serve_metrics(&site, for_metrics)?) };
     Ok(Running {
-        app,
+        site,
         addresses,
         metrics_addresses,
         set_up_link,
@@ -130,9 +130,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
 }
 
 /// A server of one thread that only knows `/metrics`. It keeps no connection open, so that none delays its end.
-fn serve_metrics(app: &App, listeners: Vec<TcpListener>) -> std::io::Result<Server> {
-    let app = app.clone();
-    let make = move || ActixApp::new().app_data(web::Data::new(app.clone())).configure(api::metrics::configure);
+fn serve_metrics(site: &Arc<Site>, listeners: Vec<TcpListener>) -> std::io::Result<Server> {
+    let site = Arc::clone(site);
+    let make = move || ActixApp::new().app_data(web::Data::from(Arc::clone(&site))).configure(api::metrics::configure);
     let server = HttpServer::new(make)
         .workers(1)
         .keep_alive(KeepAlive::Disabled)
@@ -147,20 +147,20 @@ impl Running {
     /// # Errors
     /// When the server cannot go on.
     pub async fn run(self) -> Result<(), ServeError> {
-        let app = self.app;
-        let (supervision, work) = (&app.supervision, app.clone());
+        let site = self.site;
+        let (supervision, work) = (&site.supervision, site.clone());
         let purge = move || worker::purge_expired::run(work.clone());
         let purging = tokio::spawn(keep_running(Arc::clone(supervision), Part::PurgeExpired, purge));
         let (stop_flushing, stopped) = watch::channel(false);
-        let work = app.clone();
+        let work = site.clone();
         let flush = move || worker::flush_usage::run(work.clone(), stopped.clone());
         let flushing = tokio::spawn(keep_running(Arc::clone(supervision), Part::FlushUsage, flush));
         let metrics = self.metrics.map(|server| (server.handle(), tokio::spawn(server)));
-        let ended = self.transport.run(&app, self.orders).await;
+        let ended = self.transport.run(&site, self.orders).await;
         purging.abort();
         stop_flushing.send_replace(true);
         let told = ended.as_ref().map_or_else(|_| Instant::now(), |told| *told);
-        ending::settle_with_database(app, flushing, told).await;
+        ending::settle_with_database(site, flushing, told).await;
         // Last: nothing else may wait for somebody who reads slowly.
         if let Some((handle, ended)) = metrics {
             handle.stop(true).await;
@@ -177,26 +177,26 @@ impl Running {
 }
 
 /// Everything: what handlers may use, verification, and inside the envelope the rest of the API and the pages.
-pub fn mount(config: &mut web::ServiceConfig, app: &App) {
+pub fn mount(config: &mut web::ServiceConfig, site: &Arc<Site>) {
     let in_envelope = web::scope("")
         .wrap(from_fn(envelope))
         // Outside the envelope, which reads a cookie: actix parses all of them once, on the first look.
         .wrap(from_fn(pages::cookie_filter::keep_own_cookies))
         .configure(limits::configure)
         .configure(api::configure)
-        .configure(|config| pages::configure(config, app));
+        .configure(|config| pages::configure(config, site));
     config
-        .app_data(web::Data::new(app.clone()))
+        .app_data(web::Data::from(Arc::clone(site)))
         .app_data(web::Data::new(shape_failure as ShapeFailure))
         .configure(api::configure_verification)
         .service(in_envelope);
 }
 
 /// Programs get problem documents, people get pages.
-fn shape_failure(app: &App, failure: &Failure, asked: &Asked) -> actix_web::HttpResponse {
+fn shape_failure(site: &Site, failure: &Failure, asked: &Asked) -> actix_web::HttpResponse {
     if asked.is_for_programs() {
-        api::problem::shape(app, failure, asked)
+        api::problem::shape(site, failure, asked)
     } else {
-        pages::error_page::shape(app, failure, asked)
+        pages::error_page::shape(site, failure, asked)
     }
 }

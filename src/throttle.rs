@@ -27,7 +27,7 @@ const DEVICE: Quota = Quota { tries: 10, one_every: Duration::from_secs(30) };
 /// Changes one person makes to keys. Nobody clicks that fast; a script that runs wild does.
 const CHANGES: Quota = Quota { tries: 1000, one_every: Duration::from_secs(1) };
 
-/// Wrong sign-ins by account, address and device, and changes by person. Times are since boot: a clock that is set back
+/// Wrong sign-ins by account, address and device. Times are since boot: a clock that is set back
 /// must keep nobody waiting for hours.
 #[derive(Default)]
 pub struct Throttle {
@@ -35,7 +35,6 @@ pub struct Throttle {
     accounts: Buckets,
     addresses: Buckets,
     devices: Buckets,
-    changes: Buckets,
     /// What is typed is as long as its author likes; a bucket is known by 64 bits that nobody outside can compute.
     hasher: RandomState,
 }
@@ -110,17 +109,9 @@ impl Throttle {
         }
     }
 
-    /// Counts a change that this person makes.
-    ///
-    /// # Errors
-    /// The seconds to wait, at least 1, when they made very many.
-    pub fn take_change(&self, user: &UserId, now: Duration) -> Result<(), i64> {
-        self.changes.take(self.key(user.as_str()), CHANGES, now).map_err(in_seconds)
-    }
-
     /// Forgets buckets that are full again.
     pub fn purge(&self, now: Duration) {
-        for buckets in [&self.places, &self.accounts, &self.addresses, &self.devices, &self.changes] {
+        for buckets in [&self.places, &self.accounts, &self.addresses, &self.devices] {
             buckets.purge(now);
         }
     }
@@ -136,6 +127,28 @@ impl Throttle {
 
     fn key(&self, of: impl Hash) -> u64 {
         self.hasher.hash_one(of)
+    }
+}
+
+/// Changes by person.
+#[derive(Default)]
+pub struct ChangeThrottle {
+    people: Buckets,
+    hasher: RandomState,
+}
+
+impl ChangeThrottle {
+    /// Counts a change that this person makes.
+    ///
+    /// # Errors
+    /// The seconds to wait, at least 1, when they made very many.
+    pub fn take(&self, user: &UserId, now: Duration) -> Result<(), i64> {
+        self.people.take(self.hasher.hash_one(user.as_str()), CHANGES, now).map_err(in_seconds)
+    }
+
+    /// Forgets buckets that are full again.
+    pub fn purge(&self, now: Duration) {
+        self.people.purge(now);
     }
 }
 

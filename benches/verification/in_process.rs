@@ -9,7 +9,7 @@ use std::{
 use cpu_time::ThreadTime;
 use keystead::{
     actions::{verify_key::verify_key, verify_keys::verify_keys},
-    app::{App, AppState},
+    app::Site,
     clock::SystemClock,
     config::{PublicUrl, Settings},
     domain::verdict::Verdict,
@@ -43,7 +43,7 @@ pub fn in_process(place: &Place) {
             let keys: Vec<_> = (0..CALLS).map(|_| key(random.below(MANY))).collect();
             let begun = ThreadTime::now();
             for key in &keys {
-                let verdict = verify_key(&app, black_box(as_text(key)), CALLER);
+                let verdict = verify_key(&app.keys, black_box(as_text(key)), CALLER);
                 assert!(black_box(verdict).expect("a lease").is_valid());
             }
             single.push(begun.elapsed().as_secs_f64() * 1e6 / CALLS as f64);
@@ -51,7 +51,7 @@ pub fn in_process(place: &Place) {
             let begun = ThreadTime::now();
             for keys in keys.chunks(BATCH) {
                 let texts: [&str; BATCH] = std::array::from_fn(|n| as_text(&keys[n]));
-                let verdicts = verify_keys(&app, black_box(&texts), CALLER).expect("a lease");
+                let verdicts = verify_keys(&app.keys, black_box(&texts), CALLER).expect("a lease");
                 assert!(verdicts.iter().all(Verdict::is_valid));
                 black_box(verdicts);
             }
@@ -62,16 +62,16 @@ pub fn in_process(place: &Place) {
     });
 }
 
-async fn open(place: &Place) -> App {
+async fn open(place: &Place) -> Arc<Site> {
     let mut settings = Settings::default();
     settings.data_dir = place.data.to_str().expect("UTF-8").to_owned();
     settings.database = format!("sqlite:{}", place.sqlite_file().display());
     settings.pepper_file = place.pepper().to_str().expect("UTF-8").to_owned();
     settings.key_prefix = PREFIX.to_owned();
     let config = settings.check().unwrap();
-    let app = AppState::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
-    app.follower.loaded().await;
-    while !app.lease.is_held(app.clock.since_boot()) {
+    let app = Site::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
+    app.keys.follower.loaded().await;
+    while !app.keys.lease.is_held(app.clock.since_boot()) {
         std::thread::yield_now();
     }
     app

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::purge_expired::in_pieces;
 use crate::{
-    app::{App, time_to_remove_by},
+    app::{Site, time_to_remove_by},
     store::{
         StoreError, audit_events,
         ended_keys::{self, ForgottenKeys},
@@ -44,28 +44,28 @@ pub struct Removed {
 ///
 /// # Errors
 /// [`StoreError`]; the next run tries again.
-pub async fn apply_retention(app: &App) -> Result<Removed, StoreError> {
-    let Some(now) = time_to_remove_by(&app.clock) else { return Ok(Removed::default()) };
+pub async fn apply_retention(site: &Site) -> Result<Removed, StoreError> {
+    let Some(now) = time_to_remove_by(&site.clock) else { return Ok(Removed::default()) };
     let mut removed = Removed::default();
-    app.db.write(move |conn| installation::note_alive(conn, now)).await?;
-    if let Some(kept) = app.config.audit_kept {
-        removed.events += in_pieces(app, move |conn| audit_events::forget(conn, now - kept)).await?;
+    site.db.write(move |conn| installation::note_alive(conn, now)).await?;
+    if let Some(kept) = site.config.audit_kept {
+        removed.events += in_pieces(site, move |conn| audit_events::forget(conn, now - kept)).await?;
     }
     let before = now - FAILED_SIGN_INS_KEPT;
-    removed.events += in_pieces(app, move |conn| audit_events::forget_failed_sign_ins(conn, before)).await?;
-    if let Some(kept) = app.config.ended_keys_kept {
+    removed.events += in_pieces(site, move |conn| audit_events::forget_failed_sign_ins(conn, before)).await?;
+    if let Some(kept) = site.config.ended_keys_kept {
         let before = now - kept;
-        removed.secrets = in_pieces(app, move |conn| ended_keys::forget_secrets(conn, before)).await?;
-        removed.keys = forget_keys(app, before - KEYS_KEPT_LONGER).await?;
-        removed.lines = forget_lines(app, before - LOG_KEPT_LONGER).await;
+        removed.secrets = in_pieces(site, move |conn| ended_keys::forget_secrets(conn, before)).await?;
+        removed.keys = forget_keys(site, before - KEYS_KEPT_LONGER).await?;
+        removed.lines = forget_lines(site, before - LOG_KEPT_LONGER).await;
     }
     Ok(removed)
 }
 
-async fn forget_keys(app: &App, before: DateTime<Utc>) -> Result<usize, StoreError> {
+async fn forget_keys(site: &Site, before: DateTime<Utc>) -> Result<usize, StoreError> {
     let mut keys = 0;
     loop {
-        let piece = app.db.write(move |conn| ended_keys::forget_keys(conn, before)).await?;
+        let piece = site.db.write(move |conn| ended_keys::forget_keys(conn, before)).await?;
         if piece == ForgottenKeys::default() {
             return Ok(keys);
         }
@@ -74,8 +74,8 @@ async fn forget_keys(app: &App, before: DateTime<Utc>) -> Result<usize, StoreErr
 }
 
 /// A log that cannot be written anew stays as it is, which harms nobody; the next run tries again.
-async fn forget_lines(app: &App, before: DateTime<Utc>) -> usize {
-    let log = Arc::clone(&app.revocations);
+async fn forget_lines(site: &Site, before: DateTime<Utc>) -> usize {
+    let log = Arc::clone(&site.keys.revocations);
     match tokio::task::spawn_blocking(move || log.forget(before)).await {
         Ok(Ok(lines)) => lines,
         Ok(Err(error)) => {

@@ -2,7 +2,7 @@
 //! the database too.
 
 use crate::{
-    app::{App, database_answers},
+    app::Site,
     key_index::{Progress, Trouble},
 };
 
@@ -32,8 +32,8 @@ pub enum NotReady {
 ///
 /// # Errors
 /// See [`NotReady`].
-pub fn check_ready(app: &App) -> Result<(), NotReady> {
-    judge(app.follower.progress(), app.lease.is_held(app.clock.since_boot()))
+pub fn check_ready(site: &Site) -> Result<(), NotReady> {
+    judge(site.keys.follower.progress(), site.keys.lease.is_held(site.clock.since_boot()))
 }
 
 fn judge(Progress { is_loaded, trouble, .. }: Progress, has_lease: bool) -> Result<(), NotReady> {
@@ -50,9 +50,9 @@ fn judge(Progress { is_loaded, trouble, .. }: Progress, has_lease: bool) -> Resu
 ///
 /// # Errors
 /// See [`NotReady`].
-pub async fn check_ready_for_pages(app: &App) -> Result<(), NotReady> {
-    check_ready(app)?;
-    if database_answers(app).await { Ok(()) } else { Err(NotReady::Database) }
+pub async fn check_ready_for_pages(site: &Site) -> Result<(), NotReady> {
+    check_ready(site)?;
+    if site.database_answers().await { Ok(()) } else { Err(NotReady::Database) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use super::limits::{self, Change, LimitReached, Limits};
 use crate::{
-    app::App,
+    app::Keys,
     domain::{
         api_key::ApiKey,
         audit_event::{AuditAction, AuditEvent, FieldChange},
@@ -90,18 +90,18 @@ impl From<limits::Refused> for CreateKeyError {
 ///
 /// # Errors
 /// See [`CreateKeyError`].
-pub async fn create_key(app: &App, authority: &Authority, input: CreateKey) -> Result<NewKey, CreateKeyError> {
+pub async fn create_key(keys: &Keys, authority: &Authority, input: CreateKey) -> Result<NewKey, CreateKeyError> {
     authority.require(Permission::CreateKeys)?;
-    limits::check_speed(app, authority)?;
-    let now = app.clock.now();
-    let limits = Limits::of(app);
-    let secret = Secret::generate(&app.config.key_prefix)?;
-    let digest = app.pepper.digest(secret.as_presented());
+    limits::check_speed(keys, authority)?;
+    let now = keys.clock.now();
+    let limits = Limits::of(keys);
+    let secret = Secret::generate(&keys.defaults.prefix)?;
+    let digest = keys.pepper.digest(secret.as_presented());
     let key = ApiKey {
         id: KeyId::generate(now),
         organization_id: authority.organization_id().clone(),
         name: input.name,
-        prefix: app.config.key_prefix.clone(),
+        prefix: keys.defaults.prefix.clone(),
         hint: secret.hint(),
         created_by: authority.actor().into(),
         created_at: now,
@@ -116,7 +116,7 @@ pub async fn create_key(app: &App, authority: &Authority, input: CreateKey) -> R
     let insert = || {
         let (organization_id, actor) = (authority.organization_id().clone(), authority.actor().clone());
         let (key, event, form_token) = (key.clone(), event.clone(), input.form_token.clone());
-        app.db.write_change(move |conn| {
+        keys.db.write_change(move |conn| {
             if !form_tokens::claim(conn, &organization_id, form_token.as_str(), now)? {
                 return Err(CreateKeyError::Repeated);
             }
@@ -133,10 +133,10 @@ pub async fn create_key(app: &App, authority: &Authority, input: CreateKey) -> R
     };
     let mut made = insert().await;
     if matches!(made, Err(CreateKeyError::Store(StoreError::Fault(Fault::Numbers, _)))) {
-        app.db.write(sequences::catch_up_with_keys).await?;
+        keys.db.write(sequences::catch_up_with_keys).await?;
         made = insert().await;
     }
     let (key, change) = made?;
-    let is_known_here = app.settle(change).await;
+    let is_known_here = keys.settle(change).await;
     Ok(NewKey { id: key.id, name: key.name, secret, change, is_rotation: false, is_known_here })
 }

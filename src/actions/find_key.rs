@@ -1,7 +1,7 @@
 //! Find a living key of the admin's organization and how much it is used, for the pop-ups that ask about it.
 
 use crate::{
-    app::App,
+    app::Keys,
     domain::{
         authority::{Authority, NotPermitted},
         ids::KeyId,
@@ -26,12 +26,12 @@ pub enum ReadError {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub async fn find_key(app: &App, authority: &Authority, id: KeyId) -> Result<Option<KeyWithUsage>, ReadError> {
+pub async fn find_key(keys: &Keys, authority: &Authority, id: KeyId) -> Result<Option<KeyWithUsage>, ReadError> {
     authority.require(Permission::ReadKeys)?;
     let organization_id = authority.organization_id().clone();
     // Before the database is asked: what is written in between is in both.
-    let (now, seen) = (app.clock.now(), app.index.last_seen(&id));
-    app.db
+    let (now, seen) = (keys.clock.now(), keys.index.last_seen(&id));
+    keys.db
         .read_aside(move |conn| {
             let key = api_keys::find(conn, &organization_id, &id)?;
             let Some(key) = key.filter(|key| key.revoked_at.is_none()) else { return Ok(None) };

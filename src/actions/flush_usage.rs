@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    app::App,
+    app::Keys,
     domain::usage::verifications,
     key_index::{Flush, Round},
     store::{StoreError, key_usage, usage_flushes},
@@ -26,26 +26,26 @@ pub struct Flushed {
 /// # Errors
 /// [`StoreError`]; what is not written is put back, and the next flush writes it. What may be written or not is kept as it was,
 /// and the next flush asks the database for it first.
-pub async fn flush_usage(app: &App, round: Round) -> Result<Flushed, StoreError> {
-    let mut writer = app.flushes.lock().await;
+pub async fn flush_usage(keys: &Keys, round: Round) -> Result<Flushed, StoreError> {
+    let mut writer = keys.flushes.lock().await;
     let mut flushed = Flushed { keys: 0, took: Duration::ZERO };
     if let Some(flush) = writer.in_doubt.clone() {
-        flushed.add(write(app, flush).await?);
+        flushed.add(write(keys, flush).await?);
         writer.in_doubt = None;
     }
-    let taken = app.index.take_due(&mut writer.rounds, round);
-    app.flushes.taken(&taken.deltas);
-    let (now, mut from) = (app.clock.now(), 0);
+    let taken = keys.index.take_due(&mut writer.rounds, round);
+    keys.flushes.taken(&taken.deltas);
+    let (now, mut from) = (keys.clock.now(), 0);
     while let Some(flush) = writer.next(&taken.deltas, from, now) {
         let (begins, ends) = (flush.begins(), flush.ends());
-        match write(app, flush.clone()).await {
+        match write(keys, flush.clone()).await {
             Ok(written) => flushed.add(written),
             Err(error) => {
                 let is_in_doubt = matches!(error, StoreError::Unknown(_));
                 writer.in_doubt = is_in_doubt.then_some(flush);
                 let put_back = if is_in_doubt { ends } else { begins };
-                app.index.put_usage_back(&taken, put_back, &mut writer.rounds);
-                app.flushes.settled(taken.deltas.get(put_back..).unwrap_or_default());
+                keys.index.put_usage_back(&taken, put_back, &mut writer.rounds);
+                keys.flushes.settled(taken.deltas.get(put_back..).unwrap_or_default());
                 return Err(error);
             }
         }
@@ -62,27 +62,27 @@ impl Flushed {
 }
 
 /// Writes a flush, if it is not written already.
-async fn write(app: &App, flush: Flush) -> Result<Flushed, StoreError> {
-    let (begun, now, keys) = (app.clock.since_boot(), app.clock.now(), flush.deltas().len());
+async fn write(keys: &Keys, flush: Flush) -> Result<Flushed, StoreError> {
+    let (begun, now, count) = (keys.clock.since_boot(), keys.clock.now(), flush.deltas().len());
     let settled = flush.clone();
-    let written = app.db.write(move |conn| {
+    let written = keys.db.write(move |conn| {
         if usage_flushes::claim(conn, &flush.id, now)? {
             key_usage::add(conn, flush.at, flush.deltas())?;
         }
         Ok::<_, StoreError>(())
     });
     let result = written.await;
-    let took = app.clock.since_boot().saturating_sub(begun);
-    app.metrics.flushed(keys, took, result.is_ok());
+    let took = keys.clock.since_boot().saturating_sub(begun);
+    keys.metrics.flushed(count, took, result.is_ok());
     result.map(|()| {
-        app.flushes.settled(settled.deltas());
-        Flushed { keys, took }
+        keys.flushes.settled(settled.deltas());
+        Flushed { keys: count, took }
     })
 }
 
 /// How many verifications were counted and are not known to be written, when this process ends without another flush.
-pub fn count_unwritten(app: &App) -> u64 {
-    verifications(&app.index.take_usage().deltas) + app.flushes.unsettled()
+pub fn count_unwritten(keys: &Keys) -> u64 {
+    verifications(&keys.index.take_usage().deltas) + keys.flushes.unsettled()
 }
 
 #[cfg(test)]

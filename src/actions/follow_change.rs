@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 
 use super::find_key::ReadError;
 use crate::{
-    app::App,
+    app::Keys,
     domain::{api_key::ApiKey, authority::Authority, ids::KeyId, permission::Permission, position::Position},
     key_index::{Receipt, ReceiptProgress},
     store::{api_keys, key_changes},
@@ -27,10 +27,10 @@ pub enum Reach {
 }
 
 /// Waits for a change, but no longer than this.
-pub async fn reach(app: &App, change: Position, patience: Duration) -> Reach {
-    match tokio::time::timeout(patience, app.receipt(change)).await {
+pub async fn reach(keys: &Keys, change: Position, patience: Duration) -> Reach {
+    match tokio::time::timeout(patience, keys.receipt(change)).await {
         Ok(receipt) => Reach::Everywhere(receipt),
-        Err(_) => Reach::SoFar(app.receipt_progress(change).await),
+        Err(_) => Reach::SoFar(keys.receipt_progress(change).await),
     }
 }
 
@@ -39,19 +39,19 @@ pub async fn reach(app: &App, change: Position, patience: Duration) -> Reach {
 /// # Errors
 /// See [`ReadError`].
 pub async fn follow_change(
-    app: &App,
+    keys: &Keys,
     authority: &Authority,
     change: Position,
     patience: Duration,
 ) -> Result<Option<(ApiKey, Reach)>, ReadError> {
     authority.require(Permission::ReadKeys)?;
     let organization_id = authority.organization_id().clone();
-    let found = app.db.read(move |conn| match key_changes::key_of(conn, change)? {
+    let found = keys.db.read(move |conn| match key_changes::key_of(conn, change)? {
         Some(key_id) => api_keys::find(conn, &organization_id, &key_id),
         None => Ok(None),
     });
     match found.await? {
-        Some(key) => Ok(Some((key, reach(app, change, patience).await))),
+        Some(key) => Ok(Some((key, reach(keys, change, patience).await))),
         None => Ok(None),
     }
 }
@@ -61,13 +61,13 @@ pub async fn follow_change(
 /// # Errors
 /// See [`ReadError`].
 pub async fn follow_revocation(
-    app: &App,
+    keys: &Keys,
     authority: &Authority,
     key_id: KeyId,
 ) -> Result<Option<ReceiptProgress>, ReadError> {
     authority.require(Permission::ReadKeys)?;
-    let (organization_id, since) = (authority.organization_id().clone(), app.clock.now() - FOLLOWED);
-    let found = app.db.read(move |conn| {
+    let (organization_id, since) = (authority.organization_id().clone(), keys.clock.now() - FOLLOWED);
+    let found = keys.db.read(move |conn| {
         let key = api_keys::find(conn, &organization_id, &key_id)?;
         match key.and_then(|key| key.revoked_at).filter(|at| *at > since) {
             Some(_) => key_changes::last_of(conn, &key_id),
@@ -75,7 +75,7 @@ pub async fn follow_revocation(
         }
     });
     match found.await? {
-        Some(change) => Ok(Some(app.receipt_progress(change).await)),
+        Some(change) => Ok(Some(keys.receipt_progress(change).await)),
         None => Ok(None),
     }
 }

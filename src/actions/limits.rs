@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    app::App,
+    app::Keys,
     domain::{actor::Actor, authority::Authority, ids::OrgId},
     store::{
         Conn, StoreError, api_keys,
@@ -24,9 +24,9 @@ pub struct Limits {
 
 impl Limits {
     /// The limits of this installation.
-    pub fn of(app: &App) -> Self {
+    pub fn of(keys: &Keys) -> Self {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        Self { keys: number(app.config.max_keys), rotations_per_day: number(app.config.max_rotations_per_day) }
+        Self { keys: number(keys.defaults.max_keys), rotations_per_day: number(keys.defaults.max_rotations_per_day) }
     }
 }
 
@@ -74,10 +74,10 @@ pub enum Change {
 ///
 /// # Errors
 /// [`LimitReached::TooFast`].
-pub fn check_speed(app: &App, authority: &Authority) -> Result<(), LimitReached> {
+pub fn check_speed(keys: &Keys, authority: &Authority) -> Result<(), LimitReached> {
     match authority.actor() {
         Actor::Person(id, _) | Actor::Operator(id, _) => {
-            app.throttle.take_change(id, app.clock.since_boot()).map_err(LimitReached::TooFast)
+            keys.change_throttle.take(id, keys.clock.since_boot()).map_err(LimitReached::TooFast)
         }
         Actor::RootKey(..) | Actor::CommandLine | Actor::System(_) => Ok(()),
     }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::find_key::ReadError;
 use crate::{
-    app::App,
+    app::Keys,
     domain::{authority::Authority, permission::Permission, usage::KeyWithUsage},
     store::{api_keys, key_usage},
 };
@@ -30,11 +30,11 @@ pub struct KeyPage {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub async fn list_keys(app: &App, authority: &Authority, page: i64) -> Result<KeyPage, ReadError> {
+pub async fn list_keys(keys: &Keys, authority: &Authority, page: i64) -> Result<KeyPage, ReadError> {
     authority.require(Permission::ReadKeys)?;
     let organization_id = authority.organization_id().clone();
-    let (now, index) = (app.clock.now(), Arc::clone(&app.index));
-    app.db
+    let (now, index) = (keys.clock.now(), Arc::clone(&keys.index));
+    keys.db
         .read_aside(move |conn| {
             let total = api_keys::count_living(conn, &organization_id)?;
             let pages = ((total + PER_PAGE - 1) / PER_PAGE).max(1);

@@ -1,7 +1,7 @@
 //! Open a session: its row and its audit event are one transaction.
 
 use crate::{
-    app::App,
+    app::Site,
     domain::{
         actor::{Actor, Client},
         audit_event::{AuditAction, AuditActor, AuditEvent},
@@ -32,13 +32,13 @@ pub struct SignedIn {
 /// # Errors
 /// [`StoreError`]; then there is neither a session nor an event.
 pub async fn open_session(
-    app: &App,
+    site: &Site,
     digest: SessionDigest,
     signed_in: SignedIn,
     state: String,
 ) -> Result<(), StoreError> {
-    let (now, began) = (app.clock.now(), app.clock.steady());
-    app.db
+    let (now, began) = (site.clock.now(), site.clock.steady());
+    site.db
         .write(move |conn| {
             sessions::insert(conn, digest, &signed_in.session_id, &signed_in.user.0, &state, began)?;
             let event = AuditEvent {

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use crate::{
-    app::{App, follow_database_clock, time_to_remove_by},
+    app::{Site, follow_database_clock, time_to_remove_by},
     store::{Conn, StoreError, form_tokens, key_changes, key_usage, late_uses, sessions, usage_flushes},
 };
 
@@ -35,40 +35,41 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
 ///
 /// # Errors
 /// [`StoreError`]; the next run tries again.
-pub async fn mend_last_uses(app: &App) -> Result<usize, StoreError> {
-    let Some(now) = time_to_remove_by(&app.clock) else { return Ok(0) };
-    app.db.write(move |conn| late_uses::mend(conn, now + CLOCKS_DIFFER, now)).await
+pub async fn mend_last_uses(site: &Site) -> Result<usize, StoreError> {
+    let Some(now) = time_to_remove_by(&site.clock) else { return Ok(0) };
+    site.db.write(move |conn| late_uses::mend(conn, now + CLOCKS_DIFFER, now)).await
 }
 
 /// Purges, and closes hours; nothing in the database while this node's clock is in doubt.
 ///
 /// # Errors
 /// [`StoreError`]; the next run tries again.
-pub async fn purge_expired(app: &App) -> Result<Purged, StoreError> {
-    app.throttle.purge(app.clock.since_boot());
-    follow_database_clock(&app.db, &app.clock).await?;
-    let Some(now) = time_to_remove_by(&app.clock) else { return Ok(Purged::default()) };
-    let steady = app.clock.steady();
-    let purge = app.db.write::<_, StoreError>(move |conn| {
+pub async fn purge_expired(site: &Site) -> Result<Purged, StoreError> {
+    site.throttle.purge(site.clock.since_boot());
+    site.keys.change_throttle.purge(site.clock.since_boot());
+    follow_database_clock(&site.db, &site.clock).await?;
+    let Some(now) = time_to_remove_by(&site.clock) else { return Ok(Purged::default()) };
+    let steady = site.clock.steady();
+    let purge = site.db.write::<_, StoreError>(move |conn| {
         key_changes::purge(conn)?;
         usage_flushes::purge(conn, now - WRITERS_KEPT)?;
         Ok((sessions::purge(conn, steady)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))
     });
     let (sessions, form_tokens) = purge.await?;
-    let hours = in_pieces(app, move |conn| key_usage::close_hours(conn, now)).await?;
-    let old_usage = in_pieces(app, move |conn| key_usage::forget_old(conn, now)).await?;
+    let hours = in_pieces(site, move |conn| key_usage::close_hours(conn, now)).await?;
+    let old_usage = in_pieces(site, move |conn| key_usage::forget_old(conn, now)).await?;
     Ok(Purged { sessions, form_tokens, hours, old_usage })
 }
 
 /// Until there is nothing left; each piece in a transaction of its own, so that other writers get their turn in between. How much
 /// went.
 pub(super) async fn in_pieces(
-    app: &App,
+    site: &Site,
     piece: impl Fn(&mut Conn) -> Result<usize, StoreError> + Copy + Send + 'static,
 ) -> Result<usize, StoreError> {
     let mut gone = 0;
     loop {
-        match app.db.write(move |conn| piece(conn)).await? {
+        match site.db.write(move |conn| piece(conn)).await? {
             0 => return Ok(gone),
             some => gone += some,
         }

@@ -2,7 +2,7 @@
 //! one no longer.
 
 use crate::{
-    app::App,
+    app::Site,
     domain::{
         actor::Client,
         authority::Authority,
@@ -44,9 +44,9 @@ pub struct Viewer {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub async fn resume_session(app: &App, session: Remembered, client: Client) -> Result<Option<Viewer>, StoreError> {
+pub async fn resume_session(site: &Site, session: Remembered, client: Client) -> Result<Option<Viewer>, StoreError> {
     let Remembered { session_id, user_id, organization_id } = session;
-    let member = app.db.read(move |conn| users::find_member(conn, &organization_id, &user_id)).await?;
+    let member = site.db.read(move |conn| users::find_member(conn, &organization_id, &user_id)).await?;
     Ok(member.map(|member| {
         let (organization_id, organization_name) = member.organization;
         let (user_id, user_name) = member.user.clone();

@@ -3,7 +3,7 @@
 //! A revocation wins over a rotation that came between (`docs/decisions/0005-revoke-wins.md`).
 
 use crate::{
-    app::App,
+    app::Keys,
     domain::{
         api_key::{ApiKey, MoveRefused},
         audit_event::{AuditAction, AuditEvent},
@@ -46,14 +46,14 @@ pub enum RevokeKeyError {
 /// # Errors
 /// See [`RevokeKeyError`].
 pub async fn revoke_key(
-    app: &App,
+    keys: &Keys,
     authority: &Authority,
     input: RevokeKey,
 ) -> Result<(ApiKey, Receipt), RevokeKeyError> {
     authority.require(Permission::ChangeKeys)?;
-    let now = app.clock.now();
+    let now = keys.clock.now();
     let authority = authority.clone();
-    let ((key, ended), change) = app
+    let ((key, ended), change) = keys
         .db
         .write_change(move |conn| {
             let organization_id = authority.organization_id();
@@ -74,7 +74,7 @@ pub async fn revoke_key(
             Ok(((key, ended), recorded))
         })
         .await?;
-    app.committed(change);
-    app.log_ended(&key.id, Ending::Revoked, ended).await;
-    Ok((key, app.receipt(change).await))
+    keys.committed(change);
+    keys.log_ended(&key.id, Ending::Revoked, ended).await;
+    Ok((key, keys.receipt(change).await))
 }

@@ -8,7 +8,7 @@ use super::{
     limits::{self, Change, LimitReached, Limits},
 };
 use crate::{
-    app::App,
+    app::Keys,
     domain::{
         api_key::{ApiKey, MoveRefused},
         audit_event::{AuditAction, AuditEvent, FieldChange},
@@ -71,16 +71,16 @@ impl From<limits::Refused> for RotateKeyError {
 ///
 /// # Errors
 /// See [`RotateKeyError`].
-pub async fn rotate_key(app: &App, authority: &Authority, input: RotateKey) -> Result<NewKey, RotateKeyError> {
+pub async fn rotate_key(keys: &Keys, authority: &Authority, input: RotateKey) -> Result<NewKey, RotateKeyError> {
     authority.require(Permission::ChangeKeys)?;
-    limits::check_speed(app, authority)?;
-    let now = app.clock.now();
-    let limits = Limits::of(app);
-    let prefix = app.config.key_prefix.clone();
+    limits::check_speed(keys, authority)?;
+    let now = keys.clock.now();
+    let limits = Limits::of(keys);
+    let prefix = keys.defaults.prefix.clone();
     let secret = Secret::generate(&prefix)?;
-    let (digest, hint) = (app.pepper.digest(secret.as_presented()), secret.hint());
+    let (digest, hint) = (keys.pepper.digest(secret.as_presented()), secret.hint());
     let authority = authority.clone();
-    let ((id, name, ended), change) = app
+    let ((id, name, ended), change) = keys
         .db
         .write_change(move |conn| {
             let organization_id = authority.organization_id();
@@ -114,9 +114,9 @@ pub async fn rotate_key(app: &App, authority: &Authority, input: RotateKey) -> R
             Ok(((key.id, key.name, ended), recorded))
         })
         .await?;
-    app.committed(change);
-    app.log_ended(&id, Ending::Rotated, ended).await;
+    keys.committed(change);
+    keys.log_ended(&id, Ending::Rotated, ended).await;
     // The secret must not wait for other nodes: whoever gives up before they have confirmed would never see it.
-    let is_known_here = app.settle(change).await;
+    let is_known_here = keys.settle(change).await;
     Ok(NewKey { id, name, secret, change, is_rotation: true, is_known_here })
 }

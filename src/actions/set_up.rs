@@ -9,7 +9,7 @@ use super::{
     sign_in::Arrival,
 };
 use crate::{
-    app::App,
+    app::Site,
     domain::{
         actor::{Actor, Client},
         audit_event::{AuditAction, AuditActor, AuditEvent, Target},
@@ -50,12 +50,12 @@ pub enum FirstAccount {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub async fn first_account(app: &App) -> Result<FirstAccount, StoreError> {
+pub async fn first_account(site: &Site) -> Result<FirstAccount, StoreError> {
     let read = |conn: &mut Conn| Ok((users::any(conn)?, installation::find(conn, installation::SET_UP)?.is_some()));
-    Ok(match app.db.read::<_, StoreError>(read).await? {
+    Ok(match site.db.read::<_, StoreError>(read).await? {
         (true, _) => FirstAccount::Exists,
         (false, true) => FirstAccount::ByCommand,
-        (false, false) => FirstAccount::ByLink(app.pepper.set_up_token(&app.installation_id)),
+        (false, false) => FirstAccount::ByLink(site.keys.pepper.set_up_token(&site.installation_id)),
     })
 }
 
@@ -63,8 +63,8 @@ pub async fn first_account(app: &App) -> Result<FirstAccount, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub async fn set_up_token(app: &App) -> Result<Option<String>, StoreError> {
-    Ok(match first_account(app).await? {
+pub async fn set_up_token(site: &Site) -> Result<Option<String>, StoreError> {
+    Ok(match first_account(site).await? {
         FirstAccount::ByLink(token) => Some(token),
         FirstAccount::ByCommand | FirstAccount::Exists => None,
     })
@@ -74,8 +74,8 @@ pub async fn set_up_token(app: &App) -> Result<Option<String>, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
-pub async fn is_open(app: &App, token: &str) -> Result<bool, StoreError> {
-    let expected = set_up_token(app).await?;
+pub async fn is_open(site: &Site, token: &str) -> Result<bool, StoreError> {
+    let expected = set_up_token(site).await?;
     Ok(expected.is_some_and(|expected| expected.as_bytes().ct_eq(token.as_bytes()).into()))
 }
 
@@ -84,20 +84,20 @@ pub async fn is_open(app: &App, token: &str) -> Result<bool, StoreError> {
 /// # Errors
 /// See [`SetUpError`].
 pub async fn set_up(
-    app: &App,
+    site: &Site,
     client: &Client,
     token: &str,
     organization: Name,
     admin: NewAdmin,
     devices: DeviceCookie,
 ) -> Result<Arrival, SetUpError> {
-    if !is_open(app, token).await? {
+    if !is_open(site, token).await? {
         return Err(SetUpError::BadLink);
     }
-    let hash = app.passwords.hash(admin.password).await?;
-    let now = app.clock.now();
+    let hash = site.passwords.hash(admin.password).await?;
+    let now = site.clock.now();
     let (from, email) = (client.clone(), admin.email.clone());
-    let (user, organization_id) = app
+    let (user, organization_id) = site
         .db
         .write(move |conn| {
             // Two people may open the link at once: the row that both must insert lets one of them through.
@@ -119,7 +119,7 @@ pub async fn set_up(
             Ok::<_, SetUpError>((user, organization_id))
         })
         .await?;
-    app.remove_set_up_link();
+    site.remove_set_up_link();
     let signed_in = SignedIn { session_id: SessionId::generate(now), user, organization_id, client: client.clone() };
-    Ok(Arrival::new(app, signed_in, &email, 0, devices))
+    Ok(Arrival::new(site, signed_in, &email, 0, devices))
 }

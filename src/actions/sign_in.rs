@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::open_session::SignedIn;
 use crate::{
-    app::App,
+    app::Site,
     domain::{
         actor::Client,
         audit_event::{AuditAction, AuditActor, AuditEvent},
@@ -51,8 +51,8 @@ pub struct Arrival {
 
 impl Arrival {
     /// Somebody who signs in with this address at this moment.
-    pub(super) fn new(app: &App, signed_in: SignedIn, email: &Email, epoch: i64, devices: DeviceCookie) -> Self {
-        let remembered = devices.remember(&app.pepper, email, epoch, app.clock.now());
+    pub(super) fn new(site: &Site, signed_in: SignedIn, email: &Email, epoch: i64, devices: DeviceCookie) -> Self {
+        let remembered = devices.remember(&site.keys.pepper, email, epoch, site.clock.now());
         let devices = remembered.unwrap_or_else(|error| {
             // They are who they are; their device is merely unknown the next time.
             tracing::error!(%error, "a device could not be remembered");
@@ -67,18 +67,18 @@ impl Arrival {
 /// # Errors
 /// See [`SignInError`].
 pub async fn sign_in(
-    app: &App,
+    site: &Site,
     client: &Client,
     email: &str,
     password: Zeroizing<String>,
     devices: DeviceCookie,
 ) -> Result<Arrival, SignInError> {
     let email = Email::parse(email).ok();
-    let claim = email.as_ref().and_then(|email| devices.claim(&app.pepper, email, app.clock.now()));
+    let claim = email.as_ref().and_then(|email| devices.claim(&site.keys.pepper, email, site.clock.now()));
     let (device, found) = match (&email, claim) {
         // Only for somebody with our signature is the account looked at before the throttle.
         (Some(email), Some(claim)) => {
-            let account = find(app, email).await?;
+            let account = find(site, email).await?;
             let is_known = account.as_ref().is_some_and(|account| account.device_epoch == claim.epoch);
             (is_known.then_some(claim.id), Some(account))
         }
@@ -86,24 +86,24 @@ pub async fn sign_in(
     };
     let folded = email.as_ref().map(Email::folded);
     let caller = Caller { account: folded.as_deref(), address: client.address, device: device.as_ref() };
-    let taken = app.throttle.take(caller, app.clock.since_boot()).map_err(SignInError::Throttled)?;
+    let taken = site.throttle.take(caller, site.clock.since_boot()).map_err(SignInError::Throttled)?;
 
     let first = folded.as_deref().filter(|_| device.is_some());
-    let checked = check(app, email.as_ref(), found, TypedPassword::new(password), first).await;
+    let checked = check(site, email.as_ref(), found, TypedPassword::new(password), first).await;
     if !matches!(checked, Ok((_, false))) {
         // Right, or never found out.
-        app.throttle.give_back(&taken, app.clock.since_boot());
+        site.throttle.give_back(&taken, site.clock.since_boot());
     }
     match (checked?, email) {
         ((Some(account), true), Some(email)) => {
-            let now = app.clock.now();
+            let now = site.clock.now();
             let signed_in = SignedIn {
                 session_id: SessionId::generate(now),
                 user: account.member.user,
                 organization_id: account.member.organization.0,
                 client: client.clone(),
             };
-            Ok(Arrival::new(app, signed_in, &email, account.device_epoch, devices))
+            Ok(Arrival::new(site, signed_in, &email, account.device_epoch, devices))
         }
         ((known, _), email) => {
             let event = AuditEvent {
@@ -112,23 +112,23 @@ pub async fn sign_in(
                 action: AuditAction::SignInFailed,
                 target: None,
                 changes: Vec::new(),
-                at: app.clock.now(),
+                at: site.clock.now(),
                 client: client.clone(),
             };
-            app.db.write(move |conn| audit_events::insert(conn, &event).map(drop)).await?;
+            site.db.write(move |conn| audit_events::insert(conn, &event).map(drop)).await?;
             Err(SignInError::Wrong)
         }
     }
 }
 
-async fn find(app: &App, email: &Email) -> Result<Option<Account>, StoreError> {
+async fn find(site: &Site, email: &Email) -> Result<Option<Account>, StoreError> {
     let email = email.clone();
-    app.db.read(move |conn| users::find_by_email(conn, &email)).await
+    site.db.read(move |conn| users::find_by_email(conn, &email)).await
 }
 
 /// The account the address belongs to, and whether this is its password.
 async fn check(
-    app: &App,
+    site: &Site,
     email: Option<&Email>,
     found: Option<Option<Account>>,
     password: TypedPassword,
@@ -136,10 +136,10 @@ async fn check(
 ) -> Result<(Option<Account>, bool), SignInError> {
     let account = match (found, email) {
         (Some(account), _) => account,
-        (None, Some(email)) => find(app, email).await?,
+        (None, Some(email)) => find(site, email).await?,
         (None, None) => None,
     };
     let hash = account.as_ref().map(|account| account.password_hash.clone());
-    let right = app.passwords.verify(password, hash, first).await?;
+    let right = site.passwords.verify(password, hash, first).await?;
     Ok((account, right))
 }

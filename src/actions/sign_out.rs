@@ -1,7 +1,7 @@
 //! Sign out: the session ends on the server, whatever happens to its cookie.
 
 use crate::{
-    app::App,
+    app::Site,
     domain::{
         audit_event::{AuditAction, AuditActor, AuditEvent},
         authority::Authority,
@@ -15,14 +15,14 @@ use crate::{
 /// # Errors
 /// [`StoreError`]; then the session goes on.
 pub async fn sign_out(
-    app: &App,
+    site: &Site,
     authority: &Authority,
     user_id: &UserId,
     session_id: &SessionId,
 ) -> Result<(), StoreError> {
-    let now = app.clock.now();
+    let now = site.clock.now();
     let (authority, user_id, session_id) = (authority.clone(), user_id.clone(), session_id.clone());
-    app.db
+    site.db
         .write(move |conn| {
             if !sessions::delete_of_user(conn, &user_id, &session_id)? {
                 return Ok(());

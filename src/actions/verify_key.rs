@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    app::AppState,
+    app::Keys,
     domain::{pepper::SecretDigest, secret::PresentedKey, verdict::Verdict},
     key_index::Caller,
     metrics::NO_LEASE,
@@ -21,38 +21,38 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`NoLease`]: ask again, or another node.
-pub fn verify_key<'a>(app: &'a AppState, text: &str, caller: Caller<'_>) -> Result<Verdict<'a>, NoLease> {
-    let begun = ask_lease(app)?;
-    let digest = digest(app, text);
-    Ok(judge(app, digest.as_ref(), caller, begun))
+pub fn verify_key<'a>(keys: &'a Keys, text: &str, caller: Caller<'_>) -> Result<Verdict<'a>, NoLease> {
+    let begun = ask_lease(keys)?;
+    let digest = digest(keys, text);
+    Ok(judge(keys, digest.as_ref(), caller, begun))
 }
 
 /// To be asked before the look-up, never after it (see `Lease`); the time since boot at which it was held.
-pub(super) fn ask_lease(app: &AppState) -> Result<Duration, NoLease> {
-    let now = app.clock.since_boot();
-    if app.lease.is_held(now) {
+pub(super) fn ask_lease(keys: &Keys) -> Result<Duration, NoLease> {
+    let now = keys.clock.since_boot();
+    if keys.lease.is_held(now) {
         return Ok(now);
     }
-    app.metrics.verified(NO_LEASE, || Duration::ZERO);
+    keys.metrics.verified(NO_LEASE, || Duration::ZERO);
     Err(NoLease)
 }
 
 /// Nothing malformed reaches the HMAC; that also makes a digest out of a stolen database useless.
-pub(super) fn digest(app: &AppState, text: &str) -> Option<SecretDigest> {
-    PresentedKey::parse(text).ok().map(|key| app.pepper.digest(key))
+pub(super) fn digest(keys: &Keys, text: &str) -> Option<SecretDigest> {
+    PresentedKey::parse(text).ok().map(|key| keys.pepper.digest(key))
 }
 
 /// `begun` is when the lease was asked.
 pub(super) fn judge<'a>(
-    app: &'a AppState,
+    keys: &'a Keys,
     digest: Option<&SecretDigest>,
     caller: Caller<'_>,
     begun: Duration,
 ) -> Verdict<'a> {
     let verdict = match digest {
-        Some(digest) => app.index.judge(digest, app.clock.now(), caller),
+        Some(digest) => keys.index.judge(digest, keys.clock.now(), caller),
         None => Verdict::MALFORMED,
     };
-    app.metrics.verified(verdict.code().place(), || app.clock.since_boot().saturating_sub(begun));
+    keys.metrics.verified(verdict.code().place(), || keys.clock.since_boot().saturating_sub(begun));
     verdict
 }

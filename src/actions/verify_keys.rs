@@ -1,7 +1,7 @@
 //! Verify many keys: as one by one, but their waits for memory overlap.
 
 use super::verify_key::{NoLease, ask_lease, digest, judge};
-use crate::{app::AppState, domain::verdict::Verdict, key_index::Caller};
+use crate::{app::Keys, domain::verdict::Verdict, key_index::Caller};
 
 /// Keys that are waited for together: more do not overlap any better.
 const TOGETHER: usize = 16;
@@ -11,20 +11,20 @@ const TOGETHER: usize = 16;
 /// # Errors
 /// [`NoLease`], also when the lease ends in between: then no verdict is given on any.
 pub fn verify_keys<'a>(
-    app: &'a AppState,
+    keys: &'a Keys,
     texts: &[impl AsRef<str>],
     caller: Caller<'_>,
 ) -> Result<Vec<Verdict<'a>>, NoLease> {
     let mut verdicts = Vec::with_capacity(texts.len());
     for texts in texts.chunks(TOGETHER) {
-        let begun = ask_lease(app)?;
+        let begun = ask_lease(keys)?;
         let mut digests = [None; TOGETHER];
         let digests = &mut digests[..texts.len()];
         for (own, text) in digests.iter_mut().zip(texts) {
-            *own = digest(app, text.as_ref());
+            *own = digest(keys, text.as_ref());
         }
-        app.index.fetch(digests);
-        verdicts.extend(digests.iter().map(|digest| judge(app, digest.as_ref(), caller, begun)));
+        keys.index.fetch(digests);
+        verdicts.extend(digests.iter().map(|digest| judge(keys, digest.as_ref(), caller, begun)));
     }
     Ok(verdicts)
 }

@@ -14,7 +14,7 @@ use actix_web::{
 };
 
 use super::problem::{self, PROBLEM_JSON};
-use crate::{actions::verify_key::RETRY_AFTER, app::App, domain::code::Code, middleware::envelope};
+use crate::{actions::verify_key::RETRY_AFTER, app::Site, domain::code::Code, middleware::envelope};
 
 const X_AUTH_CODE: HeaderName = HeaderName::from_static("x-auth-code");
 
@@ -88,20 +88,20 @@ impl Denial {
     }
 
     /// The answer for every gateway but nginx.
-    pub fn into_response(self, app: &App) -> HttpResponse {
+    pub fn into_response(self, site: &Site) -> HttpResponse {
         let kind = self.kind();
-        self.answer(app, kind.status, &kind)
+        self.answer(site, kind.status, &kind)
     }
 
     /// The answer for nginx, which makes a 500 of anything but 401 and 403: those say why in `X-Auth-Code`.
-    pub fn into_response_for_nginx(self, app: &App) -> HttpResponse {
+    pub fn into_response_for_nginx(self, site: &Site) -> HttpResponse {
         let kind = self.kind();
-        let mut response = self.answer(app, status_for_nginx(kind.status), &kind);
+        let mut response = self.answer(site, status_for_nginx(kind.status), &kind);
         response.headers_mut().insert(X_AUTH_CODE, HeaderValue::from_static(kind.code));
         response
     }
 
-    fn answer(self, app: &App, status: StatusCode, kind: &Kind) -> HttpResponse {
+    fn answer(self, site: &Site, status: StatusCode, kind: &Kind) -> HttpResponse {
         let mut response = HttpResponse::new(status).set_body(self.body()).map_into_boxed_body();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
@@ -111,7 +111,7 @@ impl Denial {
         if kind.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
         }
-        envelope::finish_for_gateway(&mut response, app);
+        envelope::finish_for_gateway(&mut response, site);
         response
     }
 }

@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{denial::Denial, presented};
 use crate::{
     actions::verify_key::verify_key,
-    app::App,
+    app::Site,
     domain::verdict::VerifiedKey,
     metrics::Endpoint,
     middleware::{
@@ -46,49 +46,50 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(web::scope("/v1/forward-auth").default_service(web::to(behind_for_all)));
 }
 
-async fn for_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    counted(&app, || answer(&app, &request).unwrap_or_else(|denial| denial.into_response(&app)))
+async fn for_all(site: web::Data<Site>, request: HttpRequest) -> HttpResponse {
+    counted(&site, || answer(&site, &request).unwrap_or_else(|denial| denial.into_response(&site)))
 }
 
 /// nginx makes a 500 of every denial that is neither 401 nor 403.
-async fn for_nginx(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    counted(&app, || answer(&app, &request).unwrap_or_else(|denial| denial.into_response_for_nginx(&app)))
+async fn for_nginx(site: web::Data<Site>, request: HttpRequest) -> HttpResponse {
+    counted(&site, || answer(&site, &request).unwrap_or_else(|denial| denial.into_response_for_nginx(&site)))
 }
 
-async fn behind_for_all(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    notice_path(&app, &request);
-    for_all(app, request).await
+async fn behind_for_all(site: web::Data<Site>, request: HttpRequest) -> HttpResponse {
+    notice_path(&site, &request);
+    for_all(site, request).await
 }
 
-async fn behind_for_nginx(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    notice_path(&app, &request);
-    for_nginx(app, request).await
+async fn behind_for_nginx(site: web::Data<Site>, request: HttpRequest) -> HttpResponse {
+    notice_path(&site, &request);
+    for_nginx(site, request).await
 }
 
-fn notice_path(app: &App, request: &HttpRequest) {
+fn notice_path(site: &Site, request: &HttpRequest) {
     if !request.headers().contains_key(KEYSTEAD_ASKER) {
-        request_log::asked_behind(app, request.peer_addr());
+        request_log::asked_behind(site, request.peer_addr());
     }
 }
 
-fn counted(app: &App, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
-    let begun = app.metrics.begin();
+fn counted(site: &Site, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
+    let begun = site.metrics.begin();
     let response = answer();
-    app.metrics.answered_since(begun, Endpoint::ForwardAuth, response.status().as_u16());
+    site.metrics.answered_since(begun, Endpoint::ForwardAuth, response.status().as_u16());
     response
 }
 
-fn answer(app: &App, request: &HttpRequest) -> Result<HttpResponse, Denial> {
-    client::notice_forwarding(app, request);
+fn answer(site: &Site, request: &HttpRequest) -> Result<HttpResponse, Denial> {
+    client::notice_forwarding(site, request);
     let key = presented::key_of(request.headers())?;
-    let verdict = verify_key(app, key, caller_of(request, &app.config.trusted_proxies)).map_err(|_| Denial::NoLease)?;
+    let verdict =
+        verify_key(&site.keys, key, caller_of(request, &site.config.trusted_proxies)).map_err(|_| Denial::NoLease)?;
     match verdict.key().filter(|_| verdict.is_valid()) {
-        Some(key) => Ok(allow(app, key)),
+        Some(key) => Ok(allow(site, key)),
         None => Err(Denial::Refused(verdict.code())),
     }
 }
 
-fn allow(app: &App, key: VerifiedKey<'_>) -> HttpResponse {
+fn allow(site: &Site, key: VerifiedKey<'_>) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::OK);
     let headers = response.headers_mut();
     let name = utf8_percent_encode(key.name(), NOT_UNRESERVED);
@@ -97,7 +98,7 @@ fn allow(app: &App, key: VerifiedKey<'_>) -> HttpResponse {
     headers.insert(X_ORGANIZATION_ID, value(key.organization_id));
     // Keys have no scopes yet. Never empty: an empty header is no header to some gateways.
     headers.insert(X_KEY_SCOPES, HeaderValue::from_static("-"));
-    envelope::finish_for_gateway(&mut response, app);
+    envelope::finish_for_gateway(&mut response, site);
     response
 }
 

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, Responder, web};
 
 use crate::{
     actions::check_ready::{NotReady, check_ready, check_ready_for_pages},
-    app::App,
+    app::Site,
 };
 
 /// The routes of this module.
@@ -22,13 +22,13 @@ async fn livez() -> impl Responder {
 
 /// Verifications may come: keys are in memory, the lease is held, and the server is not about to stop. It says nothing of the
 /// database either, which verification does without for as long as a lease: all nodes would be taken away when it blinks.
-async fn readyz(app: web::Data<App>) -> impl Responder {
-    if app.is_draining() { stopping() } else { readiness(check_ready(&app)) }
+async fn readyz(site: web::Data<Site>) -> impl Responder {
+    if site.is_draining() { stopping() } else { readiness(check_ready(&site)) }
 }
 
 /// People may come, too.
-async fn readyz_pages(app: web::Data<App>) -> impl Responder {
-    if app.is_draining() { stopping() } else { readiness(check_ready_for_pages(&app).await) }
+async fn readyz_pages(site: web::Data<Site>) -> impl Responder {
+    if site.is_draining() { stopping() } else { readiness(check_ready_for_pages(&site).await) }
 }
 
 fn stopping() -> HttpResponse {

@@ -7,7 +7,7 @@ use actix_web::{
     web,
 };
 
-use crate::{actions::read_metrics::read_metrics, app::App, metrics::CONTENT_TYPE, middleware::asker};
+use crate::{actions::read_metrics::read_metrics, app::Site, metrics::CONTENT_TYPE, middleware::asker};
 
 /// The only route of that listener.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -15,11 +15,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config.service(web::resource("/metrics").guard(is_read).to(metrics));
 }
 
-async fn metrics(app: web::Data<App>, request: HttpRequest) -> impl Responder {
+async fn metrics(site: web::Data<Site>, request: HttpRequest) -> impl Responder {
     if asker::lost_question(request.headers()).is_some() {
         return HttpResponse::Forbidden().finish();
     }
-    match read_metrics(&app) {
+    match read_metrics(&site) {
         Ok(text) => {
             let mut response = HttpResponse::Ok().content_type(CONTENT_TYPE).body(text);
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

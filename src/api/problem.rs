@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     actions::verify_key::{NoLease, RETRY_AFTER},
-    app::App,
+    app::Site,
     middleware::{
         envelope::{self, Asked},
         failure::Failure,
@@ -52,15 +52,15 @@ fn detail(failure: &Failure) -> std::borrow::Cow<'_, str> {
 }
 
 /// Gives a failure the body of a problem document.
-pub fn shape(_app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
+pub fn shape(_app: &Site, failure: &Failure, asked: &Asked) -> HttpResponse {
     let body = document(failure.status, failure.code, &detail(failure), Some(&asked.request_id));
     HttpResponse::build(failure.status).content_type(PROBLEM_JSON).body(body)
 }
 
 /// The whole answer for a failure outside of the envelope, where verifications are answered.
-pub fn answer(app: &App, failure: &Failure) -> HttpResponse {
+pub fn answer(site: &Site, failure: &Failure) -> HttpResponse {
     let id = envelope::new_request_id();
-    request_log::not_verified(app, &id, failure);
+    request_log::not_verified(site, &id, failure);
     let body = document(failure.status, failure.code, &detail(failure), Some(&id));
     let mut builder = HttpResponse::build(failure.status);
     builder.content_type(PROBLEM_JSON);
@@ -71,7 +71,7 @@ pub fn answer(app: &App, failure: &Failure) -> HttpResponse {
         builder.insert_header((header::ALLOW, allow.as_str()));
     }
     let mut response = builder.body(body);
-    envelope::finish(&mut response, app, Some(&id));
+    envelope::finish(&mut response, site, Some(&id));
     response
 }
 

@@ -20,7 +20,7 @@ use crate::{
         verify_key::{NoLease, verify_key},
         verify_keys::verify_keys,
     },
-    app::App,
+    app::Site,
     domain::verdict::Verdict,
     key_index::Caller,
     metrics::Endpoint,
@@ -77,42 +77,42 @@ impl<'a> From<Verdict<'a>> for Answer<'a> {
     }
 }
 
-async fn verify(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let begun = app.metrics.begin();
-    let response = answer(&app, &request, body).await;
-    app.metrics.answered_since(begun, Endpoint::Verify, response.status().as_u16());
+async fn verify(site: web::Data<Site>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let begun = site.metrics.begin();
+    let response = answer(&site, &request, body).await;
+    site.metrics.answered_since(begun, Endpoint::Verify, response.status().as_u16());
     response
 }
 
-async fn answer(app: &App, request: &HttpRequest, body: web::Payload) -> HttpResponse {
+async fn answer(site: &Site, request: &HttpRequest, body: web::Payload) -> HttpResponse {
     let headers = request.headers();
-    if let Some(failure) = asker::lost_question(headers).or_else(|| from_a_browser_elsewhere(app, headers)) {
-        return problem::answer(app, &failure);
+    if let Some(failure) = asker::lost_question(headers).or_else(|| from_a_browser_elsewhere(site, headers)) {
+        return problem::answer(site, &failure);
     }
     let text = match read(request, body).await {
         Ok(text) => text,
         Err(failure) => {
-            let mut response = problem::answer(app, &failure);
+            let mut response = problem::answer(site, &failure);
             if failure.status == StatusCode::REQUEST_TIMEOUT {
                 response.head_mut().set_connection_type(ConnectionType::Close);
             }
             return response;
         }
     };
-    client::notice_forwarding(app, request);
-    let caller = caller_of(request, &app.config.trusted_proxies);
+    client::notice_forwarding(site, request);
+    let caller = caller_of(request, &site.config.trusted_proxies);
     let answer = match serde_json::from_slice(without_mark(&text)) {
-        Ok(Question::One(key)) => one(app, &key, caller),
-        Ok(Question::Many(keys)) => many(app, &keys, caller),
-        Err(error) => return problem::answer(app, &bad_json(&error)),
+        Ok(Question::One(key)) => one(site, &key, caller),
+        Ok(Question::Many(keys)) => many(site, &keys, caller),
+        Err(error) => return problem::answer(site, &bad_json(&error)),
     };
     match answer {
         Ok(body) => {
             let mut response = HttpResponse::Ok().content_type("application/json").body(body);
-            envelope::finish(&mut response, app, Some(&envelope::new_request_id()));
+            envelope::finish(&mut response, site, Some(&envelope::new_request_id()));
             response
         }
-        Err(no_lease) => problem::answer(app, &no_lease.into()),
+        Err(no_lease) => problem::answer(site, &no_lease.into()),
     }
 }
 
@@ -121,22 +121,22 @@ fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
-fn one(app: &App, key: &str, caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
-    let answer = Answer::from(verify_key(app, key, caller)?);
+fn one(site: &Site, key: &str, caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
+    let answer = Answer::from(verify_key(&site.keys, key, caller)?);
     Ok(serde_json::to_vec(&answer).unwrap_or_default())
 }
 
-fn many(app: &App, keys: &[std::borrow::Cow<'_, str>], caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
-    let results = verify_keys(app, keys, caller)?.into_iter().map(Answer::from).collect();
+fn many(site: &Site, keys: &[std::borrow::Cow<'_, str>], caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
+    let results = verify_keys(&site.keys, keys, caller)?.into_iter().map(Answer::from).collect();
     Ok(serde_json::to_vec(&Answers { results }).unwrap_or_default())
 }
 
 /// The refusal of what a page elsewhere had a browser send. Browsers name the page's origin with every post, and its host
 /// may be a name that was made to point here (DNS rebinding), so `Host` tells nothing.
-fn from_a_browser_elsewhere(app: &App, headers: &HeaderMap) -> Option<Failure> {
+fn from_a_browser_elsewhere(site: &Site, headers: &HeaderMap) -> Option<Failure> {
     let mut origins = headers.get_all(header::ORIGIN);
     let origin = origins.next()?;
-    let is_own = origins.next().is_none() && origin.to_str().is_ok_and(|origin| app.public_url.is_own_origin(origin));
+    let is_own = origins.next().is_none() && origin.to_str().is_ok_and(|origin| site.public_url.is_own_origin(origin));
     let message = "A browser sent this for a page of another site. Keys are verified by programs; send no Origin.";
     (!is_own).then(|| Failure::new(StatusCode::FORBIDDEN, "cross_site", "Request refused", message))
 }
@@ -183,14 +183,14 @@ fn unreadable(status: StatusCode, message: String) -> Failure {
     Failure::new(status, "bad_request", "The request body could not be read", message)
 }
 
-async fn refuse_method(app: web::Data<App>, request: HttpRequest) -> HttpResponse {
-    let begun = app.metrics.begin();
+async fn refuse_method(site: web::Data<Site>, request: HttpRequest) -> HttpResponse {
+    let begun = site.metrics.begin();
     let refused = asker::lost_question(request.headers()).unwrap_or_else(|| {
         let failure = Failure::of_status(StatusCode::METHOD_NOT_ALLOWED);
         Failure { allow: Some("POST".to_owned()), ..failure }
     });
-    let response = problem::answer(&app, &refused);
-    app.metrics.answered_since(begun, Endpoint::Verify, response.status().as_u16());
+    let response = problem::answer(&site, &refused);
+    site.metrics.answered_since(begun, Endpoint::Verify, response.status().as_u16());
     response
 }
 

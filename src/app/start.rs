@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use super::{
-    App, AppState, DatabaseCheck,
+    DatabaseCheck, KeyDefaults, Keys, Site,
     files::{lock_database, make_data_dir, make_database_file, set_aside, set_foreign_wal_aside},
     follow_database_clock,
     start_error::StartError,
@@ -27,19 +27,19 @@ use crate::{
         sequences, wholeness,
     },
     supervision::Supervision,
-    throttle::Throttle,
+    throttle::{ChangeThrottle, Throttle},
 };
 
 /// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
 const SQLITE_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 8;
 
-impl AppState {
+impl Site {
     /// Takes the lock, opens and migrates the database and checks the pepper against it.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<App, StartError> {
+    pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
         let lock = lock_database(&config)?;
         set_aside(&config)?;
         let db = open_database(&config).await?;
@@ -73,25 +73,34 @@ impl AppState {
         };
         let follower =
             Follower::start(parts, config.lease, config.safeguards.notifications).map_err(StartError::Thread)?;
-        let metrics = Metrics::new(config.metrics_listen.is_some(), now);
+        let metrics = Arc::new(Metrics::new(config.metrics_listen.is_some(), now));
+        let keys = Keys {
+            db: db.clone(),
+            clock: Arc::clone(&clock),
+            pepper,
+            defaults: KeyDefaults::of(&config),
+            index,
+            lease,
+            lease_length: config.lease,
+            follower,
+            revocations,
+            flushes: Flushes::new(now),
+            metrics: Arc::clone(&metrics),
+            change_throttle: ChangeThrottle::default(),
+            receipts: Receipts::default(),
+        };
         Ok(Arc::new(Self {
+            keys,
             config,
             public_url,
             db,
             clock,
-            pepper,
-            index,
-            lease,
-            flushes: Flushes::new(now),
-            revocations,
-            follower,
             metrics,
             passwords: Passwords::default(),
             throttle: Throttle::default(),
             notices: Notices::default(),
             installation_id,
             supervision,
-            receipts: Receipts::default(),
             database_check: DatabaseCheck::default(),
             draining: AtomicBool::new(false),
             _lock: lock,

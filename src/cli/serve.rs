@@ -27,11 +27,11 @@ pub async fn serve(config: Config) -> Result<(), CliError> {
     let running = server::start(config, Arc::new(SystemClock)).await?;
     let is_over = Arc::new(AtomicBool::new(false));
     let signals = stop_on_signals(&running, &is_over)?;
-    let (url, address) = (running.app.public_url.as_str(), list(&running.addresses));
-    let brand = running.app.config.brand.as_str();
+    let (url, address) = (running.site.public_url.as_str(), list(&running.addresses));
+    let brand = running.site.config.brand.as_str();
     let line = format!("The keys of {brand} are served at {url} (listening on {address})");
     announce(format, &line, &[("url", url.into()), ("address", address.into())]);
-    if running.app.public_url.is_secure() && running.app.config.trusted_proxies.is_empty() {
+    if running.site.public_url.is_secure() && running.site.config.trusted_proxies.is_empty() {
         // We speak plain http only, so somebody is in front.
         let line = "KEYSTEAD_TRUSTED_PROXIES is empty: whoever comes through your proxy has its address, in the audit log and \
             where wrong passwords are counted";
@@ -58,7 +58,7 @@ fn list(addresses: &[SocketAddr]) -> String {
 fn print_first_account(running: &server::Running, format: LogFormat) {
     const BY_COMMAND: &str = "make one with `keystead admin create`";
     let Some(link) = &running.set_up_link else {
-        running.app.remove_set_up_link();
+        running.site.remove_set_up_link();
         if running.needs_command {
             announce(format, &format!("No account is left; {BY_COMMAND}"), &[]);
         }
@@ -67,7 +67,7 @@ fn print_first_account(running: &server::Running, format: LogFormat) {
     if format == LogFormat::Text {
         return announce(format, &format!("No account exists yet. Open this link once to set up: {link}"), &[]);
     }
-    match running.app.write_set_up_link(link) {
+    match running.site.write_set_up_link(link) {
         Ok(path) => {
             let path = path.display().to_string();
             let line = format!("No account exists yet. Open the link that is in {path} once to set up");
@@ -101,7 +101,7 @@ fn stop_on_signals(
             }
         });
     }
-    let (handle, limit) = (running.handle(), running.app.config.drain + server::LONGEST_STOP);
+    let (handle, limit) = (running.handle(), running.site.config.drain + server::LONGEST_STOP);
     let is_over = Arc::clone(is_over);
     Ok(tokio::spawn(async move {
         let mut asked = async || {

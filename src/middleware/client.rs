@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use super::{request_id::RequestId, request_log};
 use crate::{
-    app::App,
+    app::Site,
     domain::actor::{Client, MAX_USER_AGENT},
     key_index::Caller,
 };
@@ -38,19 +38,19 @@ pub fn caller_of<'a>(request: &'a HttpRequest, trusted_proxies: &[IpNet]) -> Cal
 }
 
 /// Says once that somebody reports an address whom nobody named a proxy.
-pub fn notice_forwarding(app: &App, request: &HttpRequest) {
-    if !app.notices.has_logged_forwarding()
+pub fn notice_forwarding(site: &Site, request: &HttpRequest) {
+    if !site.notices.has_logged_forwarding()
         && request.headers().contains_key(X_FORWARDED_FOR)
         && let Some(peer) = request.peer_addr()
-        && !is_trusted(peer.ip(), &app.config.trusted_proxies)
+        && !is_trusted(peer.ip(), &site.config.trusted_proxies)
     {
-        request_log::not_believed(app, &peer.ip().to_canonical().to_string());
+        request_log::not_believed(site, &peer.ip().to_canonical().to_string());
     }
 }
 
 /// Whether the peer is a proxy that the operator named.
-pub fn is_from_trusted_proxy(app: &App, request: &HttpRequest) -> bool {
-    request.peer_addr().is_some_and(|peer| is_trusted(peer.ip(), &app.config.trusted_proxies))
+pub fn is_from_trusted_proxy(site: &Site, request: &HttpRequest) -> bool {
+    request.peer_addr().is_some_and(|peer| is_trusted(peer.ip(), &site.config.trusted_proxies))
 }
 
 fn is_trusted(address: IpAddr, trusted_proxies: &[IpNet]) -> bool {

@@ -21,7 +21,7 @@ use actix_web::{
 use tracing::Instrument;
 
 use super::{asker, client, connection, failure::Failure, limits, request_id::RequestId, request_log};
-use crate::{app::App, metrics::Endpoint};
+use crate::{app::Site, metrics::Endpoint};
 
 /// What must be known of a request to answer its failure.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ fn is_for_programs(path: &str) -> bool {
 }
 
 /// Gives a failure its body; chosen by the composition root for programs and people.
-pub type ShapeFailure = fn(&App, &Failure, &Asked) -> HttpResponse;
+pub type ShapeFailure = fn(&Site, &Failure, &Asked) -> HttpResponse;
 
 /// The mark of an answer of ours: `ok`, or a failure's code. What comes without it was said by somebody in between, a proxy
 /// or a sign-on portal, who does not know what was changed; `app.js` believes none of that.
@@ -79,7 +79,7 @@ const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), clipboard-write=(
 
 /// Gives a request its id, and its answer the headers, the log line and the shape of a failure.
 pub async fn envelope(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     shape: web::Data<ShapeFailure>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -98,7 +98,7 @@ pub async fn envelope(
         request.head_mut().method = Method::GET;
     }
     request.extensions_mut().insert(RequestId(asked.request_id.clone()));
-    client::notice_forwarding(&app, request.request());
+    client::notice_forwarding(&site, request.request());
 
     let span = tracing::info_span!("request", id = asked.request_id);
     let refused = asker::lost_question(request.headers()).or_else(|| limits::compressed_body(request.headers()));
@@ -114,14 +114,14 @@ pub async fn envelope(
                 // Its body ended early because it was not waited for any longer. Any other failure says what is known of
                 // it, and a change that may be saved must not be called undone.
                 let failure = if is_late && failure.is_unreadable() { limits::late_body() } else { failure };
-                let shaped = shape_failure(&app, **shape, &failure, &asked, response.headers());
+                let shaped = shape_failure(&site, **shape, &failure, &asked, response.headers());
                 response = response.into_response(shaped);
             }
             let headers = response.headers_mut();
             if !headers.contains_key(KEYSTEAD_ANSWER) {
                 headers.insert(KEYSTEAD_ANSWER, HeaderValue::from_static("ok"));
             }
-            finish(response.response_mut(), &app, Some(&asked.request_id));
+            finish(response.response_mut(), &site, Some(&asked.request_id));
             if is_late {
                 response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
             }
@@ -136,8 +136,8 @@ pub async fn envelope(
                 true => Failure::of_session(),
                 false => Failure::of_status(bare.status()),
             };
-            let mut shaped = shape_failure(&app, **shape, &failure, &asked, bare.headers());
-            finish(&mut shaped, &app, Some(&asked.request_id));
+            let mut shaped = shape_failure(&site, **shape, &failure, &asked, bare.headers());
+            finish(&mut shaped, &site, Some(&asked.request_id));
             Err((shaped.status(), InternalError::from_response(error, shaped).into()))
         }
     };
@@ -146,8 +146,8 @@ pub async fn envelope(
         Err((status, _)) => *status,
     };
     let (took, endpoint) = (begun.elapsed(), endpoint_of(&asked.path));
-    request_log::answered(&app, endpoint == Endpoint::Page, &method, &asked.path, status, took);
-    app.metrics.answered(took, endpoint, status.as_u16());
+    request_log::answered(&site, endpoint == Endpoint::Page, &method, &asked.path, status, took);
+    site.metrics.answered(took, endpoint, status.as_u16());
     result.map_err(|(_, error)| error)
 }
 
@@ -174,10 +174,16 @@ fn unshaped_failure(response: &HttpResponse<BoxBody>) -> Option<Failure> {
     (is_error && is_plain && !is_empty_answer_of_ours).then(|| Failure::of_status(status))
 }
 
-fn shape_failure(app: &App, shape: ShapeFailure, failure: &Failure, asked: &Asked, before: &HeaderMap) -> HttpResponse {
+fn shape_failure(
+    site: &Site,
+    shape: ShapeFailure,
+    failure: &Failure,
+    asked: &Asked,
+    before: &HeaderMap,
+) -> HttpResponse {
     let mut failure = if asked.is_a_read { failure.clone().of_a_read() } else { failure.clone() };
     failure.allow = before.get(header::ALLOW).and_then(|allow| allow.to_str().ok()).map(str::to_owned);
-    let mut shaped = shape(app, &failure, asked);
+    let mut shaped = shape(site, &failure, asked);
     shaped.headers_mut().insert(KEYSTEAD_ANSWER, HeaderValue::from_static(failure.code));
     if let Some(allow) = before.get(header::ALLOW) {
         shaped.headers_mut().insert(header::ALLOW, allow.clone());
@@ -189,30 +195,30 @@ fn shape_failure(app: &App, shape: ShapeFailure, failure: &Failure, asked: &Aske
 }
 
 /// What every answer carries, and the end of its connection when the server is about to stop.
-pub fn finish(response: &mut HttpResponse, app: &App, request_id: Option<&str>) {
-    add_headers(response.headers_mut(), app, request_id);
-    if app.is_draining() {
+pub fn finish(response: &mut HttpResponse, site: &Site, request_id: Option<&str>) {
+    add_headers(response.headers_mut(), site, request_id);
+    if site.is_draining() {
         // Not by the header: the encoder writes its own.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
 }
 
 /// The same for an answer that no browser ever sees: a gateway reads it, and passes on what it is configured to.
-pub fn finish_for_gateway(response: &mut HttpResponse, app: &App) {
+pub fn finish_for_gateway(response: &mut HttpResponse, site: &Site) {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if app.is_draining() {
+    if site.is_draining() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
 }
 
-fn add_headers(headers: &mut HeaderMap, app: &App, request_id: Option<&str>) {
+fn add_headers(headers: &mut HeaderMap, site: &Site, request_id: Option<&str>) {
     let fixed = HeaderValue::from_static;
     headers.insert(header::CONTENT_SECURITY_POLICY, fixed(CONTENT_SECURITY_POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
     headers.insert(header::REFERRER_POLICY, fixed("no-referrer"));
     // Only where it counts: a browser complains of it on plain http, and a program has no windows.
     let is_page = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if is_page && app.public_url.is_trustworthy() {
+    if is_page && site.public_url.is_trustworthy() {
         headers.insert(header::CROSS_ORIGIN_OPENER_POLICY, fixed("same-origin"));
     }
     headers.insert(header::CROSS_ORIGIN_RESOURCE_POLICY, fixed("same-origin"));
@@ -220,7 +226,7 @@ fn add_headers(headers: &mut HeaderMap, app: &App, request_id: Option<&str>) {
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, fixed("no-store"));
     }
-    if app.public_url.is_secure() {
+    if site.public_url.is_secure() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=31536000"));
     }
     if let Some(Ok(id)) = request_id.map(HeaderValue::from_str) {

@@ -6,7 +6,7 @@ use std::{fmt::Write, net::SocketAddr, time::Duration};
 use actix_web::http::{Method, StatusCode};
 
 use super::failure::Failure;
-use crate::app::App;
+use crate::app::Site;
 
 /// The most characters of a path.
 const LONGEST_PATH: usize = 160;
@@ -14,36 +14,36 @@ const LONGEST_PATH: usize = 160;
 const LONGEST_PART: usize = 31;
 
 /// A request was answered. Never the query: it may hold the token of the set-up link.
-pub fn answered(app: &App, is_page: bool, method: &Method, path: &str, status: StatusCode, took: Duration) {
+pub fn answered(site: &Site, is_page: bool, method: &Method, path: &str, status: StatusCode, took: Duration) {
     // A log in JSON writes a u128 as a text, which nobody can compare.
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let status = status.as_u16();
     let (method, path) = (short(method.as_str(), LONGEST_PART), LoggedPath(path));
     if !is_page {
         tracing::debug!(%method, %path, status, took_us, "answered");
-    } else if app.notices.may_write(app.clock.since_boot()) {
+    } else if site.notices.may_write(site.clock.since_boot()) {
         tracing::info!(%method, %path, status, took_us, "answered");
     }
 }
 
 /// A post that did not come from a page of ours.
-pub fn from_elsewhere(app: &App, path: &str, failure: &Failure) {
-    if app.notices.may_write(app.clock.since_boot()) {
+pub fn from_elsewhere(site: &Site, path: &str, failure: &Failure) {
+    if site.notices.may_write(site.clock.since_boot()) {
         tracing::warn!(path = %LoggedPath(path), code = failure.code, "a request from elsewhere was refused");
     }
 }
 
 /// A question about keys that got no verdict; the answer to it had this id.
-pub fn not_verified(app: &App, request_id: &str, failure: &Failure) {
-    if app.notices.may_write(app.clock.since_boot()) {
+pub fn not_verified(site: &Site, request_id: &str, failure: &Failure) {
+    if site.notices.may_write(site.clock.since_boot()) {
         let status = failure.status.as_u16();
         tracing::info!(id = request_id, status, code = failure.code, "a verification was refused");
     }
 }
 
 /// An address that somebody reports whom nobody named a proxy. Once: it is the operator who can do something.
-pub fn not_believed(app: &App, peer: &str) {
-    if app.notices.should_log_forwarding() {
+pub fn not_believed(site: &Site, peer: &str) {
+    if site.notices.should_log_forwarding() {
         tracing::warn!(
             peer,
             "X-Forwarded-For is not believed: if this is your proxy, name it in KEYSTEAD_TRUSTED_PROXIES, or everybody \
@@ -54,8 +54,8 @@ pub fn not_believed(app: &App, peer: &str) {
 
 /// A gateway that puts its client's path behind ours and does not say that it asks: with something in between that resolves
 /// `..`, its client may choose which address it takes a 200 from. Once, as above.
-pub fn asked_behind(app: &App, gateway: Option<SocketAddr>) {
-    if app.notices.should_log_path() {
+pub fn asked_behind(site: &Site, gateway: Option<SocketAddr>) {
+    if site.notices.should_log_path() {
         let gateway = gateway.map(|address| address.ip().to_string()).unwrap_or_default();
         tracing::warn!(
             gateway,

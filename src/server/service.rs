@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use actix_web::{
 };
 
 use super::{request, stream::Stream};
-use crate::{app::App, middleware::connection::Connection};
+use crate::{app::Site, middleware::connection::Connection};
 
 /// How long a connection that must end goes on reading what its client still sends, so that the client sees our answer and
 /// not a reset.
@@ -26,7 +27,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What makes the service of a worker. Times are ours to keep ([`Connection`]), so the library's clocks are off, but for
 /// the last one.
 pub fn factory(
-    app: &App,
+    site: &Arc<Site>,
 ) -> impl ServiceFactory<
     (Stream, Option<SocketAddr>),
     Config = (),
@@ -35,8 +36,8 @@ pub fn factory(
     Service = impl Service<(Stream, Option<SocketAddr>), Response = (), Error = DispatchError> + 'static,
     InitError = (),
 > {
-    let app = app.clone();
-    let application = ActixApp::new().configure(|config| super::mount(config, &app)).into_factory();
+    let site = Arc::clone(site);
+    let application = ActixApp::new().configure(|config| super::mount(config, &site)).into_factory();
     HttpService::<Stream, _, _>::build()
         .keep_alive(KeepAlive::Os)
         .client_request_timeout(Duration::ZERO)

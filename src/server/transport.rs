@@ -23,7 +23,7 @@ use super::{
     thread_end::Ended,
     worker_thread::{TICK, Worker},
 };
-use crate::{app::App, middleware::connection::Patience};
+use crate::{app::Site, middleware::connection::Patience};
 
 /// While the server stops, it is over early if there was no connection for so long.
 const QUIET: Duration = Duration::from_secs(1);
@@ -65,8 +65,8 @@ impl Transport {
     ///
     /// # Errors
     /// When there is no thread, or a socket cannot be used.
-    pub fn start(app: &App, sockets: Vec<TcpListener>) -> std::io::Result<Self> {
-        let config = &app.config;
+    pub fn start(site: &Arc<Site>, sockets: Vec<TcpListener>) -> std::io::Result<Self> {
+        let config = &site.config;
         let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let wanted = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
         let most = wanted.min(descriptors().saturating_sub(DESCRIPTORS_KEPT)).max(count);
@@ -80,12 +80,12 @@ impl Transport {
             let (published, room) = (Arc::new(AtomicUsize::new(0)), most.div_ceil(count));
             senders.push(sender);
             open.push(Arc::clone(&published));
-            let (app, is_aborted) = (app.clone(), Arc::clone(&is_aborted));
+            let (site, is_aborted) = (Arc::clone(site), Arc::clone(&is_aborted));
             let name = format!("worker {number}");
             let ended = Ended::new(&end, &name);
             std::thread::Builder::new().name(name).spawn(move || {
                 let _ended = ended;
-                let worker = Worker { app, incoming, patience, room, open: published, is_aborted };
+                let worker = Worker { site, incoming, patience, room, open: published, is_aborted };
                 if let Err(error) = run(worker, count) {
                     tracing::error!(%error, "a worker cannot run");
                 }
@@ -100,7 +100,7 @@ impl Transport {
     ///
     /// # Errors
     /// When one of its threads has ended by itself: what is left is no server any more.
-    pub async fn run(mut self, app: &App, mut orders: mpsc::UnboundedReceiver<Order>) -> std::io::Result<Instant> {
+    pub async fn run(mut self, site: &Site, mut orders: mpsc::UnboundedReceiver<Order>) -> std::io::Result<Instant> {
         let order = tokio::select! {
             order = orders.recv() => order,
             thread = self.ended.recv() => {
@@ -110,9 +110,9 @@ impl Transport {
         };
         let told = Instant::now();
         if order == Some(Order::Stop) {
-            app.drain();
+            site.drain();
             tokio::select! {
-                () = self.finish(app.config.drain) => {}
+                () = self.finish(site.config.drain) => {}
                 () = aborted(&mut orders) => {}
             }
         }
@@ -184,7 +184,7 @@ fn descriptors() -> usize {
 mod tests {
     use super::*;
     use crate::{
-        app::AppState,
+        app::Site,
         clock::SystemClock,
         config::{PublicUrl, Settings},
     };
@@ -195,7 +195,7 @@ mod tests {
         let mut settings = Settings::default();
         folder.path().to_str().unwrap().clone_into(&mut settings.data_dir);
         let config = settings.check().unwrap();
-        let app = AppState::open(config, PublicUrl::of_loopback(1), Arc::new(SystemClock)).await.unwrap();
+        let site = Site::open(config, PublicUrl::of_loopback(1), Arc::new(SystemClock)).await.unwrap();
         let (end, ended) = mpsc::unbounded_channel();
         let is_aborted = Arc::new(AtomicBool::new(false));
         let transport =
@@ -212,7 +212,7 @@ mod tests {
             drop(other);
         });
         let (_keep, orders) = mpsc::unbounded_channel();
-        let error = transport.run(&app, orders).await.unwrap_err();
+        let error = transport.run(&site, orders).await.unwrap_err();
         assert_eq!(error.to_string(), "its worker 0 has ended");
         others.await.expect("the others were told to end");
     }

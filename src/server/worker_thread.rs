@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{service, stream::Stream};
 use crate::{
-    app::App,
+    app::Site,
     middleware::connection::{Connection, Kind, Patience, Ticks},
 };
 
@@ -33,7 +33,7 @@ const FIRST_WORDS: u32 = 4;
 /// What a worker is given.
 pub struct Worker {
     /// For the requests.
-    pub app: App,
+    pub site: Arc<Site>,
     /// Connections as they are accepted. When there can be no more, the worker finishes what is open and ends.
     pub incoming: mpsc::UnboundedReceiver<TcpStream>,
     /// How long clients may take.
@@ -62,7 +62,7 @@ impl Worker {
     /// When the application cannot be put together.
     pub async fn run(mut self) -> std::io::Result<()> {
         let broken = |()| std::io::Error::other("the application cannot be put together");
-        let factory = service::factory(&self.app);
+        let factory = service::factory(&self.site);
         let service = Rc::new(factory.new_service(()).await.map_err(broken)?);
         let connections = Rc::new(Connections { published: Arc::clone(&self.open), ..Connections::default() });
         let mut ticks = tokio::time::interval(TICK);
@@ -94,8 +94,8 @@ impl Worker {
         S: Service<(Stream, Option<std::net::SocketAddr>), Response = ()> + 'static,
     {
         if connections.open.borrow().len() >= self.room {
-            let app = &self.app;
-            if connections.make_room(self.room) && app.notices.should_log_room(app.clock.since_boot()) {
+            let site = &self.site;
+            if connections.make_room(self.room) && site.notices.should_log_room(site.clock.since_boot()) {
                 tracing::warn!(
                     "no room for more connections: clients that keep us waiting are cut off (KEYSTEAD_MAX_CONNECTIONS, ulimit -Hn)"
                 );

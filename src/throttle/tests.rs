@@ -135,9 +135,9 @@ fn what_cannot_be_an_account_costs_its_address() {
 
 #[test]
 fn a_person_makes_a_thousand_changes_and_then_one_a_second() {
-    let throttle = Throttle::default();
+    let throttle = ChangeThrottle::default();
     let maya = UserId::generate(chrono::DateTime::UNIX_EPOCH);
-    assert_eq!((0..2000).filter(|_| throttle.take_change(&maya, NOW).is_ok()).count(), 1000);
-    assert_eq!(throttle.take_change(&maya, NOW), Err(1));
-    assert_eq!(throttle.take_change(&maya, after(1)), Ok(()));
+    assert_eq!((0..2000).filter(|_| throttle.take(&maya, NOW).is_ok()).count(), 1000);
+    assert_eq!(throttle.take(&maya, NOW), Err(1));
+    assert_eq!(throttle.take(&maya, after(1)), Ok(()));
 }

@@ -4,7 +4,7 @@ use actix_session::Session;
 use actix_web::{HttpRequest, HttpResponse, http::header};
 
 use super::{device_cookie, see_other, session};
-use crate::{actions::sign_in::Arrival, app::App, middleware::failure::Failure};
+use crate::{actions::sign_in::Arrival, app::Site, middleware::failure::Failure};
 
 /// Begins the session and sends the browser to `return_to`.
 ///
@@ -15,7 +15,7 @@ use crate::{actions::sign_in::Arrival, app::App, middleware::failure::Failure};
 /// # Errors
 /// A fault when the session cannot be begun.
 pub fn begin(
-    app: &App,
+    site: &Site,
     session: &Session,
     request: &HttpRequest,
     arrived: Arrival,
@@ -25,7 +25,7 @@ pub fn begin(
     // The filter let only our own through.
     let keeps_cookies = request.headers().contains_key(header::COOKIE);
     let mut answer = if keeps_cookies { see_other(return_to) } else { see_other(&over_sign_in(return_to)) };
-    device_cookie::keep(app, &arrived.devices, &mut answer);
+    device_cookie::keep(site, &arrived.devices, &mut answer);
     Ok(answer)
 }
 

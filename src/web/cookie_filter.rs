@@ -14,15 +14,15 @@ use actix_web::{
 };
 
 use super::{device_cookie, session, theme};
-use crate::app::App;
+use crate::app::Site;
 
 /// Removes every cookie from the request that is not one of ours.
 pub async fn keep_own_cookies<B: MessageBody>(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let (session, device) = (session::cookie_name(&app), device_cookie::name(&app));
+    let (session, device) = (session::cookie_name(&site), device_cookie::name(&site));
     let names = [session.as_str(), device.as_str(), theme::COOKIE];
     let kept = own_cookies(request.headers(), &names);
     let headers = request.headers_mut();

@@ -20,56 +20,56 @@ use actix_web::{
 
 use super::session;
 use crate::{
-    app::App,
+    app::Site,
     middleware::{client, failure::Failure, request_log},
 };
 
 /// Refuses what a page of another site, or a page under another name, had a browser send.
 pub async fn refuse_other_origins(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Some(failure) = host_of_another_site(&app, request.request()) {
-        request_log::from_elsewhere(&app, request.path(), &failure);
+    if let Some(failure) = host_of_another_site(&site, request.request()) {
+        request_log::from_elsewhere(&site, request.path(), &failure);
         return Ok(request.into_response(failure.into_response()));
     }
     let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if is_safe || is_from_here(&app, request.headers()) {
+    if is_safe || is_from_here(&site, request.headers()) {
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
-    let failure = refusal(&app, request.headers());
-    request_log::from_elsewhere(&app, request.path(), &failure);
+    let failure = refusal(&site, request.headers());
+    request_log::from_elsewhere(&site, request.path(), &failure);
     Ok(request.into_response(failure.into_response()))
 }
 
-fn is_from_here(app: &App, headers: &HeaderMap) -> bool {
+fn is_from_here(site: &Site, headers: &HeaderMap) -> bool {
     // Which of two a browser has sent, and which somebody in between, nobody knows.
     if headers.get_all("sec-fetch-site").count() > 1 || headers.get_all(header::ORIGIN).count() > 1 {
         return false;
     }
-    let site = headers.get("sec-fetch-site");
+    let fetched_from = headers.get("sec-fetch-site");
     let origin = headers.get(header::ORIGIN);
-    if site.is_some_and(|site| site != "same-origin") {
+    if fetched_from.is_some_and(|site| site != "same-origin") {
         return false;
     }
     match origin {
-        Some(origin) => origin.to_str().is_ok_and(|origin| app.public_url.is_own_origin(origin)),
+        Some(origin) => origin.to_str().is_ok_and(|origin| site.public_url.is_own_origin(origin)),
         // Neither: no browser of this decade. A program without a session has nothing that could be abused.
-        None => site.is_some() || !has_session_cookie(app, headers),
+        None => fetched_from.is_some() || !has_session_cookie(site, headers),
     }
 }
 
 /// The refusal of a request under a name that is not this site's: somebody may have made it point here, to have a browser
 /// inside the network talk to us (DNS rebinding). Only when it is known what the site's name is, and only for what can be
 /// such a name: not for addresses, and not for names without a dot. A trusted proxy may call us as it likes.
-fn host_of_another_site(app: &App, request: &HttpRequest) -> Option<Failure> {
-    app.config.public_url.as_ref()?;
+fn host_of_another_site(site: &Site, request: &HttpRequest) -> Option<Failure> {
+    site.config.public_url.as_ref()?;
     let host = request.headers().get(header::HOST)?.to_str().unwrap_or("?.?");
-    if app.public_url.may_be_called(host) || client::is_from_trusted_proxy(app, request) {
+    if site.public_url.may_be_called(host) || client::is_from_trusted_proxy(site, request) {
         return None;
     }
-    let set_up_for = app.public_url.as_str();
+    let set_up_for = site.public_url.as_str();
     let message = format!(
         "This site is set up for {set_up_for}. Open it there. If a proxy in front of it changes the Host header, let whoever \
          runs this server have it pass Host on, or name the proxy in KEYSTEAD_TRUSTED_PROXIES. Nothing was changed."
@@ -78,8 +78,8 @@ fn host_of_another_site(app: &App, request: &HttpRequest) -> Option<Failure> {
     Some(Failure::new(StatusCode::MISDIRECTED_REQUEST, "wrong_address", heading, message))
 }
 
-fn has_session_cookie(app: &App, headers: &HeaderMap) -> bool {
-    let name = session::cookie_name(app);
+fn has_session_cookie(site: &Site, headers: &HeaderMap) -> bool {
+    let name = session::cookie_name(site);
     headers
         .get_all(header::COOKIE)
         .any(|value| value.as_bytes().windows(name.len()).any(|window| window == name.as_bytes()))
@@ -87,13 +87,13 @@ fn has_session_cookie(app: &App, headers: &HeaderMap) -> bool {
 
 /// A person who merely opened the site at another address is told so; that their own page says it came from this
 /// `Host` decides the words and nothing else.
-fn refusal(app: &App, headers: &HeaderMap) -> Failure {
+fn refusal(site: &Site, headers: &HeaderMap) -> Failure {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = text(header::ORIGIN).unwrap_or_default();
     let is_same_site = headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin");
     let opened_here = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == text(header::HOST));
     if is_same_site && opened_here {
-        let set_up_for = app.public_url.as_str();
+        let set_up_for = site.public_url.as_str();
         let message = format!(
             "You opened this site at {origin}, but it is set up for {set_up_for}. Open it there, or let whoever runs \
              this server set KEYSTEAD_PUBLIC_URL={origin} and restart it. Nothing was changed."

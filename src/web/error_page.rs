@@ -9,7 +9,7 @@ use super::{
     return_path, theme,
 };
 use crate::{
-    app::App,
+    app::Site,
     middleware::{envelope::Asked, failure::Failure},
 };
 
@@ -25,11 +25,11 @@ struct ErrorPage {
 
 /// Gives a failure a page. To htmx only a 404 is a fragment, and closes the dialog; out of any other 4xx page `app.js`
 /// takes the message, and for a 5xx it has its own, and shows it in the dialog, where everything typed stays.
-pub fn shape(app: &App, failure: &Failure, asked: &Asked) -> HttpResponse {
+pub fn shape(site: &Site, failure: &Failure, asked: &Asked) -> HttpResponse {
     if asked.is_htmx && failure.status == StatusCode::NOT_FOUND {
         return htmx::toast_answer(failure.status, Toast::of_failure(failure), Fragments::default());
     }
-    let brand = app.config.brand.to_string();
+    let brand = site.config.brand.to_string();
     let page = ErrorPage {
         page: Page {
             title: format!("{} · {brand}", failure.heading),

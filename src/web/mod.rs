@@ -22,6 +22,8 @@ pub mod sign_in;
 pub mod sign_out;
 pub mod theme;
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse,
     http::header::{self, HeaderValue},
@@ -29,13 +31,13 @@ use actix_web::{
     web,
 };
 
-use crate::{app::App, middleware::failure::Failure};
+use crate::{app::Site, middleware::failure::Failure};
 
 /// Every page. From the outside in: only our own origin, compression, the session; and under
 /// `/settings` only who is signed in.
-pub fn configure(config: &mut web::ServiceConfig, app: &App) {
+pub fn configure(config: &mut web::ServiceConfig, site: &Arc<Site>) {
     let pages = web::scope("")
-        .wrap(session_store::middleware(app))
+        .wrap(session_store::middleware(site))
         // Inside the compression, which adds its own Vary; outside, this one would give way to it.
         .wrap(DefaultHeaders::new().add((header::VARY, HeaderValue::from_static("HX-Request"))))
         .wrap(from_fn(compression::compress))

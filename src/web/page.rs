@@ -5,7 +5,7 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 
 use super::{return_path, section::Section, theme};
-use crate::{actions::resume_session::Viewer, app::App, middleware::failure::Failure};
+use crate::{actions::resume_session::Viewer, app::Site, middleware::failure::Failure};
 
 /// What every full page shows around its content.
 pub struct Page {
@@ -81,8 +81,8 @@ pub struct ToastFragment {
 
 impl Page {
     /// A page for whoever is not signed in.
-    pub fn plain(app: &App, request: &HttpRequest, title: &str) -> Self {
-        let brand = app.config.brand.to_string();
+    pub fn plain(site: &Site, request: &HttpRequest, title: &str) -> Self {
+        let brand = site.config.brand.to_string();
         Self {
             title: format!("{title} · {brand}"),
             brand,
@@ -95,8 +95,8 @@ impl Page {
     }
 
     /// A page of the settings.
-    pub fn of_settings(app: &App, request: &HttpRequest, viewer: &Viewer, section: Section) -> Self {
-        let page = Self::plain(app, request, &format!("{} · Settings", section.title()));
+    pub fn of_settings(site: &Site, request: &HttpRequest, viewer: &Viewer, section: Section) -> Self {
+        let page = Self::plain(site, request, &format!("{} · Settings", section.title()));
         let back = if request.method() == actix_web::http::Method::GET {
             request.uri().path_and_query().map_or("/", |path| path.as_str())
         } else {

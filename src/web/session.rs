@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::page::Toast;
 use crate::{
     actions::open_session::SignedIn,
-    app::App,
+    app::Site,
     domain::{
         actor::Client,
         ids::{OrgId, SessionId, UserId},
@@ -23,8 +23,8 @@ pub const OWNER: &str = "owner";
 const TOAST: &str = "toast";
 
 /// Where the session's key stands.
-pub fn cookie_name(app: &App) -> String {
-    app.public_url.cookie_name("keystead")
+pub fn cookie_name(site: &Site) -> String {
+    site.public_url.cookie_name("keystead")
 }
 
 /// Who a session belongs to, and from where it was opened.

@@ -18,24 +18,24 @@ use super::{
 };
 use crate::{
     actions::resume_session::{Remembered, Viewer, resume_session},
-    app::App,
+    app::Site,
     middleware::{client::client_of, failure::Failure},
 };
 
 /// The middleware of every scope that only members may enter; what each may do there, actions ask.
 pub async fn members_only(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     session: Session,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match viewer_of(&app, &session, request.request()).await {
+    match viewer_of(&site, &session, request.request()).await {
         Ok(Some(viewer)) => {
             request.extensions_mut().insert(viewer);
             Ok(next.call(request).await?.map_into_boxed_body())
         }
         Ok(None) => {
-            let answer = to_sign_in(&app, request.request());
+            let answer = to_sign_in(&site, request.request());
             Ok(request.into_response(answer))
         }
         Err(failure) => Ok(request.into_response(failure.into_response())),
@@ -46,7 +46,7 @@ pub async fn members_only(
 ///
 /// # Errors
 /// A fault when the database cannot be read.
-pub async fn viewer_of(app: &App, session: &Session, request: &HttpRequest) -> Result<Option<Viewer>, Failure> {
+pub async fn viewer_of(site: &Site, session: &Session, request: &HttpRequest) -> Result<Option<Viewer>, Failure> {
     let Ok(Some(owner)) = session.get::<Owner>(OWNER) else { return Ok(None) };
     let Some(signed_in) = owner.signed_in() else { return Ok(None) };
     let remembered = Remembered {
@@ -54,12 +54,12 @@ pub async fn viewer_of(app: &App, session: &Session, request: &HttpRequest) -> R
         user_id: signed_in.user.0,
         organization_id: signed_in.organization_id,
     };
-    let client = client_of(request, &app.config.trusted_proxies);
-    Ok(resume_session(app, remembered, client).await?)
+    let client = client_of(request, &site.config.trusted_proxies);
+    Ok(resume_session(site, remembered, client).await?)
 }
 
 /// Where somebody without a session is sent, and what brings them back.
-fn to_sign_in(app: &App, request: &HttpRequest) -> HttpResponse {
+fn to_sign_in(site: &Site, request: &HttpRequest) -> HttpResponse {
     let is_htmx = htmx::is_htmx(request);
     // A fragment or a post is no place to come back to.
     let is_page = request.method() == Method::GET && request.path().starts_with("/settings") && !is_htmx;
@@ -69,7 +69,7 @@ fn to_sign_in(app: &App, request: &HttpRequest) -> HttpResponse {
     query.append_pair("return_to", back);
     // Whoever comes for a page and never signed in has no session that could have ended. Whoever stood on a page had one,
     // even if signing out in another tab took the cookie away.
-    if !is_page || request.cookie(&session::cookie_name(app)).is_some() {
+    if !is_page || request.cookie(&session::cookie_name(site)).is_some() {
         query.append_pair("ended", "1");
     }
     let location = format!("/sign-in?{}", query.finish());

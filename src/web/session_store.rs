@@ -1,6 +1,6 @@
 //! Sessions in the database, for actix-session; the only module of `web/` that uses the store.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use actix_session::{
     SessionMiddleware,
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::session::{OWNER, Owner, cookie_name};
 use crate::{
     actions::open_session::open_session,
-    app::App,
+    app::Site,
     middleware::envelope::SESSION_UNREAD,
     store::{
         StoreError,
@@ -26,22 +26,22 @@ type State = HashMap<String, String>;
 /// Sessions by a digest of their key: who reads the table cannot sign in with it.
 #[derive(Clone)]
 pub struct DbSessions {
-    app: App,
+    site: Arc<Site>,
 }
 
 impl DbSessions {
     /// The sessions of this application.
-    pub fn new(app: App) -> Self {
-        Self { app }
+    pub fn new(site: Arc<Site>) -> Self {
+        Self { site }
     }
 }
 
 /// The middleware that loads and saves sessions.
-pub fn middleware(app: &App) -> SessionMiddleware<DbSessions> {
+pub fn middleware(site: &Arc<Site>) -> SessionMiddleware<DbSessions> {
     let lifecycle = BrowserSession::default().state_ttl_extension_policy(TtlExtensionPolicy::OnStateChanges);
-    SessionMiddleware::builder(DbSessions::new(app.clone()), Key::from(app.pepper.cookie_key().as_slice()))
-        .cookie_name(cookie_name(app))
-        .cookie_secure(app.public_url.is_secure())
+    SessionMiddleware::builder(DbSessions::new(Arc::clone(site)), Key::from(site.keys.pepper.cookie_key().as_slice()))
+        .cookie_name(cookie_name(site))
+        .cookie_secure(site.public_url.is_secure())
         .cookie_http_only(true)
         .cookie_same_site(SameSite::Lax)
         // The cookie holds a random key and nothing to hide.
@@ -53,11 +53,11 @@ pub fn middleware(app: &App) -> SessionMiddleware<DbSessions> {
 impl SessionStore for DbSessions {
     /// Also moves the session's end, at most once a minute: a page costs one read and no write.
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
-        let (digest, now) = (digest_of(key), self.app.clock.steady());
-        let found = self.app.db.read(move |conn| sessions::find(conn, digest, now)).await;
+        let (digest, now) = (digest_of(key), self.site.clock.steady());
+        let found = self.site.db.read(move |conn| sessions::find(conn, digest, now)).await;
         let Some(session) = found.map_err(unread)? else { return Ok(None) };
         if let Some(times) = session.extend_to {
-            let extended = self.app.db.write::<_, StoreError>(move |conn| sessions::extend(conn, digest, times)).await;
+            let extended = self.site.db.write::<_, StoreError>(move |conn| sessions::extend(conn, digest, times)).await;
             // That the session ends a minute earlier is no reason to refuse the page.
             if let Err(error) = extended {
                 tracing::warn!(%error, "a session could not be extended");
@@ -74,7 +74,7 @@ impl SessionStore for DbSessions {
             .ok_or_else(|| SaveError::Serialization(anyhow::anyhow!("a session without an owner")))?;
         let key = generate_session_key();
         let json = to_json(&state).map_err(SaveError::Serialization)?;
-        let opened = open_session(&self.app, digest_of(&key), signed_in, json).await;
+        let opened = open_session(&self.site, digest_of(&key), signed_in, json).await;
         opened.map_err(|error| SaveError::Other(error.into()))?;
         Ok(key)
     }
@@ -83,7 +83,7 @@ impl SessionStore for DbSessions {
     async fn update(&self, key: SessionKey, state: State, _ttl: &Duration) -> Result<SessionKey, UpdateError> {
         let digest = digest_of(&key);
         let json = to_json(&state).map_err(UpdateError::Serialization)?;
-        let updated = self.app.db.write(move |conn| sessions::update_state(conn, digest, &json)).await;
+        let updated = self.site.db.write(move |conn| sessions::update_state(conn, digest, &json)).await;
         // All that changes in a running session is the next page's toast. The change it reports is made, and an error here
         // would say it was not.
         if let Err(error) = updated {
@@ -100,7 +100,7 @@ impl SessionStore for DbSessions {
     /// After signing out the row is gone already (`actions/sign_out.rs`); before a new sign-in it is the one left behind.
     async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
         let digest = digest_of(key);
-        Ok(self.app.db.write(move |conn| sessions::delete(conn, digest)).await?)
+        Ok(self.site.db.write(move |conn| sessions::delete(conn, digest)).await?)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         create_admin::NewAdmin,
         set_up::{SetUpError, is_open, set_up},
     },
-    app::App,
+    app::Site,
     domain::{
         email::Email,
         name::Name,
@@ -82,9 +82,9 @@ impl SetUpForm {
         }
     }
 
-    fn page(self, app: &App, request: &HttpRequest, errors: Errors, alert: Option<String>) -> SetUpPage {
+    fn page(self, site: &Site, request: &HttpRequest, errors: Errors, alert: Option<String>) -> SetUpPage {
         let text = |error: Option<&'static str>| error.map(str::to_owned);
-        let mut page = Page::plain(app, request, "Set up");
+        let mut page = Page::plain(site, request, "Set up");
         page.return_to = format!("/setup?token={}", self.token);
         SetUpPage {
             page,
@@ -115,42 +115,42 @@ struct Link {
     token: String,
 }
 
-async fn show(app: web::Data<App>, request: HttpRequest, link: web::Query<Link>) -> Result<HttpResponse, Failure> {
-    if !is_open(&app, &link.token).await? {
+async fn show(site: web::Data<Site>, request: HttpRequest, link: web::Query<Link>) -> Result<HttpResponse, Failure> {
+    if !is_open(&site, &link.token).await? {
         return Err(bad_link());
     }
     let form = SetUpForm { token: link.into_inner().token, ..SetUpForm::default() };
-    htmx::page(StatusCode::OK, &form.page(&app, &request, Errors::default(), None))
+    htmx::page(StatusCode::OK, &form.page(&site, &request, Errors::default(), None))
 }
 
 async fn submit(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     session: Session,
     request: HttpRequest,
     form: web::Form<SetUpForm>,
 ) -> Result<HttpResponse, Failure> {
     let form = form.into_inner();
     // First the link: whoever has none learns nothing about passwords here.
-    if !is_open(&app, &form.token).await? {
+    if !is_open(&site, &form.token).await? {
         return Err(bad_link());
     }
     let (organization, admin) = match form.check() {
         Ok(input) => input,
         Err(errors) => {
-            return htmx::page(StatusCode::UNPROCESSABLE_ENTITY, &form.page(&app, &request, errors, None));
+            return htmx::page(StatusCode::UNPROCESSABLE_ENTITY, &form.page(&site, &request, errors, None));
         }
     };
-    let client = client_of(&request, &app.config.trusted_proxies);
+    let client = client_of(&request, &site.config.trusted_proxies);
     let result =
-        set_up(&app, &client, &form.token, organization, admin, device_cookie::of_request(&app, &request)).await;
+        set_up(&site, &client, &form.token, organization, admin, device_cookie::of_request(&site, &request)).await;
     let again = |failure: Failure| {
         let alert = Some(failure.message_with_id(&request));
-        let mut answer = htmx::page(failure.status, &form.page(&app, &request, Errors::default(), alert))?;
+        let mut answer = htmx::page(failure.status, &form.page(&site, &request, Errors::default(), alert))?;
         htmx::copy_failure(&mut answer, &failure);
         Ok(answer)
     };
     match result {
-        Ok(arrived) => arrival::begin(&app, &session, &request, arrived, return_path::HOME),
+        Ok(arrived) => arrival::begin(&site, &session, &request, arrived, return_path::HOME),
         Err(SetUpError::BadLink) => Err(bad_link()),
         Err(SetUpError::Password(fault)) => again(Failure::of_password(&fault)),
         Err(SetUpError::Store(error)) => again(Failure::of_store(&error)),

@@ -12,7 +12,7 @@ use crate::{
         set_up::set_up_token,
         sign_in::{SignInError, sign_in},
     },
-    app::App,
+    app::Site,
     middleware::{client::client_of, failure::Failure},
 };
 
@@ -52,46 +52,46 @@ struct SignInForm {
 }
 
 async fn show(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     session: Session,
     request: HttpRequest,
     arrival: web::Query<Arrival>,
 ) -> Result<HttpResponse, Failure> {
     let return_to = return_path(&arrival.return_to).to_owned();
-    if viewer_of(&app, &session, &request).await?.is_some() {
+    if viewer_of(&site, &session, &request).await?.is_some() {
         return Ok(see_other(&return_to));
     }
     let alert = arrival.signed_in.is_some().then(|| NO_COOKIES.to_owned());
     let notice = if alert.is_some() {
         None
-    } else if set_up_token(&app).await?.is_some() {
+    } else if set_up_token(&site).await?.is_some() {
         Some("There is no account yet. Open the set-up link: the server's output has it, or names the file it is in.")
     } else {
         arrival.ended.is_some().then_some("Your session ended. Sign in to continue.")
     };
-    let page = Page::plain(&app, &request, "Sign in");
+    let page = Page::plain(&site, &request, "Sign in");
     let notice = notice.map(str::to_owned);
     htmx::page(StatusCode::OK, &SignInPage { page, return_to, email: String::new(), alert, notice })
 }
 
 async fn submit(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     session: Session,
     request: HttpRequest,
     form: web::Form<SignInForm>,
 ) -> Result<HttpResponse, Failure> {
     let SignInForm { email, password, return_to } = form.into_inner();
     let return_to = return_path(&return_to).to_owned();
-    let client = client_of(&request, &app.config.trusted_proxies);
-    let devices = device_cookie::of_request(&app, &request);
-    let failure = match sign_in(&app, &client, &email, password, devices).await {
-        Ok(arrived) => return arrival::begin(&app, &session, &request, arrived, &return_to),
+    let client = client_of(&request, &site.config.trusted_proxies);
+    let devices = device_cookie::of_request(&site, &request);
+    let failure = match sign_in(&site, &client, &email, password, devices).await {
+        Ok(arrived) => return arrival::begin(&site, &session, &request, arrived, &return_to),
         Err(SignInError::Wrong) => wrong(),
         Err(SignInError::Throttled(seconds)) => Failure::too_many_attempts(seconds),
         Err(SignInError::Password(fault)) => Failure::of_password(&fault),
         Err(SignInError::Store(error)) => Failure::of_store(&error),
     };
-    let page = Page::plain(&app, &request, "Sign in");
+    let page = Page::plain(&site, &request, "Sign in");
     let alert = Some(failure.message_with_id(&request));
     let mut answer = htmx::page(failure.status, &SignInPage { page, return_to, email, alert, notice: None })?;
     htmx::copy_failure(&mut answer, &failure);

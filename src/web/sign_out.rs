@@ -10,7 +10,7 @@ use actix_web::{
 use super::see_other;
 use crate::{
     actions::{resume_session::Viewer, sign_out::sign_out},
-    app::App,
+    app::Site,
     middleware::failure::Failure,
 };
 
@@ -19,16 +19,16 @@ use crate::{
 /// # Errors
 /// A fault when the session could not be ended.
 pub async fn submit(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     session: Session,
     viewer: Viewer,
     _body: web::Bytes,
 ) -> Result<HttpResponse, Failure> {
-    sign_out(&app, &viewer.authority, &viewer.user_id, &viewer.session_id).await?;
+    sign_out(&site, &viewer.authority, &viewer.user_id, &viewer.session_id).await?;
     // Takes the cookie away; that it deletes the row once more does no harm.
     session.purge();
     let mut answer = see_other("/sign-in");
-    if app.public_url.is_trustworthy() {
+    if site.public_url.is_trustworthy() {
         // What the browser keeps of the pages; not "cookies", which are also those of other programs on this domain.
         let name = HeaderName::from_static("clear-site-data");
         answer.headers_mut().insert(name, HeaderValue::from_static("\"cache\", \"storage\""));

@@ -9,7 +9,7 @@ use actix_web::{
 use serde::Deserialize;
 
 use super::return_path::return_path;
-use crate::app::App;
+use crate::app::Site;
 
 /// Name of the cookie.
 pub const COOKIE: &str = "theme";
@@ -26,13 +26,13 @@ struct ThemeForm {
     return_to: String,
 }
 
-async fn submit(app: web::Data<App>, form: web::Form<ThemeForm>) -> HttpResponse {
+async fn submit(site: web::Data<Site>, form: web::Form<ThemeForm>) -> HttpResponse {
     let mut cookie = Cookie::build(COOKIE, known(Some(&form.theme)))
         .path("/")
         .max_age(Duration::days(365))
         .same_site(SameSite::Lax)
         .http_only(true)
-        .secure(app.public_url.is_secure())
+        .secure(site.public_url.is_secure())
         .finish();
     if cookie.value().is_empty() {
         cookie.make_removal();

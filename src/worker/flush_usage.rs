@@ -1,13 +1,13 @@
 //! Flushes usage: every second of keys that were not used for a while, every ten seconds of all, and before the end. A crash loses
 //! what was counted since then, and never a key.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
     actions::flush_usage::flush_usage,
-    app::App,
+    app::Site,
     key_index::Round,
     supervision::{Failing, Part},
 };
@@ -19,7 +19,7 @@ const ALL: u64 = 10;
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Runs until it is told to stop and everything is written, or it is dropped; what it has begun it finishes.
-pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+pub async fn run(site: Arc<Site>, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(EVERY);
     // After a slow flush a whole second again: what waits is written at once.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -30,10 +30,10 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             _ = ticks.tick() => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };
-        app.supervision.step(Part::FlushUsage);
+        site.supervision.step(Part::FlushUsage);
         let next = rounds.next();
         let round = if is_last || is_all_due { Round::All } else { next.unwrap_or(Round::All) };
-        let result = flush_usage(&app, round).await;
+        let result = flush_usage(&site.keys, round).await;
         // One that failed is due until it succeeds.
         is_all_due = round == Round::All && result.is_err();
         let is_written = result.is_ok();
@@ -46,7 +46,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
                 let took_us = u64::try_from(flushed.took.as_micros()).unwrap_or(u64::MAX);
                 tracing::debug!(keys = flushed.keys, took_us, "usage is written");
             }
-            Err(error) if failing.is_news(error.kind(), app.clock.since_boot()) => {
+            Err(error) if failing.is_news(error.kind(), site.clock.since_boot()) => {
                 tracing::warn!(%error, "usage could not be written; it is kept in memory until it can");
             }
             Err(_) => {}

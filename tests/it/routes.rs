@@ -282,7 +282,7 @@ async fn odd_requests_get_an_answer_and_the_server_lives_on() {
 async fn cookies_that_are_no_text_are_no_cookies() {
     let app = TestApp::start().await;
     let visitor = app.anonymous();
-    let mut cookies = app.app.public_url.cookie_name("keystead").into_bytes();
+    let mut cookies = app.site.public_url.cookie_name("keystead").into_bytes();
     cookies.extend_from_slice(b"=\xFF\xFE; theme=\x80");
     let request = visitor.request(Method::GET, "/sign-in").header("cookie", cookies.as_slice());
     visitor.send(request).await.expect(200);

@@ -6,7 +6,7 @@ use askama::Template;
 use super::usage::number;
 use crate::{
     actions::{limits::LimitReached, resume_session::Viewer},
-    app::App,
+    app::Site,
     domain::{form_token::FormToken, ids::KeyId, secret::EntropyError},
     key_index::Receipt,
     middleware::failure::Failure,
@@ -34,14 +34,14 @@ dialog!(Notice);
 
 /// The answer to a form that was submitted before.
 pub fn already_done(
-    app: &App,
+    site: &Site,
     request: &HttpRequest,
     viewer: &Viewer,
     done: &str,
     list_page: i64,
 ) -> Result<HttpResponse, Failure> {
     let notice = Notice {
-        page: Page::of_settings(app, request, viewer, SECTION),
+        page: Page::of_settings(site, request, viewer, SECTION),
         heading: format!("This key was already {done}"),
         message: format!("This key was already {done}. Its secret can't be shown again. Rotate it to get a new one."),
         list_page,
@@ -51,7 +51,7 @@ pub fn already_done(
 
 /// The answer when an organization has or did as much as it may: what the limit is, and what to do.
 pub fn limit_reached(
-    app: &App,
+    site: &Site,
     request: &HttpRequest,
     viewer: &Viewer,
     limit: &LimitReached,
@@ -97,7 +97,7 @@ pub fn limit_reached(
         }
     };
     let failure = Failure { retry_after: wait, ..Failure::new(status, "limit_reached", heading, message.clone()) };
-    let page = Page::of_settings(app, request, viewer, SECTION);
+    let page = Page::of_settings(site, request, viewer, SECTION);
     let notice = Notice { page, heading: heading.to_owned(), message, list_page };
     let mut answer = htmx::dialog_answer(request, status, &notice)?;
     htmx::copy_failure(&mut answer, &failure);

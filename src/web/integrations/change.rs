@@ -11,7 +11,7 @@ use crate::{
         follow_change::{Reach, follow_change, follow_revocation},
         resume_session::Viewer,
     },
-    app::App,
+    app::Site,
     domain::position::Position,
     key_index::{Receipt, ReceiptProgress},
     middleware::failure::Failure,
@@ -105,13 +105,14 @@ dialog!(ChangePage);
 
 /// `GET /settings/integrations/changes/{change}`
 pub async fn show(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     request: HttpRequest,
     viewer: Viewer,
     change: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
     let change = Position::parse(&change).ok_or_else(no_such_change)?;
-    let (key, reach) = follow_change(&app, &viewer.authority, change, A_WHILE).await?.ok_or_else(no_such_change)?;
+    let (key, reach) =
+        follow_change(&site.keys, &viewer.authority, change, A_WHILE).await?.ok_or_else(no_such_change)?;
     if htmx::is_htmx(&request) {
         return htmx::fragment(&ReceiptFragment { receipt: ReceiptView::of_rotation(change, &reach) });
     }
@@ -129,19 +130,20 @@ pub async fn show(
         Reach::SoFar(progress) => so_far(progress),
     };
     let again = (!is_over).then(|| format!("/settings/integrations/changes/{change}"));
-    let page = Page::of_settings(&app, &request, &viewer, SECTION);
+    let page = Page::of_settings(&site, &request, &viewer, SECTION);
     htmx::page(StatusCode::OK, &ChangePage { page, heading, words, again, list_page: 1 })
 }
 
 /// `GET /settings/integrations/keys/{id}/revoking`: what a revocation waits for that was sent and not answered yet. A fragment
 /// for its dialog.
 pub async fn show_revoking(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     viewer: Viewer,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
     let id = key_id(&id)?;
-    let words = follow_revocation(&app, &viewer.authority, id.clone()).await?.as_ref().map(so_far).unwrap_or_default();
+    let words =
+        follow_revocation(&site.keys, &viewer.authority, id.clone()).await?.as_ref().map(so_far).unwrap_or_default();
     let next = Some(format!("/settings/integrations/keys/{id}/revoking"));
     htmx::fragment(&ReceiptFragment { receipt: ReceiptView { words, next, pause: 3 } })
 }

@@ -16,7 +16,7 @@ use crate::{
         create_key::{CreateKey, CreateKeyError, create_key},
         resume_session::Viewer,
     },
-    app::App,
+    app::Site,
     domain::{form_token::FormToken, name::Name},
     middleware::failure::Failure,
     web::{
@@ -68,9 +68,9 @@ impl TryFrom<&CreateKeyForm> for CreateKey {
 const TAKEN: &str = "A key with this name already exists. Choose a different name.";
 
 /// `GET /settings/integrations/keys/new`
-pub async fn show(app: web::Data<App>, request: HttpRequest, viewer: Viewer) -> Result<HttpResponse, Failure> {
+pub async fn show(site: web::Data<Site>, request: HttpRequest, viewer: Viewer) -> Result<HttpResponse, Failure> {
     let dialog = CreateKeyDialog {
-        page: Page::of_settings(&app, &request, &viewer, SECTION),
+        page: Page::of_settings(&site, &request, &viewer, SECTION),
         name: String::new(),
         idem: new_form_token()?.as_str().to_owned(),
         organization_id: viewer.authority.organization_id().as_str().to_owned(),
@@ -82,17 +82,17 @@ pub async fn show(app: web::Data<App>, request: HttpRequest, viewer: Viewer) -> 
 
 /// `POST /settings/integrations/keys`
 pub async fn submit(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     request: HttpRequest,
     viewer: Viewer,
     form: Result<web::Form<CreateKeyForm>, Error>,
 ) -> Result<HttpResponse, Error> {
     let answer = match form {
-        Ok(form) => create(&app, &request, &viewer, form.into_inner()).await?,
+        Ok(form) => create(&site, &request, &viewer, form.into_inner()).await?,
         // A name of a megabyte: the dialog stays, with the sentence under the field.
         Err(error) if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE => {
             let (status, form) = (StatusCode::PAYLOAD_TOO_LARGE, CreateKeyForm::default());
-            again(&app, &request, &viewer, status, form, Complaint::Name(TOO_LONG.into()))?
+            again(&site, &request, &viewer, status, form, Complaint::Name(TOO_LONG.into()))?
         }
         Err(error) => return Err(error),
     };
@@ -100,7 +100,7 @@ pub async fn submit(
 }
 
 async fn create(
-    app: &App,
+    site: &Site,
     request: &HttpRequest,
     viewer: &Viewer,
     form: CreateKeyForm,
@@ -113,34 +113,34 @@ async fn create(
              key there, send it again.",
             viewer.organization_name.as_str()
         );
-        return again(app, request, viewer, StatusCode::CONFLICT, form, Complaint::Form(words));
+        return again(site, request, viewer, StatusCode::CONFLICT, form, Complaint::Form(words));
     }
     let input = match CreateKey::try_from(&form) {
         Ok(input) => input,
-        Err(complaint) => return again(app, request, viewer, unprocessable, form, complaint),
+        Err(complaint) => return again(site, request, viewer, unprocessable, form, complaint),
     };
-    match create_key(app, &viewer.authority, input).await {
+    match create_key(&site.keys, &viewer.authority, input).await {
         Ok(new) => {
-            let reveal = reveal(app, request, viewer, &new, 1).await;
+            let reveal = reveal(site, request, viewer, &new, 1).await;
             if !htmx::is_htmx(request) {
                 // Never a redirect: the secret exists in this answer alone.
                 return htmx::page(StatusCode::OK, &reveal);
             }
             let answer = Fragments::default().modal(&reveal)?;
-            let answer = add_list(app, viewer, 1, Some(&new.id), answer).await?;
+            let answer = add_list(site, viewer, 1, Some(&new.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
         Err(CreateKeyError::NameTaken) => {
-            again(app, request, viewer, unprocessable, form, Complaint::Name(TAKEN.into()))
+            again(site, request, viewer, unprocessable, form, Complaint::Name(TAKEN.into()))
         }
-        Err(CreateKeyError::Repeated) => already_done(app, request, viewer, "created", 1),
-        Err(CreateKeyError::Limit(limit)) => limit_reached(app, request, viewer, &limit, 1),
+        Err(CreateKeyError::Repeated) => already_done(site, request, viewer, "created", 1),
+        Err(CreateKeyError::Limit(limit)) => limit_reached(site, request, viewer, &limit, 1),
         Err(CreateKeyError::NotPermitted(error)) => Err(error.into()),
         Err(CreateKeyError::Entropy(error)) => Err(no_entropy(error)),
         Err(CreateKeyError::Store(error)) => {
             let failure = Failure::of_store(&error);
             let complaint = Complaint::Form(failure.message_with_id(request));
-            let mut answer = again(app, request, viewer, failure.status, form, complaint)?;
+            let mut answer = again(site, request, viewer, failure.status, form, complaint)?;
             htmx::copy_failure(&mut answer, &failure);
             Ok(answer)
         }
@@ -149,7 +149,7 @@ async fn create(
 
 /// The dialog once more, with what was typed and what is wrong with it.
 fn again(
-    app: &App,
+    site: &Site,
     request: &HttpRequest,
     viewer: &Viewer,
     status: StatusCode,
@@ -165,7 +165,7 @@ fn again(
         None => new_form_token()?,
     };
     let dialog = CreateKeyDialog {
-        page: Page::of_settings(app, request, viewer, SECTION),
+        page: Page::of_settings(site, request, viewer, SECTION),
         name: form.name,
         idem: idem.as_str().to_owned(),
         organization_id: viewer.authority.organization_id().as_str().to_owned(),

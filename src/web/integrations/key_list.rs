@@ -15,7 +15,7 @@ use crate::{
         list_keys::{KeyPage, PER_PAGE, list_keys},
         resume_session::Viewer,
     },
-    app::App,
+    app::Site,
     domain::{ids::KeyId, usage::KeyWithUsage},
     middleware::failure::Failure,
     web::{
@@ -96,13 +96,13 @@ impl KeyList {
         self.total == 0
     }
 
-    fn new(app: &App, viewer: &Viewer, list: KeyPage, fresh: Option<&KeyId>) -> Self {
+    fn new(site: &Site, viewer: &Viewer, list: KeyPage, fresh: Option<&KeyId>) -> Self {
         let KeyPage { keys, damaged, total, page, pages } = list;
         let before = (page - 1) * PER_PAGE;
-        let now = app.clock.now();
+        let now = site.clock.now();
         let shown = i64::try_from(keys.len()).unwrap_or(PER_PAGE);
         Self {
-            brand: app.config.brand.to_string(),
+            brand: site.config.brand.to_string(),
             organization: viewer.organization_name.to_string(),
             damaged,
             total,
@@ -140,42 +140,42 @@ impl KeyRow {
 
 /// `GET /settings/integrations`
 pub async fn show_page(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     session: Session,
     request: HttpRequest,
     viewer: Viewer,
 ) -> Result<HttpResponse, Failure> {
-    let list = list_keys(&app, &viewer.authority, list_page_of(&request)).await?;
-    let mut page = Page::of_settings(&app, &request, &viewer, SECTION);
+    let list = list_keys(&site.keys, &viewer.authority, list_page_of(&request)).await?;
+    let mut page = Page::of_settings(&site, &request, &viewer, SECTION);
     page.toasts.extend(session::take_toast(&session));
-    let list = KeyList::new(&app, &viewer, list, None);
+    let list = KeyList::new(&site, &viewer, list, None);
     let organization_id = viewer.authority.organization_id().to_string();
-    let protect = protect_your_api(&app)?;
+    let protect = protect_your_api(&site)?;
     htmx::page(StatusCode::OK, &IntegrationsPage { page, organization_id, list, protect })
 }
 
 /// `GET /settings/integrations/keys`: the rows for htmx; a page for whoever asks without.
-pub async fn show_rows(app: web::Data<App>, request: HttpRequest, viewer: Viewer) -> Result<HttpResponse, Failure> {
+pub async fn show_rows(site: web::Data<Site>, request: HttpRequest, viewer: Viewer) -> Result<HttpResponse, Failure> {
     if !htmx::is_htmx(&request) {
         let query = request.query_string();
         return Ok(see_other(&if query.is_empty() { HOME.to_owned() } else { format!("{HOME}?{query}") }));
     }
-    let list = list_keys(&app, &viewer.authority, list_page_of(&request)).await?;
-    let list = KeyList::new(&app, &viewer, list, None);
+    let list = list_keys(&site.keys, &viewer.authority, list_page_of(&request)).await?;
+    let list = KeyList::new(&site, &viewer, list, None);
     htmx::fragment(&KeyRowsFragment { list: &list })
 }
 
 /// Adds the list as it now is to an answer, wherever the page shows it. The change is made by then, so a list that cannot
 /// be read is left out: the answer may carry the only copy of a key.
 pub async fn add_list(
-    app: &App,
+    site: &Site,
     viewer: &Viewer,
     list_page: i64,
     fresh: Option<&KeyId>,
     answer: Fragments,
 ) -> Result<Fragments, Failure> {
-    let list = match list_keys(app, &viewer.authority, list_page).await {
-        Ok(list) => KeyList::new(app, viewer, list, fresh),
+    let list = match list_keys(&site.keys, &viewer.authority, list_page).await {
+        Ok(list) => KeyList::new(site, viewer, list, fresh),
         Err(error) => {
             tracing::warn!(%error, "the list could not be read; the page keeps the old one");
             return Ok(answer);
@@ -190,7 +190,7 @@ pub async fn add_list(
 
 /// The answer for a key that is gone, with the list as it now is: its row must not stay on the page.
 pub async fn key_gone(
-    app: &App,
+    site: &Site,
     request: &HttpRequest,
     viewer: &Viewer,
     list_page: i64,
@@ -199,6 +199,6 @@ pub async fn key_gone(
     if !htmx::is_htmx(request) {
         return Err(failure);
     }
-    let list = add_list(app, viewer, list_page, None, Fragments::default()).await?;
+    let list = add_list(site, viewer, list_page, None, Fragments::default()).await?;
     Ok(htmx::toast_answer(failure.status, Toast::of_failure(&failure), list))
 }

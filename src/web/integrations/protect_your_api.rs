@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use askama::Template;
 
 use super::reveal_key::env_brand;
-use crate::{app::App, config::PublicUrl, middleware::failure::Failure};
+use crate::{app::Site, config::PublicUrl, middleware::failure::Failure};
 
 /// What a header's name may have in place of `-` (RFC 9110, 5.6.2): to a program that reads headers as CGI does, all are `_`.
 const SEPARATORS: &str = "-_.!#$%&'*+^`|~";
@@ -82,13 +82,13 @@ struct Envoy<'a> {
 ///
 /// # Errors
 /// A fault when a template cannot be rendered.
-pub fn protect_your_api(app: &App) -> Result<ProtectYourApi, Failure> {
-    let gateways = gateways(&Address::of(&app.public_url, &app.config.listen)).map_err(|error| {
+pub fn protect_your_api(site: &Site) -> Result<ProtectYourApi, Failure> {
+    let gateways = gateways(&Address::of(&site.public_url, &site.config.listen)).map_err(|error| {
         tracing::error!(%error, "a template cannot be rendered");
         Failure::fault("")
     })?;
-    let brand = env_brand(app.config.brand.as_str());
-    let url = format!("{}/v1/forward-auth", app.public_url.as_str());
+    let brand = env_brand(site.config.brand.as_str());
+    let url = format!("{}/v1/forward-auth", site.public_url.as_str());
     Ok(ProtectYourApi { gateways, url, env_name: format!("{brand}_API_KEY") })
 }
 

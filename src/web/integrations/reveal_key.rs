@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     actions::{create_key::NewKey, follow_change::reach, resume_session::Viewer},
-    app::App,
+    app::Site,
     web::{
         htmx::{dialog, is_htmx},
         page::Page,
@@ -52,27 +52,27 @@ struct PlainDownload {
 
 /// Shows a new secret, once.
 pub async fn reveal(
-    app: &App,
+    site: &Site,
     request: &HttpRequest,
     viewer: &Viewer,
     new: &NewKey,
     list_page: i64,
 ) -> RevealKeyDialog {
     let receipt = if new.is_rotation {
-        Some(ReceiptView::of_rotation(new.change, &reach(app, new.change, AT_ONCE).await))
+        Some(ReceiptView::of_rotation(new.change, &reach(&site.keys, new.change, AT_ONCE).await))
     } else {
         None
     };
     let secret = new.secret.expose();
     let organization_id = viewer.authority.organization_id().as_str();
-    let brand = env_brand(app.config.brand.as_str());
+    let brand = env_brand(site.config.brand.as_str());
     let env = Zeroizing::new(format!("{brand}_API_KEY={secret}\n{brand}_ORG_ID={organization_id}\n"));
     let txt = Zeroizing::new(format!("{secret}\n"));
     let download = Download { name: new.name.as_str(), id: new.id.as_str(), organization_id, api_key: secret };
     // Text alone: there is nothing in it that could not be written.
     let mut json = Zeroizing::new(serde_json::to_string_pretty(&download).unwrap_or_default());
     json.push('\n');
-    let file_stem = file_stem(&format!("{} {}", app.config.brand, new.name));
+    let file_stem = file_stem(&format!("{} {}", site.config.brand, new.name));
     let plain = |extension, media_type, content: &str| PlainDownload {
         name: format!("{file_stem}.{extension}"),
         extension,
@@ -88,7 +88,7 @@ pub async fn reveal(
         ]
     };
     RevealKeyDialog {
-        page: Page::of_settings(app, request, viewer, SECTION),
+        page: Page::of_settings(site, request, viewer, SECTION),
         key_name: new.name.to_string(),
         secret: Zeroizing::new(secret.to_owned()),
         env_name: format!("{brand}_API_KEY"),
@@ -100,7 +100,7 @@ pub async fn reveal(
         txt,
         json,
         plain_downloads,
-        verify_url: format!("{}/v1/keys/verify", app.public_url.as_str()),
+        verify_url: format!("{}/v1/keys/verify", site.public_url.as_str()),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         resume_session::Viewer,
         revoke_key::{RevokeKey, RevokeKeyError, revoke_key},
     },
-    app::App,
+    app::Site,
     domain::{
         name::Name,
         usage::{Activity, KeyWithUsage},
@@ -52,21 +52,21 @@ pub struct RevokeKeyForm {
 
 /// `GET /settings/integrations/keys/{id}/revoke`
 pub async fn show(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     request: HttpRequest,
     viewer: Viewer,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
     let list_page = list_page_of(&request);
-    let Some(key) = find_key(&app, &viewer.authority, key_id(&id)?).await? else {
-        return key_gone(&app, &request, &viewer, list_page).await;
+    let Some(key) = find_key(&site.keys, &viewer.authority, key_id(&id)?).await? else {
+        return key_gone(&site, &request, &viewer, list_page).await;
     };
-    ask(&app, &request, &viewer, StatusCode::OK, &key, list_page, None)
+    ask(&site, &request, &viewer, StatusCode::OK, &key, list_page, None)
 }
 
 /// `POST /settings/integrations/keys/{id}/revoke`
 pub async fn submit(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     session: Session,
     request: HttpRequest,
     viewer: Viewer,
@@ -76,13 +76,13 @@ pub async fn submit(
     let id = key_id(&id)?;
     let list_page = form.page.parse().unwrap_or(1);
     let Ok(version) = form.version.parse() else {
-        let Some(key) = find_key(&app, &viewer.authority, id).await? else {
-            return key_gone(&app, &request, &viewer, list_page).await;
+        let Some(key) = find_key(&site.keys, &viewer.authority, id).await? else {
+            return key_gone(&site, &request, &viewer, list_page).await;
         };
         let alert = Some(INCOMPLETE.to_owned());
-        return ask(&app, &request, &viewer, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
+        return ask(&site, &request, &viewer, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
     };
-    match revoke_key(&app, &viewer.authority, RevokeKey { key_id: id, version }).await {
+    match revoke_key(&site.keys, &viewer.authority, RevokeKey { key_id: id, version }).await {
         Ok((key, receipt)) => {
             let toast = revoked(&key.name, &receipt);
             if !htmx::is_htmx(&request) {
@@ -93,18 +93,18 @@ pub async fn submit(
                     HOME.to_owned()
                 }));
             }
-            let answer = add_list(&app, &viewer, list_page, None, Fragments::default()).await?.toast(toast)?;
+            let answer = add_list(&site, &viewer, list_page, None, Fragments::default()).await?.toast(toast)?;
             let mut builder = HttpResponse::Ok();
             builder.insert_header(("HX-Trigger", "modal:close"));
             Ok(answer.answer(builder))
         }
-        Err(RevokeKeyError::NotFound) => key_gone(&app, &request, &viewer, list_page).await,
+        Err(RevokeKeyError::NotFound) => key_gone(&site, &request, &viewer, list_page).await,
         Err(RevokeKeyError::UnknownVersion(key)) => {
-            let Some(key) = find_key(&app, &viewer.authority, key.id).await? else {
-                return key_gone(&app, &request, &viewer, list_page).await;
+            let Some(key) = find_key(&site.keys, &viewer.authority, key.id).await? else {
+                return key_gone(&site, &request, &viewer, list_page).await;
             };
             let alert = Some("This form is out of date. Check the key below and confirm once more.".to_owned());
-            ask(&app, &request, &viewer, StatusCode::CONFLICT, &key, list_page, alert)
+            ask(&site, &request, &viewer, StatusCode::CONFLICT, &key, list_page, alert)
         }
         Err(RevokeKeyError::NotPermitted(error)) => Err(error.into()),
         Err(RevokeKeyError::Store(error)) => Err(Failure::of_store(&error)),
@@ -121,7 +121,7 @@ fn revoked(name: &Name, receipt: &Receipt) -> Toast {
 }
 
 fn ask(
-    app: &App,
+    site: &Site,
     request: &HttpRequest,
     viewer: &Viewer,
     status: StatusCode,
@@ -130,11 +130,11 @@ fn ask(
     alert: Option<String>,
 ) -> Result<HttpResponse, Failure> {
     let dialog = RevokeKeyDialog {
-        page: Page::of_settings(app, request, viewer, SECTION),
-        key: KeyRow::new(key, app.clock.now()),
+        page: Page::of_settings(site, request, viewer, SECTION),
+        key: KeyRow::new(key, site.clock.now()),
         list_page,
         alert,
-        patience: app.config.lease.max(app.follower.progress().longest_lease).as_secs() + 15,
+        patience: site.config.lease.max(site.keys.follower.progress().longest_lease).as_secs() + 15,
     };
     htmx::dialog_answer(request, status, &dialog)
 }

@@ -15,7 +15,7 @@ use crate::{
         resume_session::Viewer,
         rotate_key::{RotateKey, RotateKeyError, rotate_key},
     },
-    app::App,
+    app::Site,
     domain::{form_token::FormToken, usage::KeyWithUsage},
     middleware::failure::Failure,
     web::{
@@ -49,21 +49,21 @@ const CHANGED: &str = "This key was rotated in the meantime, perhaps in another 
 
 /// `GET /settings/integrations/keys/{id}/rotate`
 pub async fn show(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     request: HttpRequest,
     viewer: Viewer,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
     let list_page = list_page_of(&request);
-    let Some(key) = find_key(&app, &viewer.authority, key_id(&id)?).await? else {
-        return key_gone(&app, &request, &viewer, list_page).await;
+    let Some(key) = find_key(&site.keys, &viewer.authority, key_id(&id)?).await? else {
+        return key_gone(&site, &request, &viewer, list_page).await;
     };
-    ask(&app, &request, &viewer, StatusCode::OK, &key, list_page, None)
+    ask(&site, &request, &viewer, StatusCode::OK, &key, list_page, None)
 }
 
 /// `POST /settings/integrations/keys/{id}/rotate`
 pub async fn submit(
-    app: web::Data<App>,
+    site: web::Data<Site>,
     request: HttpRequest,
     viewer: Viewer,
     id: web::Path<String>,
@@ -74,32 +74,32 @@ pub async fn submit(
     let input = match (form.version.parse(), FormToken::parse(&form.idem)) {
         (Ok(version), Some(form_token)) => RotateKey { key_id: id.clone(), version, form_token },
         _ => {
-            let Some(key) = find_key(&app, &viewer.authority, id).await? else {
-                return key_gone(&app, &request, &viewer, list_page).await;
+            let Some(key) = find_key(&site.keys, &viewer.authority, id).await? else {
+                return key_gone(&site, &request, &viewer, list_page).await;
             };
             let alert = Some(INCOMPLETE.to_owned());
-            return ask(&app, &request, &viewer, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
+            return ask(&site, &request, &viewer, StatusCode::UNPROCESSABLE_ENTITY, &key, list_page, alert);
         }
     };
-    match rotate_key(&app, &viewer.authority, input).await {
+    match rotate_key(&site.keys, &viewer.authority, input).await {
         Ok(new) => {
-            let reveal = reveal(&app, &request, &viewer, &new, list_page).await;
+            let reveal = reveal(&site, &request, &viewer, &new, list_page).await;
             if !htmx::is_htmx(&request) {
                 return htmx::page(StatusCode::OK, &reveal);
             }
             let answer = Fragments::default().modal(&reveal)?;
-            let answer = add_list(&app, &viewer, list_page, Some(&new.id), answer).await?;
+            let answer = add_list(&site, &viewer, list_page, Some(&new.id), answer).await?;
             Ok(answer.answer(HttpResponse::Ok()))
         }
-        Err(RotateKeyError::NotFound) => key_gone(&app, &request, &viewer, list_page).await,
-        Err(RotateKeyError::Repeated) => already_done(&app, &request, &viewer, "rotated", list_page),
+        Err(RotateKeyError::NotFound) => key_gone(&site, &request, &viewer, list_page).await,
+        Err(RotateKeyError::Repeated) => already_done(&site, &request, &viewer, "rotated", list_page),
         Err(RotateKeyError::Changed(key)) => {
-            let Some(key) = find_key(&app, &viewer.authority, key.id).await? else {
-                return key_gone(&app, &request, &viewer, list_page).await;
+            let Some(key) = find_key(&site.keys, &viewer.authority, key.id).await? else {
+                return key_gone(&site, &request, &viewer, list_page).await;
             };
-            ask(&app, &request, &viewer, StatusCode::CONFLICT, &key, list_page, Some(CHANGED.to_owned()))
+            ask(&site, &request, &viewer, StatusCode::CONFLICT, &key, list_page, Some(CHANGED.to_owned()))
         }
-        Err(RotateKeyError::Limit(limit)) => limit_reached(&app, &request, &viewer, &limit, list_page),
+        Err(RotateKeyError::Limit(limit)) => limit_reached(&site, &request, &viewer, &limit, list_page),
         Err(RotateKeyError::Entropy(error)) => Err(no_entropy(error)),
         Err(RotateKeyError::NotPermitted(error)) => Err(error.into()),
         Err(RotateKeyError::Store(error)) => Err(Failure::of_store(&error)),
@@ -108,7 +108,7 @@ pub async fn submit(
 
 /// The dialog, with a token of its own each time it is shown.
 fn ask(
-    app: &App,
+    site: &Site,
     request: &HttpRequest,
     viewer: &Viewer,
     status: StatusCode,
@@ -117,8 +117,8 @@ fn ask(
     alert: Option<String>,
 ) -> Result<HttpResponse, Failure> {
     let dialog = RotateKeyDialog {
-        page: Page::of_settings(app, request, viewer, SECTION),
-        key: KeyRow::new(key, app.clock.now()),
+        page: Page::of_settings(site, request, viewer, SECTION),
+        key: KeyRow::new(key, site.clock.now()),
         idem: new_form_token()?.as_str().to_owned(),
         list_page,
         alert,

@@ -218,7 +218,7 @@ async fn without_a_lease_it_is_503_and_for_nginx_403() {
 #[tokio::test]
 async fn a_server_about_to_stop_answers_and_closes() {
     let (app, key) = app_with_key().await;
-    app.app.drain();
+    app.site.drain();
     let answer = ask(&app, ASK, &[("x-api-key", &key.secret)]).await;
     assert_allowed(&answer, &key, "draining");
     assert_eq!(answer.header("connection"), "close");

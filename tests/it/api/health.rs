@@ -18,7 +18,7 @@ async fn a_running_server_is_alive_and_ready() {
 #[tokio::test]
 async fn a_server_about_to_stop_is_alive_and_not_ready() {
     let app = TestApp::start().await;
-    app.app.drain();
+    app.site.drain();
     app.anonymous().get("/livez").await.expect(200);
     let answer = app.anonymous().get("/readyz").await.expect(503);
     assert_eq!(answer.json()["status"], "stopping");
@@ -39,8 +39,8 @@ async fn without_its_tables_a_server_is_ready_for_verifications_and_not_for_peop
 #[tokio::test]
 async fn what_keeps_a_server_from_being_ready_is_said() {
     let app = TestApp::start().await;
-    app.app.supervision.make_fail(Part::Follower, true);
-    until("it fails", async || app.app.supervision.restarts(Part::Follower) > 0).await;
+    app.site.supervision.make_fail(Part::Follower, true);
+    until("it fails", async || app.site.supervision.restarts(Part::Follower) > 0).await;
     for path in ["/readyz", "/readyz/pages"] {
         let answer = app.anonymous().get(path).await.expect(503).json();
         assert!(answer["status"].as_str().unwrap().contains("failed; reading every key again"), "{answer}");

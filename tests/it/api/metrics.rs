@@ -108,7 +108,7 @@ async fn nothing_is_told_unless_it_is_asked_for_and_never_on_the_listener_of_eve
     assert_eq!(app.metrics_address, None);
     app.anonymous().get("/metrics").await.expect(404);
     app.verify("x").await;
-    assert!(app.app.metrics.begin().is_none(), "nothing is counted that nobody can see");
+    assert!(app.site.metrics.begin().is_none(), "nothing is counted that nobody can see");
 
     let app = start().await;
     assert_ne!(app.metrics_address, Some(app.address));
@@ -237,7 +237,7 @@ async fn nobody_can_be_told_from_it() {
     maya.get(&format!("/{}", key.id)).await.expect(404);
     let scrape = Scrape::of(&app).await;
     let mut words = vec!["key_3", "org_", "usr_", "Production", "Acme", "acme", "Maya", "maya", "talvin", "127.0.0.1"];
-    words.extend([key.id.as_str(), &key.organization_id, &key.secret, app.app.installation_id.as_str()]);
+    words.extend([key.id.as_str(), &key.organization_id, &key.secret, app.site.installation_id.as_str()]);
     for word in words {
         let line = scrape.0.lines().find(|line| line.contains(word));
         assert_eq!(line, None, "{word}");

@@ -63,7 +63,7 @@ async fn what_could_not_be_written_is_written_later_and_once() {
     verify(&app.base(), &key.secret, 4).await;
     const FAILED: &str = "keystead_usage_flushes_total{result=\"error\"} ";
     until("writing fails", async || {
-        let metrics = read_metrics(&app.app).unwrap();
+        let metrics = read_metrics(&app.site).unwrap();
         metrics.lines().filter_map(|line| line.strip_prefix(FAILED)).any(|count| count != "0")
     })
     .await;

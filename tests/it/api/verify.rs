@@ -110,11 +110,11 @@ async fn a_stored_digest_is_no_key_in_any_form() {
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
     let read = app
-        .app
+        .site
         .db
         .read::<_, StoreError>(|conn| Ok(diesel::sql_query("SELECT digest FROM key_secrets").get_result::<Row>(conn)?));
     let digest = read.await.unwrap().digest;
-    assert_eq!(digest, app.app.pepper.digest(PresentedKey::parse(&key.secret).unwrap()).0);
+    assert_eq!(digest, app.site.keys.pepper.digest(PresentedKey::parse(&key.secret).unwrap()).0);
 
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let latin: String = digest.iter().map(|&byte| char::from(byte)).collect();

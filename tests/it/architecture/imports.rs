@@ -81,7 +81,7 @@ fn imports_only_go_down() {
 
 #[test]
 fn the_import_reader_sees_groups_and_single_imports() {
-    assert_eq!(imports("use crate::{app::App, domain::{a, b}, store};"), ["app", "domain", "store"]);
+    assert_eq!(imports("use crate::{app::Site, domain::{a, b}, store};"), ["app", "domain", "store"]);
     assert_eq!(imports("crate::web::assets::url(\"x\")"), ["web"]);
 }
 

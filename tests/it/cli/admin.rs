@@ -116,7 +116,7 @@ async fn resetting_a_password_is_audited() {
     let maya = app.admin().await;
     let jonas = app.second_admin(&maya.get("/settings/integrations").await.one("#organization-id")).await;
     let (email, password) = (Email::parse(&maya.email).unwrap(), NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap());
-    let ended = reset_password(&app.app.db, &*app.clock, &Passwords::default(), email, password).await.unwrap();
+    let ended = reset_password(&app.site.db, &*app.clock, &Passwords::default(), email, password).await.unwrap();
     assert_eq!(ended, 1);
     assert!(!maya.is_signed_in().await && jonas.is_signed_in().await, "nobody else's sessions end");
     let event = app.audit().await.pop().unwrap();

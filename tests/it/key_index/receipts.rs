@@ -19,12 +19,12 @@ async fn on_postgres_while_the_nodes_cannot_be_read_a_revocation_waits_for_the_l
     let key = maya.create_key("Production").await;
     let longest = Duration::from_millis(1_500);
     app.execute(&another(longest)).await;
-    until("the other node is met", async || app.app.follower.progress().longest_lease == longest).await;
+    until("the other node is met", async || app.site.keys.follower.progress().longest_lease == longest).await;
     app.execute(HIDE).await;
 
-    let begun = app.app.clock.since_boot();
+    let begun = app.site.clock.since_boot();
     maya.revoke(&key).await.expect(303);
-    assert!(app.app.clock.since_boot() - begun >= longest, "the receipt was given before anybody could know");
+    assert!(app.site.clock.since_boot() - begun >= longest, "the receipt was given before anybody could know");
     let toast = maya.get("/settings/integrations").await.one("#toast-live .toast-body");
     assert!(
         toast.contains("Refused on this node after ") && toast.contains("cannot be asked about the other nodes"),

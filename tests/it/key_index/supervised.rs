@@ -10,7 +10,7 @@ async fn a_follower_that_fails_loses_the_lease_at_once_and_comes_back_by_itself(
     let app = TestApp::start_with(|settings| settings.lease = "300".to_owned()).await;
     let maya = app.admin().await;
     let (living, revoked) = (maya.create_key("Living").await, maya.create_key("Revoked").await);
-    let supervision = &app.app.supervision;
+    let supervision = &app.site.supervision;
 
     supervision.make_fail(Part::Follower, true);
     until("it fails for the second time", async || supervision.restarts(Part::Follower) >= 2).await;
@@ -19,7 +19,7 @@ async fn a_follower_that_fails_loses_the_lease_at_once_and_comes_back_by_itself(
     assert!(!answer.text().is_empty());
 
     // A revocation meanwhile waits: until the follower has it, no receipt says anything.
-    let (app_of_it, sender) = (app.app.clone(), maya.clone());
+    let (app_of_it, sender) = (app.site.clone(), maya.clone());
     let revoking = tokio::spawn(async move { (sender.revoke(&revoked).await, revoked, app_of_it) });
     until("it is committed", async || app.count("api_keys WHERE revoked_at IS NOT NULL").await == 1).await;
     let failures = supervision.restarts(Part::Follower);
@@ -46,11 +46,11 @@ async fn while_the_follower_is_dead_a_receipt_waits_until_the_lease_is_certainly
     let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
-    let supervision = &app.app.supervision;
+    let supervision = &app.site.supervision;
     supervision.make_fail(Part::Follower, true);
-    let begun = app.app.clock.since_boot();
+    let begun = app.site.clock.since_boot();
     let revoked = maya.revoke(&key).await;
-    assert!(app.app.clock.since_boot() - begun >= app.app.config.lease, "it was given before anybody could know");
+    assert!(app.site.clock.since_boot() - begun >= app.site.config.lease, "it was given before anybody could know");
     assert_eq!(revoked.status, 303);
     app.ask_about(&key.secret).await.expect(503);
     let toast = maya.get("/settings/integrations").await.one("#toast-live .toast-body");
@@ -67,7 +67,7 @@ async fn workers_and_notifications_are_started_again() {
     let app = TestApp::start().await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
-    let supervision = &app.app.supervision;
+    let supervision = &app.site.supervision;
     supervision.make_fail(Part::FlushUsage, true);
     until("flushing fails", async || supervision.restarts(Part::FlushUsage) >= 2).await;
     app.verify(&key.secret).await;

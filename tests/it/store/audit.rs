@@ -172,7 +172,7 @@ async fn make_jonas(app: &TestApp) -> Result<OrgId, CreateAdminError> {
         password: NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap(),
     };
     let workplace = Workplace::New(Name::parse("Acme Robotics").unwrap());
-    create_admin(&app.app.db, &*app.clock, &app.app.passwords, workplace, admin).await
+    create_admin(&app.site.db, &*app.clock, &app.site.passwords, workplace, admin).await
 }
 
 #[tokio::test]

@@ -20,21 +20,21 @@ async fn on_postgres_a_node_whose_clock_is_a_day_ahead_goes_by_the_databases_and
     let clock = TestClock::default();
     clock.set_ahead(TimeDelta::days(1));
     let app = TestApp::start_at(clock, database, |_| {}).await;
-    let right = app.app.clock.steady();
-    assert!(app.app.clock.is_off());
-    assert_eq!(app.app.clock.now(), right, "what it writes has the database's time");
+    let right = app.site.clock.steady();
+    assert!(app.site.clock.is_off());
+    assert_eq!(app.site.clock.now(), right, "what it writes has the database's time");
 
     let maya = app.admin().await;
     let signed_in = app.audit().await.into_iter().find(|event| event.action == "session.signed_in").unwrap();
     assert_eq!(signed_in.at, right.timestamp_millis());
     app.clock.advance(TimeDelta::days(3));
-    assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 0);
+    assert_eq!(purge_expired(&app.site).await.unwrap().sessions, 0);
     assert_eq!(app.count("sessions").await, 1);
     assert!(!maya.is_signed_in().await);
 
     app.clock.set_ahead(TimeDelta::zero());
-    assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 1, "once its clock is set it does its share");
-    assert!(!app.app.clock.is_off());
+    assert_eq!(purge_expired(&app.site).await.unwrap().sessions, 1, "once its clock is set it does its share");
+    assert!(!app.site.clock.is_off());
 }
 
 #[tokio::test]
@@ -45,12 +45,12 @@ async fn on_postgres_a_node_whose_clock_is_a_day_ahead_mends_no_last_uses() {
     let app = TestApp::start_at(clock, database, |_| {}).await;
     let key = app.admin().await.create_key("Production").await;
     app.verify(&key.secret).await;
-    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
     app.execute("UPDATE key_usage_open SET at = at + 7200000").await;
-    assert_eq!(mend_last_uses(&app.app).await.unwrap(), 0, "which of the two is wrong nobody knows");
+    assert_eq!(mend_last_uses(&app.site).await.unwrap(), 0, "which of the two is wrong nobody knows");
     app.clock.set_ahead(TimeDelta::zero());
-    purge_expired(&app.app).await.unwrap();
-    assert_eq!(mend_last_uses(&app.app).await.unwrap(), 1);
+    purge_expired(&app.site).await.unwrap();
+    assert_eq!(mend_last_uses(&app.site).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -60,15 +60,15 @@ async fn a_last_use_by_a_clock_that_was_ahead_is_mended() {
     let last_uses =
         "SELECT CAST(at AS TEXT) AS line FROM key_usage_open UNION ALL SELECT CAST(at AS TEXT) FROM key_last_used";
     app.verify(&key.secret).await;
-    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
     for table in ["key_usage_open", "key_last_used"] {
         app.execute(&format!("UPDATE {table} SET at = at + 7200000")).await;
-        assert_eq!(mend_last_uses(&app.app).await.unwrap(), 1, "{table}");
-        assert_eq!(app.lines(last_uses).await, [app.app.clock.now().timestamp_millis().to_string()], "{table}");
-        assert_eq!(mend_last_uses(&app.app).await.unwrap(), 0, "{table}");
+        assert_eq!(mend_last_uses(&app.site).await.unwrap(), 1, "{table}");
+        assert_eq!(app.lines(last_uses).await, [app.site.clock.now().timestamp_millis().to_string()], "{table}");
+        assert_eq!(mend_last_uses(&app.site).await.unwrap(), 0, "{table}");
         // Once more, when its hour is over.
         app.clock.advance(TimeDelta::hours(1));
-        purge_expired(&app.app).await.unwrap();
+        purge_expired(&app.site).await.unwrap();
     }
 }
 
@@ -78,15 +78,15 @@ async fn what_is_used_after_the_clock_was_set_back_was_used_then() {
     let app = TestApp::start_on_sqlite().await;
     let key = app.admin().await.create_key("Production").await;
     // Both uses are to be written at once, below.
-    app.app.supervision.make_fail(Part::FlushUsage, true);
-    until("nothing is written", async || app.app.supervision.restarts(Part::FlushUsage) > 0).await;
+    app.site.supervision.make_fail(Part::FlushUsage, true);
+    until("nothing is written", async || app.site.supervision.restarts(Part::FlushUsage) > 0).await;
     app.clock.set_ahead(TimeDelta::hours(1));
     app.verify(&key.secret).await;
     app.clock.set_ahead(TimeDelta::zero());
     app.verify(&key.secret).await;
-    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
     let at = app.lines("SELECT CAST(at AS TEXT) AS line FROM key_usage_open").await;
-    assert_eq!(at, [app.app.clock.now().timestamp_millis().to_string()]);
+    assert_eq!(at, [app.site.clock.now().timestamp_millis().to_string()]);
 }
 
 #[test]
@@ -103,9 +103,9 @@ async fn by_a_clock_that_was_set_nothing_is_closed_forgotten_or_mended() {
     let key = app.admin().await.create_key("Production").await;
     for hours in [30, 0] {
         app.verify(&key.secret).await;
-        flush_usage(&app.app, Round::All).await.unwrap();
+        flush_usage(&app.site.keys, Round::All).await.unwrap();
         app.clock.advance(TimeDelta::hours(hours));
-        purge_expired(&app.app).await.unwrap();
+        purge_expired(&app.site).await.unwrap();
     }
     let stored = async || {
         let mut stored = Vec::new();
@@ -125,14 +125,14 @@ async fn by_a_clock_that_was_set_nothing_is_closed_forgotten_or_mended() {
     for days in [500, 0, -500, 0] {
         app.clock.set_ahead(TimeDelta::days(days));
         for _ in 0..2 {
-            purge_expired(&app.app).await.unwrap();
-            mend_last_uses(&app.app).await.unwrap();
-            assert_eq!(apply_retention(&app.app).await.unwrap(), Removed::default());
+            purge_expired(&app.site).await.unwrap();
+            mend_last_uses(&app.site).await.unwrap();
+            assert_eq!(apply_retention(&app.site).await.unwrap(), Removed::default());
             assert_eq!(stored().await, before, "a clock that is {days} days ahead");
         }
     }
     app.clock.pass(TimeDelta::days(1));
-    assert_eq!(purge_expired(&app.app).await.unwrap().hours, 1, "time that passes is not doubted");
+    assert_eq!(purge_expired(&app.site).await.unwrap().hours, 1, "time that passes is not doubted");
     assert_eq!(app.lines("SELECT CAST(SUM(count) AS TEXT) AS line FROM key_usage WHERE seconds = 86400").await, ["2"]);
 }
 

@@ -16,20 +16,20 @@ use keystead::{
 use crate::support::{Key, Person, TestApp, TestDatabase, on_own_thread, until};
 
 async fn apply(app: &TestApp) -> Removed {
-    apply_retention(&app.app).await.unwrap()
+    apply_retention(&app.site).await.unwrap()
 }
 
 /// Waits until memory is as the database is.
 async fn settled(app: &TestApp) {
-    let newest = app.app.db.read(key_changes::current).await.unwrap();
-    until("the change is applied", async || app.app.follower.progress().applied.epoch >= newest.epoch).await;
+    let newest = app.site.db.read(key_changes::current).await.unwrap();
+    until("the change is applied", async || app.site.keys.follower.progress().applied.epoch >= newest.epoch).await;
 }
 
 /// Everything is read again, as by a node that starts now.
 async fn loaded_anew(app: &TestApp) {
-    let gaps = app.app.follower.progress().gaps;
+    let gaps = app.site.keys.follower.progress().gaps;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until("everything is read again", async || app.app.follower.progress().gaps > gaps).await;
+    until("everything is read again", async || app.site.keys.follower.progress().gaps > gaps).await;
     app.ready().await;
     settled(app).await;
 }
@@ -57,9 +57,9 @@ async fn what_ended_is_forgotten_by_database_and_memory_after_90_days() {
     maya.revoke(&revoked).await;
     let all = [&*revoked.secret, &rotated.secret, &newer.secret];
     assert_eq!(codes(&app, &all).await, ["REVOKED", "ROTATED", "VALID"]);
-    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
     app.clock.advance(TimeDelta::days(90));
-    purge_expired(&app.app).await.unwrap();
+    purge_expired(&app.site).await.unwrap();
     assert_eq!(apply(&app).await, Removed::default());
     assert_eq!(codes(&app, &all).await, ["REVOKED", "ROTATED", "VALID"]);
 
@@ -67,17 +67,17 @@ async fn what_ended_is_forgotten_by_database_and_memory_after_90_days() {
     assert_eq!(apply(&app).await, Removed { secrets: 2, ..Removed::default() });
     settled(&app).await;
     assert_eq!(codes(&app, &all).await, ["NOT_FOUND", "NOT_FOUND", "VALID"]);
-    assert_eq!((app.count("key_secrets").await, app.app.index.secrets()), (1, 1));
+    assert_eq!((app.count("key_secrets").await, app.site.keys.index.secrets()), (1, 1));
     // The row of the key stays for another day, for what nodes have counted until now.
-    assert_eq!((app.count("api_keys").await, app.app.index.keys()), (2, 2));
+    assert_eq!((app.count("api_keys").await, app.site.keys.index.keys()), (2, 2));
     assert_eq!(app.count(&format!("key_last_used WHERE key_id = '{}'", revoked.id)).await, 1);
-    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
 
     app.clock.advance(TimeDelta::days(1));
-    purge_expired(&app.app).await.unwrap();
+    purge_expired(&app.site).await.unwrap();
     assert_eq!(apply(&app).await, Removed { keys: 1, ..Removed::default() });
     settled(&app).await;
-    assert_eq!((app.count("api_keys").await, app.app.index.keys()), (1, 1));
+    assert_eq!((app.count("api_keys").await, app.site.keys.index.keys()), (1, 1));
     for table in ["key_usage", "key_last_used"] {
         assert_eq!(app.count(&format!("{table} WHERE key_id = '{}'", revoked.id)).await, 0, "{table}");
         assert_ne!(app.count(&format!("{table} WHERE key_id = '{}'", rotated.id)).await, 0, "{table}");
@@ -87,7 +87,7 @@ async fn what_ended_is_forgotten_by_database_and_memory_after_90_days() {
     assert_eq!(codes(&app, &all).await, ["NOT_FOUND", "NOT_FOUND", "VALID"]);
     // Two keys were made, one rotated and one revoked, secrets were removed and a key: each is a change, and nothing else is.
     assert_eq!(app.count("key_changes WHERE is_removal = 1").await, 3);
-    let progress = app.app.follower.progress();
+    let progress = app.site.keys.follower.progress();
     assert_eq!((progress.applied.epoch.0, progress.gaps), (6, 0), "nobody had to read everything again");
 }
 
@@ -114,12 +114,13 @@ async fn a_node_that_loads_anew_and_one_that_follows_agree() {
         app.clock.advance(TimeDelta::hours(25));
         apply(&app).await;
         settled(&app).await;
-        let (followed, counts) = (codes(&app, &secrets).await, (app.app.index.keys(), app.app.index.secrets()));
+        let (followed, counts) =
+            (codes(&app, &secrets).await, (app.site.keys.index.keys(), app.site.keys.index.secrets()));
         let expected: Vec<_> = living.map(|lives| if lives { "VALID" } else { "NOT_FOUND" }).to_vec();
         assert_eq!(followed, expected, "after {days} days");
         loaded_anew(&app).await;
         assert_eq!(codes(&app, &secrets).await, followed, "after {days} days");
-        assert_eq!((app.app.index.keys(), app.app.index.secrets()), counts, "after {days} days");
+        assert_eq!((app.site.keys.index.keys(), app.site.keys.index.secrets()), counts, "after {days} days");
         let keys = app.count("api_keys").await;
         assert_eq!((keys, keys), (i64::try_from(counts.0).unwrap(), if days == 1 { 5 } else { 3 }));
     }
@@ -153,7 +154,7 @@ async fn on_postgres_every_node_forgets_what_one_removes() {
     let third = another().await;
     for app in [&one, &other, &third] {
         assert_eq!(codes(app, &all).await, ["NOT_FOUND", "NOT_FOUND", "VALID"]);
-        assert_eq!((app.app.index.keys(), app.app.index.secrets()), (1, 1));
+        assert_eq!((app.site.keys.index.keys(), app.site.keys.index.secrets()), (1, 1));
     }
 }
 
@@ -180,9 +181,9 @@ async fn a_forgotten_secret_never_lives_again() {
     loaded_anew(&app).await;
     assert_eq!(codes(&app, &old).await, ["NOT_FOUND", "NOT_FOUND"]);
     // What nobody knows is counted for nobody.
-    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
     app.clock.advance(TimeDelta::hours(2));
-    purge_expired(&app.app).await.unwrap();
+    purge_expired(&app.site).await.unwrap();
     assert_eq!(app.count(&format!("key_usage WHERE key_id = '{}'", revoked.id)).await, 0);
     assert_eq!(
         app.count(&format!("key_usage WHERE key_id = '{}' AND seconds = 3600 AND count = 3", again.id)).await,
@@ -215,7 +216,7 @@ async fn a_forgotten_secret_does_not_come_back_with_an_old_database() {
     ])
     .await;
     let both = [&*revoked.secret, &rotated.secret];
-    until("everything is read again", async || app.app.follower.progress().gaps > 0).await;
+    until("everything is read again", async || app.site.keys.follower.progress().gaps > 0).await;
     app.ready().await;
     settled(&app).await;
     assert_eq!(codes(&app, &both).await, ["REVOKED", "ROTATED"]);
@@ -284,9 +285,9 @@ async fn much_goes_in_pieces_and_two_nodes_share_it() {
     let key = maya.create_key("Production").await;
     multiply(&app, &key, 150, 2, 30).await;
     loaded_anew(&app).await;
-    assert_eq!((app.app.index.keys(), app.app.index.secrets()), (151, 301));
-    let now = app.app.clock.now();
-    let piece = app.app.db.write(move |conn| ended_keys::forget_secrets(conn, now)).await.unwrap();
+    assert_eq!((app.site.keys.index.keys(), app.site.keys.index.secrets()), (151, 301));
+    let now = app.site.clock.now();
+    let piece = app.site.db.write(move |conn| ended_keys::forget_secrets(conn, now)).await.unwrap();
     assert_eq!(piece, 100);
     let runs = join_all((0..3).map(|_| apply(&app))).await;
     // A node may find nothing left but what another has just taken.
@@ -295,7 +296,7 @@ async fn much_goes_in_pieces_and_two_nodes_share_it() {
     assert_eq!((sum(|removed| removed.secrets), sum(|removed| removed.keys)), (200, 150));
     assert_eq!((app.count("api_keys").await, app.count("key_secrets").await, app.count("key_usage").await), (1, 1, 0));
     settled(&app).await;
-    assert_eq!((app.app.index.keys(), app.app.index.secrets()), (1, 1));
+    assert_eq!((app.site.keys.index.keys(), app.site.keys.index.secrets()), (1, 1));
     assert_eq!(app.verify(&key.secret).await, "VALID");
 }
 
@@ -308,7 +309,7 @@ async fn on_postgres_rows_that_somebody_holds_are_left_to_the_next_run() {
     let mut conn = app.database.connect();
     // As somebody else's program: ours would not be left to idle.
     let hold = "SET idle_in_transaction_session_timeout = 0; BEGIN";
-    let now = app.app.clock.now();
+    let now = app.site.clock.now();
     for (held, expected) in [
         (Some("key_secrets WHERE key_id LIKE 'key_100002%'"), (2, 0)),
         (None, (1, 0)),
@@ -323,7 +324,7 @@ async fn on_postgres_rows_that_somebody_holds_are_left_to_the_next_run() {
             conn
         };
         conn = on_own_thread(holding);
-        let removing = app.app.db.write::<_, StoreError>(move |conn| {
+        let removing = app.site.db.write::<_, StoreError>(move |conn| {
             let secrets = if expected.0 > 0 { ended_keys::forget_secrets(conn, now)? } else { 0 };
             let keys = if expected.1 > 0 { ended_keys::forget_keys(conn, now)?.keys } else { 0 };
             Ok((secrets, keys))
@@ -342,10 +343,10 @@ async fn a_piece_removes_some_thousand_rows_of_usage_at_most() {
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
     multiply(&app, &key, 7, 0, 900).await;
-    let now = app.app.clock.now();
+    let now = app.site.clock.now();
     let mut pieces = Vec::new();
     for _ in 0..5 {
-        let piece = app.app.db.write(move |conn| ended_keys::forget_keys(conn, now)).await.unwrap();
+        let piece = app.site.db.write(move |conn| ended_keys::forget_keys(conn, now)).await.unwrap();
         pieces.push((piece.usage, piece.keys));
     }
     assert_eq!(pieces, [(2_000, 2), (2_000, 2), (2_000, 2), (300, 1), (0, 0)]);
@@ -358,7 +359,7 @@ async fn the_page_of_a_change_of_a_forgotten_key_says_that_it_is_too_long_ago() 
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     maya.revoke(&key).await;
-    let change = app.app.db.read(key_changes::current).await.unwrap();
+    let change = app.site.db.read(key_changes::current).await.unwrap();
     let page = format!("/settings/integrations/changes/{change}");
     app.clock.advance(TimeDelta::days(90) + TimeDelta::milliseconds(1));
     assert_eq!(apply(&app).await.secrets, 1);

@@ -47,7 +47,7 @@ pub async fn live(app: &TestApp, maya: &Person) {
     }
     maya.by_htmx().revoke(&ended).await;
     assert_eq!(app.verify(&ended.secret).await, "REVOKED");
-    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
     let used = format!(
         "SELECT CAST(sum(key_usage_open.count) AS TEXT) AS line FROM key_usage_open \
          JOIN api_keys ON api_keys.number = key_usage_open.key_number WHERE api_keys.id IN ('{}', '{}')",
@@ -58,39 +58,39 @@ pub async fn live(app: &TestApp, maya: &Person) {
     // Everything is read again, and the log of revocations held against it.
     app.execute(&format!("UPDATE key_secrets SET expires_at = NULL WHERE key_id = '{}'", ended.id)).await;
     app.execute(&format!("UPDATE api_keys SET revoked_at = NULL WHERE id = '{}'", ended.id)).await;
-    let applied = app.app.follower.progress().applied.epoch.0;
+    let applied = app.site.keys.follower.progress().applied.epoch.0;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until("everything is read again", async || app.app.follower.progress().applied.epoch.0 > applied + 2).await;
+    until("everything is read again", async || app.site.keys.follower.progress().applied.epoch.0 > applied + 2).await;
     app.ready().await;
     assert_eq!(app.verify(&ended.secret).await, "REVOKED", "it was ended again");
 
     // Hours are closed, last uses mended, and what is old forgotten.
     app.clock.advance(TimeDelta::hours(2));
-    purge_expired(&app.app).await.unwrap();
-    mend_last_uses(&app.app).await.unwrap();
+    purge_expired(&app.site).await.unwrap();
+    mend_last_uses(&app.site).await.unwrap();
     assert_eq!(app.count("key_usage_open WHERE count > 1").await, 0);
     colleague.sign_in("jonas@acme.example", PASSWORD).await;
     assert_eq!(colleague.listed().await.len(), names + 1);
     app.clock.advance(TimeDelta::days(3));
-    purge_expired(&app.app).await.unwrap();
+    purge_expired(&app.site).await.unwrap();
     app.ready().await;
 
     assert!(!maya.is_signed_in().await, "the session has ended");
     assert_eq!(maya.try_sign_in("maya@acme.example", "another password").await.status, 422);
     let password = NewPassword::parse("a new and long password".to_owned(), &[]).unwrap();
     let email = Email::parse("maya@acme.example").unwrap();
-    reset_password(&app.app.db, &*app.clock, &Passwords::default(), email, password).await.unwrap();
+    reset_password(&app.site.db, &*app.clock, &Passwords::default(), email, password).await.unwrap();
     maya.sign_in("maya@acme.example", "a new and long password").await;
     let shown = maya.get("/settings/integrations").await.expect(200);
     assert!(shown.all(".key-name strong").contains(&"Kept".to_owned()));
     assert_eq!(app.verify(&rotated.secret).await, "VALID");
-    read_metrics(&app.app).unwrap();
+    read_metrics(&app.site).unwrap();
 
     // What ended is forgotten: the secrets, a day later the key.
     app.clock.advance(TimeDelta::days(87));
-    assert!(apply_retention(&app.app).await.unwrap().secrets >= 2);
+    assert!(apply_retention(&app.site).await.unwrap().secrets >= 2);
     app.clock.advance(TimeDelta::days(1));
-    assert!(apply_retention(&app.app).await.unwrap().keys >= 1);
+    assert!(apply_retention(&app.site).await.unwrap().keys >= 1);
     until("it is unknown", async || app.ask_about(&ended.secret).await.text().contains("NOT_FOUND")).await;
     assert_eq!(app.verify(&kept.secret).await, "NOT_FOUND");
     assert_eq!(app.verify(&rotated.secret).await, "VALID");

@@ -49,24 +49,24 @@ async fn add(app: &TestApp, hour: DateTime<Utc>, uses: Vec<Use>) {
     for Use { key_id, counts, last_used } in uses {
         deltas.push(UsageDelta { key: app.key_number(&key_id).await, counts, last_used });
     }
-    app.app.db.write(move |conn| key_usage::add(conn, hour, &deltas)).await.unwrap();
+    app.site.db.write(move |conn| key_usage::add(conn, hour, &deltas)).await.unwrap();
 }
 
 async fn close(app: &TestApp) -> usize {
     let now = app.clock.now();
-    app.app.db.write(move |conn| key_usage::close_hours(conn, now)).await.unwrap()
+    app.site.db.write(move |conn| key_usage::close_hours(conn, now)).await.unwrap()
 }
 
 /// What the worker does every ten minutes.
 async fn work(app: &TestApp) {
-    purge_expired(&app.app).await.unwrap();
+    purge_expired(&app.site).await.unwrap();
 }
 
 async fn of_organization(app: &TestApp, organization_id: &str, keys: &[&Key]) -> HashMap<KeyId, KeyUsage> {
     let organization_id = OrgId::parse(organization_id).unwrap();
     let ids: Vec<KeyId> = keys.iter().map(|key| KeyId::parse(&key.id).unwrap()).collect();
     let now = app.clock.now();
-    let read = app.app.db.read_aside(move |conn| key_usage::of_keys(conn, &organization_id, &ids, now));
+    let read = app.site.db.read_aside(move |conn| key_usage::of_keys(conn, &organization_id, &ids, now));
     read.await.unwrap()
 }
 
@@ -302,7 +302,7 @@ async fn forty_days_of_hours_that_an_earlier_version_kept_go() {
     .await;
     let before = usage(&app, &key).await;
     assert_eq!(before.last_24_hours, count(7 * 25, 14 * 25));
-    assert_eq!(purge_expired(&app.app).await.unwrap().old_usage, (960 - 26) * 3);
+    assert_eq!(purge_expired(&app.site).await.unwrap().old_usage, (960 - 26) * 3);
     assert_eq!(app.count("key_usage").await, 26 * 3);
     assert_eq!(usage(&app, &key).await, before);
 }
@@ -359,8 +359,8 @@ async fn what_is_moved_and_forgotten_changes_no_number_on_the_page() {
         if random(4) == 0 {
             // Another node, half an hour ahead.
             let ahead = now + TimeDelta::minutes(30);
-            app.app.db.write(move |conn| key_usage::close_hours(conn, ahead)).await.unwrap();
-            app.app.db.write(move |conn| key_usage::forget_old(conn, ahead)).await.unwrap();
+            app.site.db.write(move |conn| key_usage::close_hours(conn, ahead)).await.unwrap();
+            app.site.db.write(move |conn| key_usage::forget_old(conn, ahead)).await.unwrap();
         }
         let today = at_hour(now).div_euclid(24);
         for (n, key) in keys.iter().enumerate() {
@@ -420,7 +420,7 @@ async fn on_postgres_a_page_reads_the_open_rows_of_its_keys_alone() {
     let organization_id = OrgId::parse(&key.organization_id).unwrap();
     let ids = (2..=25).map(|n| KeyId::parse(&format!("key_{n:027}")).unwrap()).collect::<Vec<_>>();
     let now = app.clock.now();
-    let read = app.app.db.write::<_, StoreError>(move |conn| {
+    let read = app.site.db.write::<_, StoreError>(move |conn| {
         key_usage::of_keys(conn, &organization_id, &ids, now)?;
         let sql =
             "SELECT seq_tup_read + idx_tup_fetch AS n FROM pg_stat_xact_user_tables WHERE relname = 'key_usage_open'";
@@ -466,14 +466,14 @@ async fn a_flush_is_claimed_once_and_in_the_order_of_its_writer() {
         [(&one, 1, true), (&one, 1, false), (&one, 3, true), (&one, 2, false), (&other, 1, true), (&one, 4, true)]
     {
         let (flush, now) = (FlushId { writer: writer.clone(), number }, app.clock.now());
-        let claimed = app.app.db.write(move |conn| usage_flushes::claim(conn, &flush, now)).await.unwrap();
+        let claimed = app.site.db.write(move |conn| usage_flushes::claim(conn, &flush, now)).await.unwrap();
         assert_eq!(claimed, is_free, "{writer} {number}");
     }
     // Rolled back, it is free again.
     let (flush, now) = (FlushId { writer: one, number: 5 }, app.clock.now());
     for _ in 0..2 {
         let flush = flush.clone();
-        let crash = app.app.db.write(move |conn| {
+        let crash = app.site.db.write(move |conn| {
             assert!(usage_flushes::claim(conn, &flush, now)?);
             Err::<(), _>(StoreError::Unique)
         });
@@ -488,7 +488,7 @@ async fn the_last_flush_of_a_process_is_known_for_90_days() {
     let flush = FlushId { writer: NodeId::generate(app.clock.now()), number: 1 };
     let claim = async || {
         let (flush, now) = (flush.clone(), app.clock.now());
-        app.app.db.write(move |conn| usage_flushes::claim(conn, &flush, now)).await.unwrap()
+        app.site.db.write(move |conn| usage_flushes::claim(conn, &flush, now)).await.unwrap()
     };
     assert!(claim().await);
     for (time, is_known) in [(TimeDelta::days(90), true), (TimeDelta::milliseconds(1), false)] {
@@ -528,17 +528,17 @@ async fn a_flush_is_written_whole_or_leaves_nothing_and_counts_once() {
         app.verify(&key.secret).await;
     }
     for _ in 0..3 {
-        flush_usage(&app.app, Round::All).await.unwrap_err();
+        flush_usage(&app.site.keys, Round::All).await.unwrap_err();
         assert_eq!(app.count("key_usage_open").await, 0, "the first key's row goes with the second's");
         assert_eq!(app.count("usage_flushes").await, 0, "what says that it is written too");
     }
     let all = if app.database.is_postgres() { " ON key_usage_open" } else { "" };
     app.database.execute(&format!("DROP TRIGGER refusing{all}"));
-    flush_usage(&app.app, Round::All).await.unwrap();
-    flush_usage(&app.app, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
     let counts = app.lines("SELECT CAST(count AS TEXT) AS line FROM key_usage_open ORDER BY key_number").await;
     assert_eq!(counts, ["3", "2"]);
-    assert_eq!(app.app.flushes.unsettled(), 0);
+    assert_eq!(app.site.keys.flushes.unsettled(), 0);
 }
 
 #[tokio::test]
@@ -548,7 +548,7 @@ async fn a_closing_that_is_rolled_back_has_changed_nothing() {
     add(&app, hour(), vec![counted(&key.id, &[("VALID", 3)])]).await;
     app.clock.advance(TimeDelta::days(100));
     let now = app.clock.now();
-    let crash = app.app.db.write(move |conn| {
+    let crash = app.site.db.write(move |conn| {
         assert_eq!(key_usage::close_hours(conn, now)?, 1);
         Err::<(), _>(StoreError::Unique)
     });
@@ -580,13 +580,13 @@ async fn what_is_not_known_to_be_written_is_what_was_counted_and_what_is_under_w
     let app = TestApp::start().await;
     let key = app.admin().await.create_key("Production").await;
     // Nobody else takes what is counted.
-    app.app.supervision.make_fail(Part::FlushUsage, true);
-    until("nothing is flushed", async || app.app.supervision.restarts(Part::FlushUsage) > 0).await;
+    app.site.supervision.make_fail(Part::FlushUsage, true);
+    until("nothing is flushed", async || app.site.supervision.restarts(Part::FlushUsage) > 0).await;
     for _ in 0..3 {
         app.verify(&key.secret).await;
     }
-    app.app.flushes.taken(&app.app.index.take_usage().deltas);
+    app.site.keys.flushes.taken(&app.site.keys.index.take_usage().deltas);
     app.verify(&key.secret).await;
-    assert_eq!(count_unwritten(&app.app), 4);
-    assert_eq!(count_unwritten(&app.app), 3, "it takes what was counted");
+    assert_eq!(count_unwritten(&app.site.keys), 4);
+    assert_eq!(count_unwritten(&app.site.keys), 3, "it takes what was counted");
 }

@@ -186,13 +186,13 @@ async fn usage_whose_commit_is_not_answered_is_counted_once() {
             sent += 1;
         }
         while wire.lost() == before {
-            match flush_usage(&app.app, Round::All).await {
+            match flush_usage(&app.site.keys, Round::All).await {
                 Ok(_) | Err(StoreError::Unknown(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
         // On the next connection; one that broke in the pool is found to be broken.
-        while flush_usage(&app.app, Round::All).await.is_err() {}
+        while flush_usage(&app.site.keys, Round::All).await.is_err() {}
         assert_eq!(counted(&app).await, sent, "after {lost:?}");
     }
 }
@@ -203,7 +203,8 @@ async fn usage_whose_commit_is_not_answered_is_counted_once() {
 async fn a_name_or_an_address_that_is_there_already_is_no_fault_of_the_database_and_all_else_is() {
     let app = TestApp::start().await;
     app.admin().await.create_key("Production").await;
-    let again = async |sql: &'static str| app.app.db.write::<(), StoreError>(|conn| Ok(conn.batch_execute(sql)?)).await;
+    let again =
+        async |sql: &'static str| app.site.db.write::<(), StoreError>(|conn| Ok(conn.batch_execute(sql)?)).await;
     for taken in [
         "INSERT INTO api_keys (id, organization_id, name, name_folded, prefix, hint, created_at, version)
         SELECT 'key_another', organization_id, name, name_folded, prefix, hint, created_at, version FROM api_keys",

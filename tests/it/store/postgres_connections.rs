@@ -24,7 +24,7 @@ pub async fn open_connections(app: &TestApp, number: usize) {
     let all_at_once = std::sync::Arc::new(Barrier::new(number));
     let reads = (0..number).map(|_| {
         let all_at_once = all_at_once.clone();
-        app.app.db.read_aside(move |conn| {
+        app.site.db.read_aside(move |conn| {
             sql_query("SELECT 4711").execute(conn)?;
             all_at_once.wait();
             Ok::<_, StoreError>(())
@@ -62,7 +62,7 @@ async fn a_read_that_the_database_refuses_is_not_tried_again() {
     let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
     let tries = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let counted = tries.clone();
-    let refused = app.app.db.read(move |conn| {
+    let refused = app.site.db.read(move |conn| {
         counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok::<_, StoreError>(sql_query("SELECT 1 / 0").execute(conn)?)
     });
@@ -80,11 +80,11 @@ async fn a_connection_that_went_silent_a_moment_ago_costs_no_answer() {
 #[tokio::test]
 async fn a_follower_whose_wire_goes_silent_has_another_before_its_lease_ends() {
     let (wire, app) = behind_a_wire().await;
-    let looks = || app.app.follower.progress().looks;
+    let looks = || app.site.keys.follower.progress().looks;
     wire.silence();
     let before = looks();
     until("it looks again", async || {
-        assert!(app.app.lease.is_held(app.app.clock.since_boot()), "the lease ended before that");
+        assert!(app.site.keys.lease.is_held(app.site.clock.since_boot()), "the lease ended before that");
         looks() > before + 1
     })
     .await;

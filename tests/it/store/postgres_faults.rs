@@ -126,7 +126,7 @@ async fn a_transaction_in_which_a_statement_failed_is_not_taken_for_committed() 
     let app = app().await;
     let key = app.admin().await.create_key("Production").await;
     let ended = app
-        .app
+        .site
         .db
         .write(|conn| {
             sql_query("UPDATE api_keys SET name = 'Staging'").execute(conn)?;
@@ -141,7 +141,7 @@ async fn a_transaction_in_which_a_statement_failed_is_not_taken_for_committed() 
     assert_eq!(app.count("api_keys WHERE name = 'Production'").await, 1);
     assert_eq!(app.verify(&key.secret).await, "VALID");
     let next =
-        app.app.db.write(|conn| Ok::<_, StoreError>(sql_query("UPDATE api_keys SET name = 'Staging'").execute(conn)?));
+        app.site.db.write(|conn| Ok::<_, StoreError>(sql_query("UPDATE api_keys SET name = 'Staging'").execute(conn)?));
     assert_eq!(next.await.unwrap(), 1, "the connection is as good as before");
 }
 
@@ -159,7 +159,7 @@ async fn a_commit_that_postgres_refused_is_certainly_not_made() {
         app.database.execute(sql);
     }
     let ended = |code: &'static str| {
-        app.app.db.write(move |conn| {
+        app.site.db.write(move |conn| {
             sql_query(format!("INSERT INTO refused VALUES ('{code}')")).execute(conn)?;
             Ok::<_, StoreError>(())
         })

@@ -182,7 +182,7 @@ async fn open_connections_of_a_role_that_lost_its_rights_are_left_one_by_one() {
     rotated.write("two", "pw-second", "keys");
     assert!(rotated.sql("keys", "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM one"));
     let change = || {
-        app.app.db.write(|conn| {
+        app.site.db.write(|conn| {
             sql_query("UPDATE installation SET value = value").execute(conn)?;
             Ok::<_, StoreError>(())
         })

@@ -13,7 +13,7 @@ use crate::support::{TestApp, TestClock, TestDatabase};
 const MANY: i64 = 2_500;
 
 async fn insert_events(app: &TestApp, action: &str, days_ago: i64, count: i64) {
-    let at = (app.app.clock.now() - TimeDelta::days(days_ago)).timestamp_millis();
+    let at = (app.site.clock.now() - TimeDelta::days(days_ago)).timestamp_millis();
     app.execute(&format!(
         "INSERT INTO audit_events (id, at, action, actor_kind)
         WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
@@ -41,7 +41,7 @@ struct OnPostgres {
 /// How the database would find what a query asks for.
 async fn plan(app: &TestApp, query: &str) -> String {
     let query = query.to_owned();
-    let read = app.app.db.read::<_, StoreError>(move |conn| {
+    let read = app.site.db.read::<_, StoreError>(move |conn| {
         Ok(match conn {
             Conn::Sqlite(_) => {
                 let lines: Vec<OnSqlite> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {query}")).load(conn)?;
@@ -57,7 +57,7 @@ async fn plan(app: &TestApp, query: &str) -> String {
 }
 
 async fn apply(app: &TestApp) -> Removed {
-    apply_retention(&app.app).await.unwrap()
+    apply_retention(&app.site).await.unwrap()
 }
 
 #[tokio::test]
@@ -65,8 +65,8 @@ async fn failed_sign_ins_go_after_90_days_and_nothing_else_of_the_audit_log() {
     let app = TestApp::start().await;
     insert_events(&app, "session.sign_in_failed", 90, MANY).await;
     insert_events(&app, "key.revoked", 3_000, 3).await;
-    let before = app.app.clock.now();
-    let piece = app.app.db.write(move |conn| audit_events::forget_failed_sign_ins(conn, before));
+    let before = app.site.clock.now();
+    let piece = app.site.db.write(move |conn| audit_events::forget_failed_sign_ins(conn, before));
     assert_eq!(piece.await.unwrap(), 2_000, "then others write");
     insert_events(&app, "session.sign_in_failed", 89, 3).await;
     assert_eq!(apply(&app).await.events, 500);
@@ -136,7 +136,7 @@ async fn on_postgres_nothing_is_removed_while_the_clocks_differ() {
     insert_events(&app, "session.sign_in_failed", 91, 3).await;
     assert_eq!(apply(&app).await, Removed::default());
     app.clock.set_ahead(TimeDelta::zero());
-    keystead::actions::purge_expired::purge_expired(&app.app).await.unwrap();
+    keystead::actions::purge_expired::purge_expired(&app.site).await.unwrap();
     assert_eq!(apply(&app).await.events, 3);
 }
 

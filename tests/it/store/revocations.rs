@@ -39,8 +39,8 @@ async fn a_change_is_in_the_log_before_it_is_answered_also_when_nobody_follows()
     let app = TestApp::start_with(|settings| settings.lease = "1".to_owned()).await;
     let maya = app.admin().await;
     let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
-    let served = app.app.clone();
-    tokio::task::spawn_blocking(move || served.follower.stop()).await.unwrap();
+    let served = app.site.clone();
+    tokio::task::spawn_blocking(move || served.keys.follower.stop()).await.unwrap();
     maya.try_revoke(&revoked.id, 1).await;
     maya.try_rotate(&rotated.id, 1).await;
     let log = log_of(&app);
@@ -60,7 +60,7 @@ async fn what_another_node_revokes_is_in_the_log_before_this_one_says_that_it_ha
     app.execute(&format!("INSERT INTO key_changes (epoch, key_id) SELECT value + 1, '{}' FROM key_epoch", key.id))
         .await;
     app.execute("UPDATE key_epoch SET value = value + 1").await;
-    until(&app, "the change is applied", async || app.app.follower.progress().applied.epoch.0 == 2).await;
+    until(&app, "the change is applied", async || app.site.keys.follower.progress().applied.epoch.0 == 2).await;
     assert!(log_of(&app).contains(&format!(" revoked {}", key.id)), "{}", log_of(&app));
 }
 
@@ -75,10 +75,11 @@ async fn a_reload_ends_again_what_the_log_knows_and_tells_the_audit_log() {
     for sql in BACK {
         app.execute(sql).await;
     }
-    let applied = app.app.follower.progress().applied.epoch.0;
+    let applied = app.site.keys.follower.progress().applied.epoch.0;
     // Two changes that nobody tells of: everything is read again.
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until(&app, "everything is read again", async || app.app.follower.progress().applied.epoch.0 > applied + 2).await;
+    until(&app, "everything is read again", async || app.site.keys.follower.progress().applied.epoch.0 > applied + 2)
+        .await;
     assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
     assert_eq!(app.verify(&rotated.secret).await, "ROTATED");
     assert_eq!(app.verify(&newer.secret).await, "VALID", "it was never ended");
@@ -105,9 +106,10 @@ async fn a_reload_ends_a_key_again_whatever_its_name_is() {
     }
     app.execute(&format!("UPDATE api_keys SET name = '{}' WHERE name = 'Revoked'", "n".repeat(300))).await;
     app.execute("UPDATE api_keys SET name = 'a\u{202E}b' WHERE name = 'Rotated'").await;
-    let applied = app.app.follower.progress().applied.epoch.0;
+    let applied = app.site.keys.follower.progress().applied.epoch.0;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until(&app, "everything is read again", async || app.app.follower.progress().applied.epoch.0 > applied + 2).await;
+    until(&app, "everything is read again", async || app.site.keys.follower.progress().applied.epoch.0 > applied + 2)
+        .await;
     assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
     assert_eq!(app.verify(&rotated.secret).await, "ROTATED");
     assert_eq!(app.verify(&living.secret).await, "VALID");
@@ -188,14 +190,14 @@ async fn lines_of_the_log_go_400_days_after_the_secrets() {
     maya.revoke(&first).await;
     for days in [31, 399] {
         app.clock.advance(TimeDelta::days(days));
-        assert_eq!(apply_retention(&app.app).await.unwrap().lines, 0);
+        assert_eq!(apply_retention(&app.site).await.unwrap().lines, 0);
         assert!(log_of(&app).contains(&format!(" revoked {}", first.id)), "after {days} days more");
     }
     maya.sign_in(&maya.email, PASSWORD).await;
     app.ready().await;
     maya.revoke(&second).await;
     app.clock.advance(TimeDelta::days(1) + TimeDelta::milliseconds(1));
-    assert_eq!(apply_retention(&app.app).await.unwrap().lines, 1);
+    assert_eq!(apply_retention(&app.site).await.unwrap().lines, 1);
     let log = log_of(&app);
     assert!(!log.contains(&first.id) && log.contains(&format!(" revoked {}", second.id)), "{log}");
     // By which another day can tell that this database is no older than that.
@@ -212,7 +214,7 @@ async fn no_line_of_the_log_goes_where_keys_are_never_forgotten() {
     let key = maya.create_key("Production").await;
     maya.revoke(&key).await;
     app.clock.advance(TimeDelta::days(4_000));
-    assert_eq!(apply_retention(&app.app).await.unwrap(), Removed::default());
+    assert_eq!(apply_retention(&app.site).await.unwrap(), Removed::default());
     assert!(log_of(&app).contains(&key.id));
 }
 
@@ -366,9 +368,9 @@ async fn an_emptied_log_does_not_claim_what_the_database_did_not_know() {
         app.execute(&format!("{sql} WHERE {} = '{}'", if sql.ends_with("keys") { "id" } else { "key_id" }, first.id))
             .await;
     }
-    let applied = app.app.follower.progress().applied.epoch.0;
+    let applied = app.site.keys.follower.progress().applied.epoch.0;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until(&app, "everything is read again", async || app.app.follower.progress().applied.epoch.0 > applied).await;
+    until(&app, "everything is read again", async || app.site.keys.follower.progress().applied.epoch.0 > applied).await;
     empty().await;
     let log = log_of(&app);
     assert!(!log.contains(&first.id) && log.contains(&second.id), "{log}");

@@ -140,7 +140,7 @@ async fn on_every_connection(
 ) {
     let all_connections = Arc::new(Barrier::new(4));
     let reads = (0..4).map(|_| {
-        let (db, all_connections, runtime) = (app.app.db.clone(), Arc::clone(&all_connections), Handle::current());
+        let (db, all_connections, runtime) = (app.site.db.clone(), Arc::clone(&all_connections), Handle::current());
         tokio::task::spawn_blocking(move || {
             runtime.block_on(db.read(move |conn| {
                 work(conn)?;
@@ -196,7 +196,7 @@ async fn a_database_file_that_is_gone_makes_no_key_that_nobody_will_ever_find() 
     app.anonymous().get("/livez").await.expect(200);
     assert!(!file.exists(), "a new, empty database was made in its place");
     // What it has open still reads well, and nobody else's change will ever stand there.
-    until("the follower notices", async || app.app.follower.progress().failures > 0).await;
+    until("the follower notices", async || app.site.keys.follower.progress().failures > 0).await;
 
     std::fs::rename(&hidden, &file).unwrap();
     assert_eq!(app.verify(&key.secret).await, "VALID");

@@ -14,7 +14,7 @@ use diesel::{
 };
 use keystead::{
     actions::create_admin::{NewAdmin, Workplace, create_admin},
-    app::App,
+    app::Site,
     config::Settings,
     domain::key_record::KeyNumber,
     domain::{email::Email, ids::OrgId, name::Name, password::NewPassword},
@@ -27,7 +27,7 @@ use serde_json::json;
 use super::{Answer, PASSWORD, Person, TestClock, TestDatabase};
 
 pub struct TestApp {
-    pub app: App,
+    pub site: Arc<Site>,
     pub clock: Arc<TestClock>,
     pub address: SocketAddr,
     pub metrics_address: Option<SocketAddr>,
@@ -114,13 +114,13 @@ impl TestApp {
             actix_web::rt::System::new().block_on(async move {
                 let running = server::start(config, server_clock).await.unwrap();
                 let addresses = (running.addresses[0], running.metrics_addresses.first().copied());
-                let seen = (running.app.clone(), addresses, running.set_up_link.clone(), running.handle());
+                let seen = (running.site.clone(), addresses, running.set_up_link.clone(), running.handle());
                 started.send(seen).ok().expect("the test waits");
                 running.run().await.unwrap();
             });
         });
-        let (app, (address, metrics_address), set_up_link, handle) = starting.await.expect("the server starts");
-        let app = Self { app, clock, address, metrics_address, set_up_link, database, handle, thread: Some(thread) };
+        let (site, (address, metrics_address), set_up_link, handle) = starting.await.expect("the server starts");
+        let app = Self { site, clock, address, metrics_address, set_up_link, database, handle, thread: Some(thread) };
         app.ready().await;
         app
     }
@@ -135,7 +135,7 @@ impl TestApp {
     /// Waits until it answers verifications.
     pub async fn ready(&self) {
         let begun = std::time::Instant::now();
-        while !self.app.lease.is_held(self.app.clock.since_boot()) {
+        while !self.site.keys.lease.is_held(self.site.clock.since_boot()) {
             assert!(begun.elapsed() < Duration::from_secs(30), "the server does not become ready");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -148,7 +148,7 @@ impl TestApp {
 
     /// Somebody who has not signed in.
     pub fn anonymous(&self) -> Person {
-        let public_url = &self.app.public_url;
+        let public_url = &self.site.public_url;
         let origin = if public_url.is_own_origin(&self.base()) { self.base() } else { public_url.as_str().to_owned() };
         Person::new(&self.base(), &origin)
     }
@@ -178,7 +178,7 @@ impl TestApp {
             email: Email::parse(email).unwrap(),
             password: NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap(),
         };
-        let created = create_admin(&self.app.db, &*self.clock, &Passwords::default(), workplace, admin).await;
+        let created = create_admin(&self.site.db, &*self.clock, &Passwords::default(), workplace, admin).await;
         created.unwrap().to_string()
     }
 
@@ -223,7 +223,7 @@ impl TestApp {
     pub async fn count(&self, from: &str) -> i64 {
         let sql = format!("SELECT count(*) AS n FROM {from}");
         let read = self
-            .app
+            .site
             .db
             .read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql.as_str()).get_result::<Number>(conn)?));
         read.await.unwrap().n
@@ -231,14 +231,14 @@ impl TestApp {
 
     pub async fn execute(&self, sql: &str) {
         let sql = sql.to_owned();
-        let done = self.app.db.write::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql).execute(conn)?));
+        let done = self.site.db.write::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql).execute(conn)?));
         done.await.unwrap();
     }
 
     /// All of these in one transaction, which the follower sees at once.
     pub async fn execute_all(&self, statements: &[&str]) {
         let statements: Vec<String> = statements.iter().map(|sql| (*sql).to_owned()).collect();
-        let done = self.app.db.write::<_, StoreError>(move |conn| {
+        let done = self.site.db.write::<_, StoreError>(move |conn| {
             statements.iter().try_for_each(|sql| Ok(diesel::sql_query(sql).execute(conn).map(drop)?))
         });
         done.await.unwrap();
@@ -248,7 +248,7 @@ impl TestApp {
     pub async fn lines(&self, sql: &str) -> Vec<String> {
         let sql = sql.to_owned();
         let read =
-            self.app.db.read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql.as_str()).load::<Line>(conn)?));
+            self.site.db.read::<_, StoreError>(move |conn| Ok(diesel::sql_query(sql.as_str()).load::<Line>(conn)?));
         read.await.unwrap().into_iter().filter_map(|line| line.line).collect()
     }
 
@@ -260,7 +260,7 @@ impl TestApp {
 
     /// The audit log in the order of writing.
     pub async fn audit(&self) -> Vec<AuditRow> {
-        let read = self.app.db.read::<_, StoreError>(|conn| {
+        let read = self.site.db.read::<_, StoreError>(|conn| {
             let order = match conn {
                 Conn::Sqlite(_) => "rowid",
                 Conn::Postgres(_) => "ctid",

@@ -92,7 +92,7 @@ async fn a_program_without_a_session_needs_no_origin() {
     program.send(request).await.expect(422);
     let anothers = program.bare_request(Method::POST, "/sign-in").header("cookie", "a=of-another-service-here");
     program.send(anothers.form(&[("email", "a@b"), ("password", "x")])).await.expect(422);
-    let cookie = format!("a=1; {}=x", app.app.public_url.cookie_name("keystead"));
+    let cookie = format!("a=1; {}=x", app.site.public_url.cookie_name("keystead"));
     let with_any_session = program.bare_request(Method::POST, "/sign-in").header("cookie", cookie);
     program.send(with_any_session.form(&[("email", "a@b"), ("password", "x")])).await.expect(403);
 }

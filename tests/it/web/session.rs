@@ -92,13 +92,13 @@ async fn ended_sessions_are_forgotten() {
     app.clock.advance(TimeDelta::minutes(29));
     let olga = app.admin_of_another_organization().await;
     app.clock.advance(TimeDelta::minutes(2));
-    assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 0, "a clock that is ahead must delete nobody's");
+    assert_eq!(purge_expired(&app.site).await.unwrap().sessions, 0, "a clock that is ahead must delete nobody's");
     assert!(olga.is_signed_in().await);
     app.clock.advance(TimeDelta::days(2));
     app.anonymous().sign_in("olga@umbrella.example", PASSWORD).await;
-    assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 1);
+    assert_eq!(purge_expired(&app.site).await.unwrap().sessions, 1);
     app.clock.advance(TimeDelta::minutes(30));
-    assert_eq!(purge_expired(&app.app).await.unwrap().sessions, 1);
+    assert_eq!(purge_expired(&app.site).await.unwrap().sessions, 1);
     assert_eq!(app.count("sessions").await, 1);
 }
 
@@ -109,7 +109,7 @@ async fn setting_the_machines_clock_ends_no_session_and_lengthens_none() {
     for hours in [13, -13, 0, 24 * 365] {
         app.clock.set_ahead(TimeDelta::hours(hours));
         assert!(maya.is_signed_in().await, "{hours}");
-        purge_expired(&app.app).await.unwrap();
+        purge_expired(&app.site).await.unwrap();
         assert!(maya.is_signed_in().await, "{hours}");
     }
     app.clock.advance(TimeDelta::minutes(30));
@@ -214,7 +214,7 @@ async fn a_cookie_signed_under_another_pepper_opens_nothing() {
         jar.signed_mut(&CookieKey::from(key)).add(Cookie::new(name_of(&cookie).to_owned(), session_key.clone()));
         jar.get(name_of(&cookie)).unwrap().encoded().to_string()
     };
-    let own = signed_with(app.app.pepper.cookie_key().as_slice());
+    let own = signed_with(app.site.keys.pepper.cookie_key().as_slice());
     assert!(opens_with(&app, &own).await, "the test signs as the server does");
     let another = Pepper::new([7; 32]).cookie_key();
     for key in [another.as_slice(), &[0; 64], &[1; 64]] {

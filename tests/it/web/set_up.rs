@@ -155,12 +155,12 @@ async fn the_link_works_once_also_when_all_accounts_were_removed() {
     for table in ["sessions", "memberships", "users"] {
         app.execute(&format!("DELETE FROM {table}")).await;
     }
-    assert_eq!(first_account(&app.app).await.unwrap(), FirstAccount::ByCommand, "no link is offered that cannot work");
+    assert_eq!(first_account(&app.site).await.unwrap(), FirstAccount::ByCommand, "no link is offered that cannot work");
     app.anonymous().get(&format!("/setup?token={token}")).await.expect(404);
     set_up(&app.anonymous(), &token, &[]).await.expect(404);
     // What it says instead works.
     app.admin().await;
-    assert_eq!(first_account(&app.app).await.unwrap(), FirstAccount::Exists);
+    assert_eq!(first_account(&app.site).await.unwrap(), FirstAccount::Exists);
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ async fn second_account(app: &TestApp, email: &str) -> Result<(), ()> {
         password: NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap(),
     };
     let elsewhere = Workplace::New(Name::parse("Again").unwrap());
-    let made = create_admin(&app.app.db, &*app.clock, &app.app.passwords, elsewhere, admin).await;
+    let made = create_admin(&app.site.db, &*app.clock, &app.site.passwords, elsewhere, admin).await;
     match made {
         Ok(_) => Ok(()),
         Err(CreateAdminError::EmailTaken) => Err(()),
@@ -134,7 +134,7 @@ async fn a_password_is_the_same_however_it_is_spelled() {
     app.admin().await;
     let (composed, decomposed) = ("Gr\u{fc}ße aus M\u{fc}nchen", "Gru\u{308}ße aus Mu\u{308}nchen");
     let set = async |password: &str| {
-        let hash = app.app.passwords.hash(NewPassword::parse(password.to_owned(), &[]).unwrap()).await.unwrap();
+        let hash = app.site.passwords.hash(NewPassword::parse(password.to_owned(), &[]).unwrap()).await.unwrap();
         app.execute(&format!("UPDATE users SET password_hash = '{hash}'")).await;
     };
     for chosen in [composed, decomposed] {
@@ -298,7 +298,7 @@ async fn a_purge_gives_no_tries_back() {
     for _ in 0..10 {
         visitor.try_sign_in(MAYA, "wrong horse battery").await.expect(422);
     }
-    purge_expired(&app.app).await.unwrap();
+    purge_expired(&app.site).await.unwrap();
     visitor.try_sign_in(MAYA, PASSWORD).await.expect(429);
 }
 
@@ -337,7 +337,7 @@ async fn an_address_runs_out_of_tries_over_many_accounts() {
     let here = Some("127.0.0.1".parse().unwrap());
     for n in 0..1000 {
         let caller = Caller { account: Some(&format!("nobody{n}@acme.example")), address: here, device: None };
-        let _ = app.app.throttle.take(caller, app.clock.since_boot()).unwrap();
+        let _ = app.site.throttle.take(caller, app.clock.since_boot()).unwrap();
     }
     app.anonymous().try_sign_in(MAYA, PASSWORD).await.expect(429);
     app.clock.pass(TimeDelta::seconds(2));
@@ -415,7 +415,7 @@ async fn with_a_new_password_every_device_is_forgotten() {
     let app = app_with_maya().await;
     let maya = device_of_maya(&app).await;
     let (email, password) = (Email::parse(MAYA).unwrap(), NewPassword::parse(PASSWORD.to_owned(), &[]).unwrap());
-    reset_password(&app.app.db, &*app.clock, &Passwords::default(), email, password).await.unwrap();
+    reset_password(&app.site.db, &*app.clock, &Passwords::default(), email, password).await.unwrap();
     use_up_all_tries(&app).await;
     maya.try_sign_in(MAYA, PASSWORD).await.expect(429);
 }

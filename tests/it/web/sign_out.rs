@@ -60,8 +60,8 @@ async fn a_link_does_not_sign_out() {
 async fn a_session_that_is_gone_already_is_not_ended_again() {
     let app = TestApp::start().await;
     app.admin().await;
-    let now = app.app.clock.now();
-    let ended = app.app.db.write::<_, StoreError>(move |conn| {
+    let now = app.site.clock.now();
+    let ended = app.site.db.write::<_, StoreError>(move |conn| {
         sessions::delete_of_user(conn, &UserId::generate(now), &SessionId::generate(now))
     });
     assert!(!ended.await.unwrap());

@@ -66,20 +66,20 @@ async fn it_is_said_which_host_refused_and_why() {
     let (port, unable) = (server.port, no_tls.port);
     let refused = |host: &str| format!("{host}:{port}: refused (SQLSTATE 28P01)");
     for (url, wanted) in [
-        (format!("postgres://app@127.0.0.1:{port}/keys?sslmode=disable"), refused("127.0.0.1")),
-        (format!("postgres:///keys?user=app&hostaddr=127.0.0.1&port={port}&sslmode=disable"), refused("127.0.0.1")),
-        (format!("postgres://app@db.example:{port}/keys?hostaddr=127.0.0.1&sslmode=disable"), refused("db.example")),
+        (format!("postgres://site@127.0.0.1:{port}/keys?sslmode=disable"), refused("127.0.0.1")),
+        (format!("postgres:///keys?user=site&hostaddr=127.0.0.1&port={port}&sslmode=disable"), refused("127.0.0.1")),
+        (format!("postgres://site@db.example:{port}/keys?hostaddr=127.0.0.1&sslmode=disable"), refused("db.example")),
     ] {
         assert_eq!(words_of(&url).await, wanted, "{url}");
     }
-    let words = words_of(&format!("postgres://app@127.0.0.1:{unable}/keys?sslmode=require")).await;
+    let words = words_of(&format!("postgres://site@127.0.0.1:{unable}/keys?sslmode=require")).await;
     let (host, reason) = (format!("127.0.0.1:{unable}: "), "server does not support TLS");
     assert!(words.starts_with(&host) && words.ends_with(reason), "{words}");
 }
 
 #[tokio::test]
 async fn where_no_host_is_named_it_is_the_socket_in_the_usual_folder() {
-    let words = words_of(&format!("postgres:///keys?user=app&port={DEAD}")).await;
+    let words = words_of(&format!("postgres:///keys?user=site&port={DEAD}")).await;
     let usual = ["/var/run/postgresql", "/tmp"].map(|folder| format!("{folder}:{DEAD}: "));
     assert!(usual.iter().any(|usual| words.starts_with(usual)), "{words}");
 }
@@ -88,7 +88,7 @@ async fn where_no_host_is_named_it_is_the_socket_in_the_usual_folder() {
 async fn another_host_is_asked_while_one_is_starting_but_not_after_a_refusal() {
     let (starting, refusing) = (Host::refusing("57P03"), Host::refusing("28P01"));
     let url = |first: &Host, second: &Host| {
-        format!("postgres://app@127.0.0.1:{},127.0.0.1:{}/keys?sslmode=disable", first.port, second.port)
+        format!("postgres://site@127.0.0.1:{},127.0.0.1:{}/keys?sslmode=disable", first.port, second.port)
     };
     let words = words_of(&url(&starting, &refusing)).await;
     assert!(words.contains("28P01"), "{words}");
@@ -101,7 +101,7 @@ async fn another_host_is_asked_while_one_is_starting_but_not_after_a_refusal() {
 #[tokio::test]
 async fn so_it_is_with_the_addresses_of_one_host() {
     let (first, second) = (Host::refusing("28P01"), Host::refusing("28P01"));
-    let target = target("postgres://app@db.example/keys?sslmode=disable").unwrap();
+    let target = target("postgres://site@db.example/keys?sslmode=disable").unwrap();
     let refusal = async |ports: [u16; 2]| {
         let places = ports.map(|port| Place::Tcp(([127, 0, 0, 1], port).into())).to_vec();
         dial_places(&target, &target.hosts[0], places, LIMIT).await.err().expect("nobody lets anybody in")
@@ -117,7 +117,7 @@ async fn so_it_is_with_the_addresses_of_one_host() {
 async fn a_slow_host_has_all_the_time_that_dead_ones_before_it_left() {
     let slow = Host::answering(refusal("28P01"), Duration::from_millis(300));
     let dead = format!("127.0.0.1:{DEAD},").repeat(100);
-    let words = words_of(&format!("postgres://app@{dead}127.0.0.1:{}/keys?sslmode=disable", slow.port)).await;
+    let words = words_of(&format!("postgres://site@{dead}127.0.0.1:{}/keys?sslmode=disable", slow.port)).await;
     assert!(words.contains("28P01"), "{words}");
 }
 
@@ -135,15 +135,15 @@ fn a_password_file_is_searched_for_what_the_url_names() {
         let config = config(&target, &target.hosts[0], SslMode::Disable);
         config.get_password().map(|password| String::from_utf8(password.to_vec()).unwrap())
     };
-    let socket = format!("postgres://app@/keys?host={}", socket_folder());
+    let socket = format!("postgres://site@/keys?host={}", socket_folder());
     for (url, wanted) in [
-        ("postgres://app@db/keys", Some("of-a-name")),
-        ("postgres://app@db/keys?hostaddr=10.0.0.7", Some("of-a-name")),
-        ("postgres:///keys?user=app&hostaddr=10.0.0.7", Some("of-an-address")),
+        ("postgres://site@db/keys", Some("of-a-name")),
+        ("postgres://site@db/keys?hostaddr=10.0.0.7", Some("of-a-name")),
+        ("postgres:///keys?user=site&hostaddr=10.0.0.7", Some("of-an-address")),
         ("postgres:///keys?user=app", Some("of-this-machine")),
         (&socket, Some("of-this-machine")),
-        ("postgres://app@elsewhere/keys", None),
-        ("postgres://app:given@db/keys", Some("given")),
+        ("postgres://site@elsewhere/keys", None),
+        ("postgres://site:given@db/keys", Some("given")),
     ] {
         assert_eq!(password(url).as_deref(), wanted, "{url}");
     }

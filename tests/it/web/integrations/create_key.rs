@@ -469,7 +469,7 @@ async fn a_purge_leaves_the_tokens_of_forms_that_can_still_be_sent_and_no_others
     let maya = app.admin().await;
     let fields = [("name", "Production"), ("idem", &*form_token())];
     maya.post(KEYS, &fields).await.expect(200);
-    let purged = async || purge_expired(&app.app).await.unwrap().form_tokens;
+    let purged = async || purge_expired(&app.site).await.unwrap().form_tokens;
     assert_eq!(purged().await, 0);
     maya.post(KEYS, &fields).await.expect(409);
     assert_eq!(app.count("api_keys").await, 1);

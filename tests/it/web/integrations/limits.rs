@@ -125,7 +125,7 @@ async fn a_script_that_runs_wild_is_slowed_down_and_may_still_revoke() {
     let maya = app.admin().await;
     let key = maya.create_key("Key").await;
     let user = UserId::parse(&app.lines("SELECT id AS line FROM users").await[0]).unwrap();
-    while app.app.throttle.take_change(&user, app.clock.since_boot()).is_ok() {}
+    while app.site.keys.change_throttle.take(&user, app.clock.since_boot()).is_ok() {}
     for refused in [maya.try_create_key("Another").await, maya.try_rotate(&key.id, 1).await] {
         let refused = refused.expect(429);
         assert_eq!(refused.header("retry-after"), "1");

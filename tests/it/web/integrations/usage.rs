@@ -19,8 +19,8 @@ async fn used_by(app: &TestApp, key: &Key, at: DateTime<Utc>, counts: &[(&'stati
     let address: Option<IpAddr> = Some(client.0.parse().unwrap());
     let last_used = Some(LastUsed { at, address, user_agent: Some(client.1.into()) });
     let delta = UsageDelta { key: app.key_number(&key.id).await, counts: counts.to_vec(), last_used };
-    app.app.db.write(move |conn| key_usage::add(conn, at, &[delta])).await.unwrap();
-    purge_expired(&app.app).await.unwrap();
+    app.site.db.write(move |conn| key_usage::add(conn, at, &[delta])).await.unwrap();
+    purge_expired(&app.site).await.unwrap();
 }
 
 async fn used(app: &TestApp, key: &Key, at: DateTime<Utc>, counts: &[(&'static str, u64)]) {
