@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     clock::NodeClock,
     config::{Config, PublicUrl},
+    key_index::Follower,
     metrics::Metrics,
     notices::Notices,
     passwords::Passwords,
@@ -31,8 +32,8 @@ use crate::{
 
 use database_check::DatabaseCheck;
 pub use files::{lock_database, set_foreign_wal_aside};
-pub use keys::{KeyDefaults, Keys};
-pub use start::{migrate_database, open_database};
+pub use keys::{KeyDefaults, Keys, Place};
+pub use start::{migrate_database, open_database, open_keys};
 pub use start_error::StartError;
 
 /// Name of the file of the set-up link, in the data directory.
@@ -42,6 +43,8 @@ const SET_UP_LINK: &str = "set-up-link";
 pub struct Site {
     /// Everything about keys.
     pub keys: Keys,
+    /// Keeps the index true.
+    pub follower: Arc<Follower>,
     /// As checked at start.
     pub config: Config,
     /// Where people open the site.
@@ -65,7 +68,7 @@ pub struct Site {
     database_check: DatabaseCheck,
     draining: AtomicBool,
     /// Held until the process ends.
-    _lock: Option<DatabaseLock>,
+    _lock: Option<Arc<DatabaseLock>>,
 }
 
 impl Site {

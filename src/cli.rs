@@ -2,6 +2,8 @@
 
 mod backup;
 mod check;
+mod keys;
+mod process;
 mod serve;
 
 use std::{
@@ -51,6 +53,9 @@ enum Command {
     /// Manage admins without a browser
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Create, list, rotate and revoke API keys, also while a server runs
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Copy the SQLite database into one file, also while a server uses it
     Backup(backup::BackupArguments),
     /// Put a backup in the place of the database, and say which revocations hold for it
@@ -130,7 +135,7 @@ pub fn main() -> ExitCode {
     let environment = Environment::of_process();
     let format = early_format(&environment);
     telemetry::log_panics(format);
-    allow_no_dumps();
+    process::allow_no_dumps();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version.
@@ -150,33 +155,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// What is in memory stays there: the pepper, passwords that are being checked, keys that are being shown. No core file is
-/// written when the process dies, and no other process of the same user may read its memory.
-fn allow_no_dumps() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // Only a kernel that does not know of it refuses.
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    }
-}
-
-/// What would make a file larger than `ulimit -f` (`LimitFSIZE`) allows is a write that fails, as on a full disk. By default the
-/// signal for it ends the process, without a word.
-fn bear_limit_of_files() -> Result<(), CliError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    let mut reached = signal(kind).map_err(CliError::Runtime)?;
-    tokio::spawn(async move {
-        if reached.recv().await.is_some() {
-            tracing::error!(
-                "a file has reached the limit that is set for files (ulimit -f, LimitFSIZE); what it has no room for fails"
-            );
-        }
-    });
-    Ok(())
 }
 
 /// How lines are written, known before anything is checked: what is wrong with the arguments is a line too.
@@ -202,7 +180,7 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
     }
     let system = actix_web::rt::System::new();
     system.block_on(async {
-        bear_limit_of_files()?;
+        process::bear_limit_of_files()?;
         match command {
             Command::Serve => serve::serve(config).await,
             Command::Migrate => {
@@ -230,6 +208,7 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
                 say(format, "The password is set, and every session of this account has ended.", &[]);
                 Ok(())
             }
+            Command::Keys(command) => keys::run(&config, command).await,
             Command::Check => Ok(()),
         }
     })?;

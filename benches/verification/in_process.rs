@@ -70,7 +70,7 @@ async fn open(place: &Place) -> Arc<Site> {
     settings.key_prefix = PREFIX.to_owned();
     let config = settings.check().unwrap();
     let app = Site::open(config, PublicUrl::of_loopback(8080), Arc::new(SystemClock)).await.unwrap();
-    app.keys.follower.loaded().await;
+    app.follower.loaded().await;
     while !app.keys.lease.is_held(app.clock.since_boot()) {
         std::thread::yield_now();
     }

@@ -33,7 +33,7 @@ pub enum NotReady {
 /// # Errors
 /// See [`NotReady`].
 pub fn check_ready(site: &Site) -> Result<(), NotReady> {
-    judge(site.keys.follower.progress(), site.keys.lease.is_held(site.clock.since_boot()))
+    judge(site.follower.progress(), site.keys.lease.is_held(site.clock.since_boot()))
 }
 
 fn judge(Progress { is_loaded, trouble, .. }: Progress, has_lease: bool) -> Result<(), NotReady> {

@@ -5,6 +5,7 @@
 pub mod apply_retention;
 pub mod back_up;
 pub mod check_ready;
+pub mod command_authority;
 pub mod create_admin;
 pub mod create_key;
 pub mod find_key;

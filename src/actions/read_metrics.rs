@@ -11,7 +11,7 @@ use crate::{
 /// # Errors
 /// See [`EncodeError`].
 pub fn read_metrics(site: &Site) -> Result<String, EncodeError> {
-    let (progress, now) = (site.keys.follower.progress(), site.clock.since_boot());
+    let (progress, now) = (site.follower.progress(), site.clock.since_boot());
     let is_lease_held = site.keys.lease.is_held(now);
     site.metrics.text(&Gauges {
         index_keys: site.keys.index.keys(),

@@ -12,10 +12,10 @@ use crate::{
         position::Position,
         secret::KeyPrefix,
     },
-    key_index::{Flushes, Follower, KeyIndex, Lease, Means, Receipt, ReceiptProgress, Receipts},
+    key_index::{Flushes, Follower, Here, KeyIndex, Lease, Means, Receipt, ReceiptProgress, Receipts},
     metrics::Metrics,
     revocation_log::RevocationLog,
-    store::Db,
+    store::{Db, database_lock::ServerWatch},
     throttle::ChangeThrottle,
 };
 
@@ -31,6 +31,14 @@ pub struct KeyDefaults {
     pub max_keys: u64,
     /// Rotations of one organization on a day.
     pub max_rotations_per_day: u64,
+}
+
+/// What this process is to the keys.
+pub enum Place {
+    /// A server: it answers from memory, which this keeps true.
+    Server(Arc<Follower>),
+    /// A command beside the servers. On SQLite with what tells how far the one on this file is; it answers nobody.
+    Command(Option<Arc<ServerWatch>>),
 }
 
 /// What the actions on keys use.
@@ -49,8 +57,8 @@ pub struct Keys {
     pub lease: Arc<Lease>,
     /// How long a node may answer from memory without the database.
     pub lease_length: Duration,
-    /// Keeps the index true.
-    pub follower: Follower,
+    /// What this process is.
+    pub place: Place,
     /// What was taken away, in a file that no restored database undoes.
     pub revocations: Arc<RevocationLog>,
     /// What this process has written of what it counted.
@@ -84,10 +92,18 @@ impl Keys {
     }
 
     /// Waits until a change that was committed is in this node's memory, but no longer than a second: the change is made, and
-    /// will be true here as soon as this node can read it. Whether it is.
+    /// will be true here as soon as this node can read it. A command waits for all nodes, as long. Whether it is.
     pub async fn settle(&self, change: Position) -> bool {
-        let applied = self.follower.applied(change, self.follower.looks_begun());
-        tokio::time::timeout(SETTLED, applied).await.is_ok()
+        match &self.place {
+            Place::Server(follower) => {
+                let applied = follower.applied(change, follower.looks_begun());
+                tokio::time::timeout(SETTLED, applied).await.is_ok()
+            }
+            Place::Command(_) => {
+                let receipt = tokio::time::timeout(SETTLED, self.receipt(change)).await;
+                receipt.is_ok_and(|receipt| receipt.nodes == Some(receipt.confirmed))
+            }
+        }
     }
 
     /// Waits until a change that took something away is true on every node. Asked again, it gives the same receipt.
@@ -105,7 +121,11 @@ impl Keys {
     }
 
     fn means(&self) -> Means<'_> {
-        Means { db: &self.db, follower: &self.follower, clock: &*self.clock, lease: self.lease_length }
+        let here = match &self.place {
+            Place::Server(follower) => Here::Node(follower),
+            Place::Command(watch) => Here::Command(watch.as_ref()),
+        };
+        Means { db: &self.db, here, clock: &*self.clock, lease: self.lease_length }
     }
 }
 

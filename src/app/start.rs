@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use super::{
-    DatabaseCheck, KeyDefaults, Keys, Site,
+    DatabaseCheck, KeyDefaults, Keys, Place, Site,
     files::{lock_database, make_data_dir, make_database_file, set_aside, set_foreign_wal_aside},
     follow_database_clock,
     start_error::StartError,
@@ -22,6 +22,7 @@ use crate::{
         Db, StoreError,
         connection::DatabaseUrl,
         database_file::write_log_again,
+        database_lock::ServerWatch,
         installation,
         migrations::{self, Migrated},
         sequences, wholeness,
@@ -40,7 +41,7 @@ impl Site {
     /// # Errors
     /// See [`StartError`].
     pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
-        let lock = lock_database(&config)?;
+        let lock = lock_database(&config)?.map(Arc::new);
         set_aside(&config)?;
         let db = open_database(&config).await?;
         let clock = Arc::new(NodeClock::new(clock));
@@ -70,9 +71,11 @@ impl Site {
             revocations: Arc::clone(&revocations),
             clock: clock.clone(),
             supervision: Arc::clone(&supervision),
+            lock: lock.clone(),
         };
         let follower =
             Follower::start(parts, config.lease, config.safeguards.notifications).map_err(StartError::Thread)?;
+        let follower = Arc::new(follower);
         let metrics = Arc::new(Metrics::new(config.metrics_listen.is_some(), now));
         let keys = Keys {
             db: db.clone(),
@@ -82,7 +85,7 @@ impl Site {
             index,
             lease,
             lease_length: config.lease,
-            follower,
+            place: Place::Server(Arc::clone(&follower)),
             revocations,
             flushes: Flushes::new(now),
             metrics: Arc::clone(&metrics),
@@ -91,6 +94,7 @@ impl Site {
         };
         Ok(Arc::new(Self {
             keys,
+            follower,
             config,
             public_url,
             db,
@@ -106,6 +110,45 @@ impl Site {
             _lock: lock,
         }))
     }
+}
+
+/// Opens what a command needs for the actions on keys, beside the servers of this database if there are any. It answers nobody:
+/// its index is empty.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> Result<Keys, StartError> {
+    make_data_dir(&config.data_dir)?;
+    let watch = match &config.database {
+        DatabaseUrl::Sqlite(path) => {
+            make_database_file(path)?;
+            let watch = ServerWatch::start(path).map_err(|error| StartError::DatabaseFile(path.clone(), error))?;
+            Some(Arc::new(watch))
+        }
+        DatabaseUrl::Postgres(_) => None,
+    };
+    let db = open_database(config).await?;
+    let clock = Arc::new(NodeClock::new(clock));
+    let store = |error| StartError::Database(config.database.clone(), error);
+    follow_database_clock(&db, &clock).await.map_err(store)?;
+    let pepper = open_pepper(config, &db).await?;
+    let revocations = RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?;
+    let now = clock.now();
+    Ok(Keys {
+        db,
+        clock,
+        pepper,
+        defaults: KeyDefaults::of(config),
+        index: Arc::new(KeyIndex::default()),
+        lease: Arc::new(Lease::new(true)),
+        lease_length: config.lease,
+        place: Place::Command(watch),
+        revocations: Arc::new(revocations.forgotten_after(config.ended_keys_kept)),
+        flushes: Flushes::new(now),
+        metrics: Arc::new(Metrics::new(false, now)),
+        change_throttle: ChangeThrottle::default(),
+        receipts: Receipts::default(),
+    })
 }
 
 /// Opens the database and brings its schema up to date.

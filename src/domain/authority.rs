@@ -32,6 +32,12 @@ impl Authority {
         Self { organization_id, actor: Actor::Person(person.0, person.1), permissions, client }
     }
 
+    /// Of whoever can run the binary against the database. To be called for an organization that exists.
+    pub fn of_command_line(organization_id: OrgId) -> Self {
+        let permissions = Permissions::of(&[Permission::ReadKeys, Permission::CreateKeys, Permission::ChangeKeys]);
+        Self { organization_id, actor: Actor::CommandLine, permissions, client: Client::default() }
+    }
+
     /// Whose keys they are.
     pub const fn organization_id(&self) -> &OrgId {
         &self.organization_id

@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     domain::position::Position,
     revocation_log::RevocationLog,
-    store::Db,
+    store::{Db, database_lock::DatabaseLock},
     supervision::{Failing, Supervision},
 };
 
@@ -38,6 +38,8 @@ pub struct Parts {
     pub revocations: Arc<RevocationLog>,
     pub clock: Arc<dyn Clock>,
     pub supervision: Arc<Supervision>,
+    /// Of the SQLite file.
+    pub lock: Option<Arc<DatabaseLock>>,
 }
 
 /// The handle of the thread.
@@ -55,12 +57,12 @@ impl Follower {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(parts: Parts, lease_length: Duration, is_woken_by_notifications: bool) -> std::io::Result<Self> {
-        let Parts { db, index, lease, revocations, clock, supervision } = parts;
+        let Parts { db, index, lease, revocations, clock, supervision, lock } = parts;
         let (orders, woken) = sync_channel(1);
         let (stop, stopping) = watch::channel(false);
         let (progress, seen) = watch::channel(Progress::default());
         let begun = Arc::new(AtomicU64::new(0));
-        let membership = Membership::new(db.has_nodes(), lease, lease_length, Arc::clone(&clock));
+        let membership = Membership::new(db.has_nodes(), lease, lease_length, Arc::clone(&clock)).saying_in(lock);
         let keeper = RevocationKeeper::new(revocations, clock);
         let wake = is_woken_by_notifications.then(|| orders.clone());
         let mut thread = Thread {

@@ -14,7 +14,7 @@ use super::Lease;
 use crate::{
     clock::Clock,
     domain::{ids::NodeId, position::Position},
-    store::{Conn, StoreError, in_transaction, nodes, nodes::Node},
+    store::{Conn, StoreError, database_lock::DatabaseLock, in_transaction, nodes, nodes::Node},
 };
 
 /// How often a lease is renewed when nothing changes, if it is not so short that it must be more often.
@@ -32,6 +32,9 @@ pub struct Membership {
     renewed: Option<(Position, Duration)>,
     /// Of the other nodes: the renewal last seen, and when it was first seen.
     silent_since: HashMap<String, (i64, Duration)>,
+    /// Where the server of a SQLite file says how far it is, and what it said last.
+    lock: Option<Arc<DatabaseLock>>,
+    said: Option<Position>,
     /// Other lengths of a lease that were met and logged.
     other_lengths: HashSet<i64>,
     longest: Duration,
@@ -40,7 +43,14 @@ pub struct Membership {
 impl Membership {
     pub fn new(has_nodes: bool, lease: Arc<Lease>, length: Duration, clock: Arc<dyn Clock>) -> Self {
         let (id, renewed, silent_since, other_lengths) = (None, None, HashMap::new(), HashSet::new());
-        Self { has_nodes, id, lease, length, clock, renewed, silent_since, other_lengths, longest: length }
+        let (lock, said) = (None, None);
+        Self { has_nodes, id, lease, length, clock, renewed, silent_since, lock, said, other_lengths, longest: length }
+    }
+
+    /// With the lock of the SQLite file that this server holds.
+    #[must_use]
+    pub fn saying_in(self, lock: Option<Arc<DatabaseLock>>) -> Self {
+        Self { lock, ..self }
     }
 
     /// On the clock of leases.
@@ -63,6 +73,7 @@ impl Membership {
     pub fn renew(&mut self, conn: &mut Conn, applied: Position, begun: Duration) -> Result<bool, StoreError> {
         let until = self.length - self.margin();
         if !self.has_nodes {
+            self.say(applied);
             self.lease.hold_until(begun + until);
             return Ok(true);
         }
@@ -83,6 +94,15 @@ impl Membership {
         tracing::warn!("this node had not renewed its lease and was forgotten; it takes part again");
         self.lease.give_up();
         self.register(conn, applied)
+    }
+
+    /// Tells the commands that wait for a change. One that is not told waits until no lease of before can be left.
+    fn say(&mut self, applied: Position) {
+        let Some(lock) = self.lock.as_ref().filter(|_| self.said != Some(applied)) else { return };
+        match lock.say(applied, self.length) {
+            Ok(()) => self.said = Some(applied),
+            Err(error) => tracing::debug!(%error, "the file beside the database cannot be written"),
+        }
     }
 
     /// Makes this node known. It gets no lease from what it read before: a change committed since then did not wait for a

@@ -28,5 +28,5 @@ pub use follower::{Follower, Parts};
 pub use index::{Forgotten, KeyIndex, Round};
 pub use lease::Lease;
 pub use progress::{Progress, Trouble};
-pub use receipt::{Means, Receipt, ReceiptProgress, Receipts};
+pub use receipt::{Here, Means, Receipt, ReceiptProgress, Receipts};
 pub use usage::Caller;

@@ -1,17 +1,21 @@
 //! The receipt: which nodes refuse what was taken away, and how that is known.
 
+mod means;
+mod words;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use super::{Follower, Progress};
+use super::Progress;
 use crate::{
-    clock::Clock,
     domain::position::Position,
-    store::{Db, StoreError, key_changes, nodes, nodes::Node},
+    store::{StoreError, key_changes, nodes, nodes::Node},
 };
+
+pub use means::{Here, Means};
 
 /// The shortest and longest wait between two looks at the other nodes.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
@@ -46,16 +50,6 @@ pub struct ReceiptProgress {
     pub at_most: Duration,
 }
 
-/// What a receipt needs to find out.
-#[derive(Clone, Copy)]
-pub struct Means<'a> {
-    pub db: &'a Db,
-    pub follower: &'a Follower,
-    pub clock: &'a dyn Clock,
-    /// How long a node may answer from memory.
-    pub lease: Duration,
-}
-
 /// The changes that were committed lately, each with what is known of it.
 #[derive(Default)]
 pub struct Receipts(Mutex<VecDeque<(Position, Arc<Mutex<Known>>)>>);
@@ -86,7 +80,7 @@ impl Receipts {
         }
         let known = Arc::new(Mutex::new(Known {
             committed: means.clock.since_boot(),
-            looks_before: means.follower.looks_begun(),
+            looks_before: means.here.looks_begun(),
             nodes: None,
             forgotten: BTreeSet::new(),
             is_lost: false,
@@ -118,7 +112,7 @@ impl Receipts {
         if let Some(Receipt { confirmed, nodes, .. }) = waiting.known().receipt {
             return ReceiptProgress { confirmed, nodes, at_most: Duration::ZERO };
         }
-        if means.db.has_nodes() {
+        if means.has_others() {
             waiting.look(SHORT_LOOK).await;
         }
         waiting.progress()
@@ -148,18 +142,24 @@ impl Waiting<'_> {
     /// Whether it is in this node's own memory.
     fn is_here(&self) -> bool {
         let before = self.known().looks_before;
-        self.means.follower.has_applied(self.change, before)
+        match self.means.here {
+            Here::Node(follower) => follower.has_applied(self.change, before),
+            Here::Command(_) => true,
+        }
     }
 
     async fn wait(&self) -> Receipt {
         // This node first. It may be cut off from the database: then its own lease ends like any other.
         let (lease, before) = (self.means.lease, self.known().looks_before);
-        while !self.is_here() && self.passed() < lease {
-            let applied = self.means.follower.applied(self.change, before);
+        while let Here::Node(follower) = self.means.here
+            && !self.is_here()
+            && self.passed() < lease
+        {
+            let applied = follower.applied(self.change, before);
             let _ = tokio::time::timeout(lease.saturating_sub(self.passed()), applied).await;
         }
         let mut pause = FIRST_LOOK;
-        while self.means.db.has_nodes() {
+        while self.means.has_others() {
             // A database that does not answer must not keep the receipt beyond the longest lease, but for one look that says
             // who the others are.
             self.look(self.longest_wait().saturating_sub(self.passed()).max(SHORT_LOOK)).await;
@@ -176,7 +176,17 @@ impl Waiting<'_> {
     /// Reads the rows of the nodes, if the database answers in time.
     async fn look(&self, time: Duration) {
         let change = self.change;
-        let look = self.means.db.read(move |conn| Ok((nodes::list(conn)?, key_changes::is_lost(conn, change)?)));
+        let watch = match self.means.here {
+            Here::Command(watch) => watch.cloned(),
+            Here::Node(_) => None,
+        };
+        let look = self.means.db.read(move |conn| {
+            let nodes = match &watch {
+                Some(watch) => nodes::of_watched(conn, watch)?,
+                None => nodes::list(conn)?,
+            };
+            Ok((nodes, key_changes::is_lost(conn, change)?))
+        });
         if let Ok(Ok::<_, StoreError>((nodes, is_lost))) = tokio::time::timeout(time, look).await {
             let mut known = self.known();
             let before = known.nodes.take().unwrap_or_default();
@@ -189,7 +199,7 @@ impl Waiting<'_> {
 
     /// Whether the change is gone from the database, or may be: its history was lost since the commit, and nobody could ask.
     fn may_be_lost(&self) -> bool {
-        let (lost_at, known) = (self.means.follower.progress().history_lost_at, self.known());
+        let (lost_at, known) = (self.means.here.progress().history_lost_at, self.known());
         known.is_lost || known.nodes.is_none() && lost_at.is_some_and(|at| at >= known.committed)
     }
 
@@ -206,7 +216,9 @@ impl Waiting<'_> {
         let own = self.means.lease;
         let longest = match &self.known().nodes {
             Some(nodes) => missing(nodes, self.change).map(Node::lease).max().unwrap_or(own),
-            None => own.max(self.means.follower.progress().longest_lease),
+            // A command knows of no node that it has met.
+            None if matches!(self.means.here, Here::Command(_)) => nodes::LONGEST_LEASE,
+            None => own.max(self.means.here.progress().longest_lease),
         };
         longest.max(self.unknown_nodes())
     }
@@ -214,14 +226,14 @@ impl Waiting<'_> {
     /// The same of nodes that this database may not know: a history that was lost may have had rows that this one lacks. What
     /// they hold are leases from before this node noticed.
     fn unknown_nodes(&self) -> Duration {
-        let Progress { history_lost_at, longest_lease, .. } = self.means.follower.progress();
+        let Progress { history_lost_at, longest_lease, .. } = self.means.here.progress();
         let longest = self.means.lease.max(longest_lease);
         history_lost_at.map_or(Duration::ZERO, |at| (at + longest).saturating_sub(self.known().committed))
     }
 
     fn progress(&self) -> ReceiptProgress {
         let is_here = self.is_here();
-        if !self.means.db.has_nodes() {
+        if !self.means.has_others() {
             let left = self.means.lease.saturating_sub(self.passed());
             let at_most = if is_here { Duration::ZERO } else { left };
             return ReceiptProgress { confirmed: is_here.into(), nodes: Some(1), at_most };
@@ -230,14 +242,15 @@ impl Waiting<'_> {
         let at_most = if self.is_everywhere() { Duration::ZERO } else { left };
         let known = self.known();
         let Some(nodes) = &known.nodes else {
-            return ReceiptProgress { confirmed: is_here.into(), nodes: None, at_most };
+            let is_confirmed = is_here && matches!(self.means.here, Here::Node(_));
+            return ReceiptProgress { confirmed: is_confirmed.into(), nodes: None, at_most };
         };
-        let confirmed = match nodes.len() {
+        let (confirmed, at_least) = match (self.means.here, nodes.len()) {
             // This node has none either, because others had forgotten it; it takes part again in a moment.
-            0 => is_here.into(),
-            all => all - missing(nodes, self.change).count(),
+            (Here::Node(_), 0) => (is_here.into(), 1),
+            (_, all) => (all - missing(nodes, self.change).count(), 0),
         };
-        ReceiptProgress { confirmed, nodes: Some((nodes.len() + known.forgotten.len()).max(1)), at_most }
+        ReceiptProgress { confirmed, nodes: Some((nodes.len() + known.forgotten.len()).max(at_least)), at_most }
     }
 }
 

@@ -21,7 +21,7 @@ const FOR_THE_FILE: Duration = Duration::from_millis(500);
 pub async fn settle_with_database(site: Arc<Site>, mut flushing: JoinHandle<()>, told: Instant) {
     let until = told + site.config.drain + LONGEST_STOP.saturating_sub(LEFT);
     let leaving = Arc::clone(&site);
-    let leaving = tokio::task::spawn_blocking(move || leaving.keys.follower.stop());
+    let leaving = tokio::task::spawn_blocking(move || leaving.follower.stop());
     let (flushed, left) = tokio::join!(timeout_at(until.into(), &mut flushing), timeout_at(until.into(), leaving));
     if flushed.is_err() {
         flushing.abort();

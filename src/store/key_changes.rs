@@ -123,6 +123,15 @@ pub fn is_lost(conn: &mut Conn, change: Position) -> Result<bool, StoreError> {
     })
 }
 
+/// Whether the change of this number is that one. A change from before marks is taken for it.
+pub fn is_in_history(conn: &mut Conn, position: Position) -> Result<bool, StoreError> {
+    let here: Option<String> = key_changes::table
+        .filter(key_changes::epoch.eq(position.epoch.0))
+        .select(max(key_changes::mark))
+        .first(conn)?;
+    Ok(here.unwrap_or_default() == position.mark.to_string())
+}
+
 /// The changes from one epoch on and up to another, both included, in their order.
 pub fn between(conn: &mut Conn, from: Epoch, to: Epoch) -> Result<Vec<Change>, StoreError> {
     let rows: Vec<(i64, String, String, i64)> = key_changes::table

@@ -1,4 +1,5 @@
-//! Table `nodes`: who may answer from memory, and how far each has applied the changes (Postgres only).
+//! Table `nodes`: who may answer from memory, and how far each has applied the changes (Postgres only; a SQLite file has one
+//! server, which says it in a file beside).
 
 use std::time::Duration;
 
@@ -12,7 +13,10 @@ use diesel::{
 use super::{
     Conn, StoreError,
     columns::Millis,
-    dialect, generations,
+    database_lock::{Server, ServerWatch},
+    dialect,
+    error::Fault,
+    generations, key_changes as changes,
     schema::{key_changes, nodes},
 };
 use crate::domain::{ids::NodeId, key_record::Epoch, position::Position};
@@ -106,6 +110,26 @@ pub fn list(conn: &mut Conn) -> Result<Vec<Node>, StoreError> {
         lease_ms,
     };
     Ok(rows.into_iter().map(node).collect())
+}
+
+/// The longest lease that can be set.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(300);
+
+/// The server of a SQLite file as a node, seen from another process; none if no server runs.
+///
+/// # Errors
+/// Also when it cannot be found out whether one runs.
+pub fn of_watched(conn: &mut Conn, watch: &ServerWatch) -> Result<Vec<Node>, StoreError> {
+    let server = watch.look().map_err(|error| StoreError::Fault(Fault::Other, error.to_string()))?;
+    let Server::Running(said) = server else { return Ok(Vec::new()) };
+    let said = match said {
+        Some(said) => (said.applied.epoch, changes::is_in_history(conn, said.applied)?, said.lease),
+        // It has just started, or cannot write: it may answer from whatever it knows.
+        None => (Epoch(-1), false, LONGEST_LEASE),
+    };
+    let (applied, is_in_history, lease) = said;
+    let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    Ok(vec![Node { id: "the server".to_owned(), applied, is_in_history, renewal: 0, lease_ms }])
 }
 
 /// After the end of its lease a node is gone for certain, whatever the clocks.

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::*;
+use crate::{clock::Clock, key_index::Follower, store::Db};
 use crate::{
     clock::Hand,
     domain::{key_record::Epoch, position::Mark},
@@ -51,7 +52,7 @@ impl Fixture {
     }
 
     fn means(&self) -> Means<'_> {
-        Means { db: &self.db, follower: &self.follower, clock: &*self.clock, lease: LEASE }
+        Means { db: &self.db, here: Here::Node(&self.follower), clock: &*self.clock, lease: LEASE }
     }
 
     fn waiting(&self, change: Position) -> Waiting<'_> {
@@ -118,6 +119,22 @@ async fn a_server_whose_follower_stands_still_waits_for_the_end_of_its_own_lease
     let receipt = tokio::time::timeout(seconds(20), fixture.receipts.receipt(means, change));
     let after_its_lease = Receipt { confirmed: 0, nodes: Some(1), after: LEASE, is_lost: false };
     assert_eq!(receipt.await.expect("nobody answers any more").0, after_its_lease);
+}
+
+#[test]
+fn a_command_is_no_node_and_waits_for_whoever_may_be_there() {
+    let fixture = Fixture::of_several();
+    let (change, mut waiting) = (change(1), fixture.waiting(change(1)));
+    waiting.means.here = Here::Command(None);
+    fixture.clock.advance(seconds(10));
+    let nobody_said = ReceiptProgress { confirmed: 0, nodes: None, at_most: seconds(290) };
+    assert_eq!(waiting.progress(), nobody_said, "a node may have the longest lease that can be set");
+    waiting.known().nodes = Some(vec![node("a", change.epoch.0, LEASE), node("b", 0, seconds(20))]);
+    let one_is_missing = ReceiptProgress { confirmed: 1, nodes: Some(2), at_most: seconds(10) };
+    assert_eq!((waiting.progress(), waiting.is_everywhere()), (one_is_missing, false));
+    waiting.known().nodes = Some(Vec::new());
+    let nobody_is_there = ReceiptProgress { confirmed: 0, nodes: Some(0), at_most: Duration::ZERO };
+    assert_eq!((waiting.progress(), waiting.is_everywhere()), (nobody_is_there, true));
 }
 
 #[test]

@@ -8,7 +8,6 @@ use crate::{
     actions::{limits::LimitReached, resume_session::Viewer},
     app::Site,
     domain::{form_token::FormToken, ids::KeyId, secret::EntropyError},
-    key_index::Receipt,
     middleware::failure::Failure,
     web::{
         htmx::{self, dialog},
@@ -144,65 +143,4 @@ pub fn list_page_of(request: &HttpRequest) -> i64 {
     let pairs = form_urlencoded::parse(request.query_string().as_bytes());
     let page = pairs.into_iter().find(|(name, _)| name == "page").and_then(|(_, page)| page.parse().ok());
     page.filter(|page| *page >= 1).unwrap_or(1)
-}
-
-/// A receipt in words: "Refused on 3 of 3 nodes after 41 ms."
-pub fn refused_on(receipt: &Receipt) -> String {
-    let Receipt { confirmed, nodes, after, is_lost } = receipt;
-    if *is_lost {
-        return "The database was restored or replaced meanwhile, and this change may not be in it. Reload the page to see what \
-                holds; if the key still works, do it again."
-            .to_owned();
-    }
-    let time = match after.as_millis() {
-        milliseconds @ ..1_000 => format!("{milliseconds} ms"),
-        milliseconds => format!("{}.{} s", milliseconds / 1_000, milliseconds / 100 % 10),
-    };
-    let Some(nodes) = nodes else {
-        let here = if *confirmed == 0 { "This node has not confirmed it" } else { "Refused on this node" };
-        return format!(
-            "{here} after {time}. The database cannot be asked about the other nodes; those without this change answer nobody."
-        );
-    };
-    let unit = if *nodes == 1 { "node" } else { "nodes" };
-    let refused = format!("Refused on {confirmed} of {nodes} {unit} after {time}.");
-    match (confirmed, nodes - confirmed) {
-        (_, 0) => refused,
-        // Nobody said anything, so nobody can have answered from before the change for longer than this.
-        (0, 1) => format!("The server cannot read its database; until it can, it answers nobody. {refused}"),
-        (0, _) => format!("No node can read the database; until they can, they answer nobody. {refused}"),
-        (_, 1) => format!("{refused} The other one is cut off and answers nobody."),
-        (_, others) => format!("{refused} The other {others} are cut off and answer nobody."),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_receipt_says_what_is_known() {
-        let says = |confirmed, nodes, ms| {
-            refused_on(&Receipt { confirmed, nodes: Some(nodes), after: Duration::from_millis(ms), is_lost: false })
-        };
-        let of_unknown =
-            |confirmed| refused_on(&Receipt { confirmed, nodes: None, after: Duration::from_secs(10), is_lost: false });
-        assert_eq!(says(3, 3, 41), "Refused on 3 of 3 nodes after 41 ms.");
-        assert_eq!(says(1, 1, 2), "Refused on 1 of 1 node after 2 ms.");
-        assert_eq!(
-            says(2, 3, 9_870),
-            "Refused on 2 of 3 nodes after 9.8 s. The other one is cut off and answers nobody."
-        );
-        assert!(says(1, 3, 5).ends_with("The other 2 are cut off and answer nobody."));
-        assert!(
-            says(0, 1, 10_000).starts_with("The server cannot read its database; until it can, it answers nobody.")
-        );
-        assert!(says(0, 3, 10_000).starts_with("No node can read the database;"));
-        assert!(of_unknown(1).starts_with("Refused on this node after 10.0 s. "), "{}", of_unknown(1));
-        assert!(of_unknown(0).starts_with("This node has not confirmed it after 10.0 s. "), "{}", of_unknown(0));
-        let lost = Receipt { confirmed: 3, nodes: Some(3), after: Duration::ZERO, is_lost: true };
-        assert!(!refused_on(&lost).contains("Refused"), "{}", refused_on(&lost));
-    }
 }

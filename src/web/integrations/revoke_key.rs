@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    answers::{INCOMPLETE, SECTION, key_id, list_page_of, refused_on},
+    answers::{INCOMPLETE, SECTION, key_id, list_page_of},
     key_list::{KeyRow, add_list, key_gone},
 };
 use crate::{
@@ -117,7 +117,7 @@ fn revoked(name: &Name, receipt: &Receipt) -> Toast {
     } else {
         (ToastKind::Good, "API key revoked", "no longer works")
     };
-    Toast { kind, title: title.to_owned(), body: format!("{name} {what}. {}", refused_on(receipt)) }
+    Toast { kind, title: title.to_owned(), body: format!("{name} {what}. {receipt}") }
 }
 
 fn ask(
@@ -134,7 +134,7 @@ fn ask(
         key: KeyRow::new(key, site.clock.now()),
         list_page,
         alert,
-        patience: site.config.lease.max(site.keys.follower.progress().longest_lease).as_secs() + 15,
+        patience: site.config.lease.max(site.follower.progress().longest_lease).as_secs() + 15,
     };
     htmx::dialog_answer(request, status, &dialog)
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod bad_configuration;
 mod environment;
+mod keys;
 mod logs;
 mod migrate;
 mod serve;

@@ -67,7 +67,7 @@ async fn a_change_counts_as_applied_only_when_the_index_has_it() {
     let app = TestApp::start_with(|settings| settings.lease = "300".to_owned()).await;
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
-    let before = app.site.keys.follower.progress();
+    let before = app.site.follower.progress();
     let id = &key.id;
     app.execute_all(&[
         "ALTER TABLE key_secrets RENAME TO elsewhere",
@@ -76,16 +76,16 @@ async fn a_change_counts_as_applied_only_when_the_index_has_it() {
         "UPDATE key_epoch SET value = 2",
     ])
     .await;
-    let is_failing = async || app.site.keys.follower.progress().trouble == Some(Trouble::Database);
-    until("it fails", async || is_failing().await && app.site.keys.follower.progress().seen == Epoch(2)).await;
-    let now = app.site.keys.follower.progress();
+    let is_failing = async || app.site.follower.progress().trouble == Some(Trouble::Database);
+    until("it fails", async || is_failing().await && app.site.follower.progress().seen == Epoch(2)).await;
+    let now = app.site.follower.progress();
     assert!(now.failures > before.failures);
-    assert_eq!((now.applied, now.looks), (before.applied, now.looks.min(app.site.keys.follower.looks_begun() - 1)));
+    assert_eq!((now.applied, now.looks), (before.applied, now.looks.min(app.site.follower.looks_begun() - 1)));
     let change = Position { epoch: Epoch(2), mark: Mark::parse(&"d".repeat(32)).unwrap() };
-    assert!(!app.site.keys.follower.has_applied(change, now.looks));
+    assert!(!app.site.follower.has_applied(change, now.looks));
     app.execute("ALTER TABLE elsewhere RENAME TO key_secrets").await;
     until_told(&app, &key.secret, "REVOKED").await;
-    until("it counts as applied", async || app.site.keys.follower.has_applied(change, now.looks)).await;
+    until("it counts as applied", async || app.site.follower.has_applied(change, now.looks)).await;
 }
 
 /// A table that is large enough takes longer to be counted than the follower waits for an answer.
@@ -119,7 +119,7 @@ async fn a_follower_that_has_nothing_to_do_looks_as_often_as_it_should_and_says_
     let maya = app.admin().await;
     let key = maya.create_key("Production").await;
     maya.rotate(&key).await;
-    let follower = &app.site.keys.follower;
+    let follower = &app.site.follower;
     until("nothing is left to be done", async || follower.progress().looks == follower.looks_begun()).await;
     let (begun, before) = (Instant::now(), follower.looks_begun());
     until("it looks again", async || follower.looks_begun() >= before + 3).await;
@@ -153,7 +153,7 @@ async fn a_key_that_cannot_be_read_is_refused_until_it_can_and_one_that_is_gone_
         "UPDATE key_epoch SET value = 3",
     ])
     .await;
-    until("it is applied", async || app.site.keys.follower.progress().applied.epoch == Epoch(3)).await;
+    until("it is applied", async || app.site.follower.progress().applied.epoch == Epoch(3)).await;
     assert_eq!([app.verify(&damaged.secret).await, app.verify(&gone.secret).await], ["NOT_FOUND", "NOT_FOUND"]);
     assert_eq!((app.site.keys.index.keys(), app.site.keys.index.secrets()), (1, 1));
     app.execute_all(&[
@@ -163,7 +163,7 @@ async fn a_key_that_cannot_be_read_is_refused_until_it_can_and_one_that_is_gone_
     ])
     .await;
     until_told(&app, &damaged.secret, "VALID").await;
-    let progress = app.site.keys.follower.progress();
+    let progress = app.site.follower.progress();
     assert_eq!((progress.gaps, progress.lost_histories), (0, 0), "it followed");
 }
 
@@ -178,6 +178,7 @@ async fn a_follower_that_nobody_has_any_more_ends() {
         revocations: Arc::clone(&app.site.keys.revocations),
         clock: app.site.clock.clone(),
         supervision: Arc::clone(&app.site.supervision),
+        lock: None,
     };
     let follower = Follower::start(parts, Duration::from_secs(10), true).unwrap();
     until("it follows", async || follower.progress().is_loaded).await;
@@ -199,7 +200,7 @@ async fn on_postgres_whoever_stops_following_gives_its_lease_back_and_listens_no
     .await;
     let served = app.site.clone();
     assert_eq!(app.count("nodes").await, 1);
-    tokio::task::spawn_blocking(move || served.keys.follower.stop()).await.unwrap();
+    tokio::task::spawn_blocking(move || served.follower.stop()).await.unwrap();
     assert_eq!(app.count("nodes").await, 0, "no revocation waits for it");
     // What the connection asked last may be something else by now.
     let connection = format!("pg_stat_activity WHERE pid = {}", pids.take()[0]);
@@ -209,7 +210,7 @@ async fn on_postgres_whoever_stops_following_gives_its_lease_back_and_listens_no
 #[tokio::test]
 async fn on_sqlite_a_server_is_alone_and_writes_nothing_of_itself() {
     let app = TestApp::start_on(TestDatabase::sqlite(), |_| {}).await;
-    let looks = || app.site.keys.follower.progress().looks;
+    let looks = || app.site.follower.progress().looks;
     let before = looks();
     until("it looks again", async || looks() > before + 1).await;
     assert_eq!(app.count("nodes").await, 0);

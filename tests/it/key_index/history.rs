@@ -26,7 +26,7 @@ async fn a_database_that_went_back_in_time_is_read_again() {
         "UPDATE key_epoch SET value = 2",
     ])
     .await;
-    until("it is noticed", async || app.site.keys.follower.progress().lost_histories == 1).await;
+    until("it is noticed", async || app.site.follower.progress().lost_histories == 1).await;
     until_told(&app, &second.secret, "VALID").await;
     // The log of revocations knows it.
     until_told(&app, &first.secret, "REVOKED").await;
@@ -34,7 +34,7 @@ async fn a_database_that_went_back_in_time_is_read_again() {
     assert_eq!(app.verify(&third.secret).await, "VALID", "it follows again");
     maya.revoke(&second).await;
     assert_eq!(app.verify(&second.secret).await, "REVOKED");
-    assert_eq!(app.site.keys.follower.progress().lost_histories, 1, "once");
+    assert_eq!(app.site.follower.progress().lost_histories, 1, "once");
 }
 
 /// The number of the last change is what it was: only its mark tells.
@@ -49,7 +49,7 @@ async fn another_change_of_the_same_number_is_noticed() {
     .await;
     until_told(&app, &first.secret, "REVOKED").await;
     until_told(&app, &second.secret, "VALID").await;
-    assert_eq!(app.site.keys.follower.progress().lost_histories, 1);
+    assert_eq!(app.site.follower.progress().lost_histories, 1);
 }
 
 /// By the time the server looks again, the other history is longer than its own.
@@ -66,7 +66,7 @@ async fn a_history_that_has_overtaken_is_noticed() {
     .await;
     until_told(&app, &first.secret, "REVOKED").await;
     until_told(&app, &second.secret, "VALID").await;
-    assert_eq!(app.site.keys.follower.progress().lost_histories, 1);
+    assert_eq!(app.site.follower.progress().lost_histories, 1);
 }
 
 /// Keys and secrets that are in memory alone.
@@ -105,7 +105,7 @@ async fn a_gap_is_read_with_removals() {
     .await;
     until_told(&app, &second.secret, "NOT_FOUND").await;
     until_told(&app, &first.secret, "VALID").await;
-    let progress = app.site.keys.follower.progress();
+    let progress = app.site.follower.progress();
     assert_eq!((progress.gaps, progress.lost_histories), (1, 0));
 }
 
@@ -158,8 +158,8 @@ async fn on_postgres_a_database_that_is_half_restored_is_not_loaded() {
         "UPDATE key_epoch SET value = value + 2",
     ])
     .await;
-    let failures = app.site.keys.follower.progress().failures;
-    until("it has tried", async || app.site.keys.follower.progress().failures > failures + 1).await;
+    let failures = app.site.follower.progress().failures;
+    until("it has tried", async || app.site.follower.progress().failures > failures + 1).await;
     assert_eq!(app.site.keys.index.secrets(), 2, "nothing was taken out of memory");
     app.execute_all(&[
         "INSERT INTO key_secrets SELECT * FROM dumped",
@@ -197,9 +197,9 @@ async fn what_the_log_of_revocations_knows_is_refused_whatever_the_database_says
         })
         .await;
     }
-    let applied = app.site.keys.follower.progress().applied;
+    let applied = app.site.follower.progress().applied;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until("everything was read again", async || app.site.keys.follower.progress().applied != applied).await;
+    until("everything was read again", async || app.site.follower.progress().applied != applied).await;
     app.ready().await;
     assert_eq!(app.verify(&first.secret).await, "ROTATED");
     assert_ne!(app.verify(&second.secret).await, "VALID");

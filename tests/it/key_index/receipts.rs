@@ -19,7 +19,7 @@ async fn on_postgres_while_the_nodes_cannot_be_read_a_revocation_waits_for_the_l
     let key = maya.create_key("Production").await;
     let longest = Duration::from_millis(1_500);
     app.execute(&another(longest)).await;
-    until("the other node is met", async || app.site.keys.follower.progress().longest_lease == longest).await;
+    until("the other node is met", async || app.site.follower.progress().longest_lease == longest).await;
     app.execute(HIDE).await;
 
     let begun = app.site.clock.since_boot();

@@ -64,7 +64,7 @@ async fn a_backup_is_one_moment_of_a_database_that_is_written_to() {
     let mut last = 0;
     for n in 0..8 {
         // Something happened in between.
-        while app.site.keys.follower.progress().applied.epoch.0 < last + 5 {
+        while app.site.follower.progress().applied.epoch.0 < last + 5 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         let (file, to) = (app.database.sqlite_file(), out.path().join(format!("backup-{n}")));

@@ -22,14 +22,14 @@ async fn apply(app: &TestApp) -> Removed {
 /// Waits until memory is as the database is.
 async fn settled(app: &TestApp) {
     let newest = app.site.db.read(key_changes::current).await.unwrap();
-    until("the change is applied", async || app.site.keys.follower.progress().applied.epoch >= newest.epoch).await;
+    until("the change is applied", async || app.site.follower.progress().applied.epoch >= newest.epoch).await;
 }
 
 /// Everything is read again, as by a node that starts now.
 async fn loaded_anew(app: &TestApp) {
-    let gaps = app.site.keys.follower.progress().gaps;
+    let gaps = app.site.follower.progress().gaps;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until("everything is read again", async || app.site.keys.follower.progress().gaps > gaps).await;
+    until("everything is read again", async || app.site.follower.progress().gaps > gaps).await;
     app.ready().await;
     settled(app).await;
 }
@@ -87,7 +87,7 @@ async fn what_ended_is_forgotten_by_database_and_memory_after_90_days() {
     assert_eq!(codes(&app, &all).await, ["NOT_FOUND", "NOT_FOUND", "VALID"]);
     // Two keys were made, one rotated and one revoked, secrets were removed and a key: each is a change, and nothing else is.
     assert_eq!(app.count("key_changes WHERE is_removal = 1").await, 3);
-    let progress = app.site.keys.follower.progress();
+    let progress = app.site.follower.progress();
     assert_eq!((progress.applied.epoch.0, progress.gaps), (6, 0), "nobody had to read everything again");
 }
 
@@ -216,7 +216,7 @@ async fn a_forgotten_secret_does_not_come_back_with_an_old_database() {
     ])
     .await;
     let both = [&*revoked.secret, &rotated.secret];
-    until("everything is read again", async || app.site.keys.follower.progress().gaps > 0).await;
+    until("everything is read again", async || app.site.follower.progress().gaps > 0).await;
     app.ready().await;
     settled(&app).await;
     assert_eq!(codes(&app, &both).await, ["REVOKED", "ROTATED"]);

@@ -58,9 +58,9 @@ pub async fn live(app: &TestApp, maya: &Person) {
     // Everything is read again, and the log of revocations held against it.
     app.execute(&format!("UPDATE key_secrets SET expires_at = NULL WHERE key_id = '{}'", ended.id)).await;
     app.execute(&format!("UPDATE api_keys SET revoked_at = NULL WHERE id = '{}'", ended.id)).await;
-    let applied = app.site.keys.follower.progress().applied.epoch.0;
+    let applied = app.site.follower.progress().applied.epoch.0;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until("everything is read again", async || app.site.keys.follower.progress().applied.epoch.0 > applied + 2).await;
+    until("everything is read again", async || app.site.follower.progress().applied.epoch.0 > applied + 2).await;
     app.ready().await;
     assert_eq!(app.verify(&ended.secret).await, "REVOKED", "it was ended again");
 

@@ -351,10 +351,10 @@ async fn on_postgres_a_program_that_runs_says_so_and_answers_nobody_once_what_it
     // What it follows by breaks, as it does when a table is gone: it connects again, and finds the reason.
     app.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
         .await;
-    until("it does not follow any more", async || app.site.keys.follower.progress().trouble.is_some()).await;
+    until("it does not follow any more", async || app.site.follower.progress().trouble.is_some()).await;
     app.clock.pass(chrono::TimeDelta::minutes(1));
     // One that did not ask would be back with the first try.
-    let failures = || app.site.keys.follower.progress().failures;
+    let failures = || app.site.follower.progress().failures;
     let before = failures();
     until("it has tried again three times", async || failures() >= before + 3).await;
     assert_eq!(app.ask_about(&key.secret).await.status, 503, "the lease has ended and is not renewed");

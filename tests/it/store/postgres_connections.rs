@@ -80,7 +80,7 @@ async fn a_connection_that_went_silent_a_moment_ago_costs_no_answer() {
 #[tokio::test]
 async fn a_follower_whose_wire_goes_silent_has_another_before_its_lease_ends() {
     let (wire, app) = behind_a_wire().await;
-    let looks = || app.site.keys.follower.progress().looks;
+    let looks = || app.site.follower.progress().looks;
     wire.silence();
     let before = looks();
     until("it looks again", async || {

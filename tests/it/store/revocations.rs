@@ -40,7 +40,7 @@ async fn a_change_is_in_the_log_before_it_is_answered_also_when_nobody_follows()
     let maya = app.admin().await;
     let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
     let served = app.site.clone();
-    tokio::task::spawn_blocking(move || served.keys.follower.stop()).await.unwrap();
+    tokio::task::spawn_blocking(move || served.follower.stop()).await.unwrap();
     maya.try_revoke(&revoked.id, 1).await;
     maya.try_rotate(&rotated.id, 1).await;
     let log = log_of(&app);
@@ -60,7 +60,7 @@ async fn what_another_node_revokes_is_in_the_log_before_this_one_says_that_it_ha
     app.execute(&format!("INSERT INTO key_changes (epoch, key_id) SELECT value + 1, '{}' FROM key_epoch", key.id))
         .await;
     app.execute("UPDATE key_epoch SET value = value + 1").await;
-    until(&app, "the change is applied", async || app.site.keys.follower.progress().applied.epoch.0 == 2).await;
+    until(&app, "the change is applied", async || app.site.follower.progress().applied.epoch.0 == 2).await;
     assert!(log_of(&app).contains(&format!(" revoked {}", key.id)), "{}", log_of(&app));
 }
 
@@ -75,11 +75,10 @@ async fn a_reload_ends_again_what_the_log_knows_and_tells_the_audit_log() {
     for sql in BACK {
         app.execute(sql).await;
     }
-    let applied = app.site.keys.follower.progress().applied.epoch.0;
+    let applied = app.site.follower.progress().applied.epoch.0;
     // Two changes that nobody tells of: everything is read again.
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until(&app, "everything is read again", async || app.site.keys.follower.progress().applied.epoch.0 > applied + 2)
-        .await;
+    until(&app, "everything is read again", async || app.site.follower.progress().applied.epoch.0 > applied + 2).await;
     assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
     assert_eq!(app.verify(&rotated.secret).await, "ROTATED");
     assert_eq!(app.verify(&newer.secret).await, "VALID", "it was never ended");
@@ -106,10 +105,9 @@ async fn a_reload_ends_a_key_again_whatever_its_name_is() {
     }
     app.execute(&format!("UPDATE api_keys SET name = '{}' WHERE name = 'Revoked'", "n".repeat(300))).await;
     app.execute("UPDATE api_keys SET name = 'a\u{202E}b' WHERE name = 'Rotated'").await;
-    let applied = app.site.keys.follower.progress().applied.epoch.0;
+    let applied = app.site.follower.progress().applied.epoch.0;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until(&app, "everything is read again", async || app.site.keys.follower.progress().applied.epoch.0 > applied + 2)
-        .await;
+    until(&app, "everything is read again", async || app.site.follower.progress().applied.epoch.0 > applied + 2).await;
     assert_eq!(app.verify(&revoked.secret).await, "REVOKED");
     assert_eq!(app.verify(&rotated.secret).await, "ROTATED");
     assert_eq!(app.verify(&living.secret).await, "VALID");
@@ -368,9 +366,9 @@ async fn an_emptied_log_does_not_claim_what_the_database_did_not_know() {
         app.execute(&format!("{sql} WHERE {} = '{}'", if sql.ends_with("keys") { "id" } else { "key_id" }, first.id))
             .await;
     }
-    let applied = app.site.keys.follower.progress().applied.epoch.0;
+    let applied = app.site.follower.progress().applied.epoch.0;
     app.execute("UPDATE key_epoch SET value = value + 2").await;
-    until(&app, "everything is read again", async || app.site.keys.follower.progress().applied.epoch.0 > applied).await;
+    until(&app, "everything is read again", async || app.site.follower.progress().applied.epoch.0 > applied).await;
     empty().await;
     let log = log_of(&app);
     assert!(!log.contains(&first.id) && log.contains(&second.id), "{log}");

@@ -196,7 +196,7 @@ async fn a_database_file_that_is_gone_makes_no_key_that_nobody_will_ever_find() 
     app.anonymous().get("/livez").await.expect(200);
     assert!(!file.exists(), "a new, empty database was made in its place");
     // What it has open still reads well, and nobody else's change will ever stand there.
-    until("the follower notices", async || app.site.keys.follower.progress().failures > 0).await;
+    until("the follower notices", async || app.site.follower.progress().failures > 0).await;
 
     std::fs::rename(&hidden, &file).unwrap();
     assert_eq!(app.verify(&key.secret).await, "VALID");
