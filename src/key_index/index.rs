@@ -18,10 +18,7 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     hint::black_box,
-    sync::{
-        Mutex,
-        atomic::{AtomicI64, AtomicUsize},
-    },
+    sync::{Mutex, atomic::AtomicUsize},
 };
 
 use chrono::{DateTime, Utc};
@@ -29,24 +26,19 @@ use chrono::{DateTime, Utc};
 use super::{
     arena::Arena,
     dirty_list::{DirtyList, Mark},
+    facts::{Facts, OrganizationFacts},
+    refusals::Refusals,
     secret_entry::{GONE, REPLACED, SecretEntry},
     slots::Slots,
-    sync::{AtomicU32, OnceLock, Ordering},
+    sync::{OnceLock, Ordering},
     usage::{Caller, Usage},
+    version::{FORGOTTEN, Version},
+    versions::Versions,
 };
 use crate::domain::{
-    code::Code,
     pepper::SecretDigest,
-    verdict::{ID_CHARS, Verdict, VerifiedKey},
+    verdict::{Verdict, VerifiedKey},
 };
-
-/// When a key ends, in Unix milliseconds; and four times that are none.
-const NEVER: i64 = i64::MAX;
-const REVOKED: i64 = i64::MIN;
-/// The key changed, and its row cannot be read.
-const UNREADABLE: i64 = i64::MIN + 1;
-/// The database does not have the key any more.
-const FORGOTTEN: i64 = i64::MIN + 2;
 
 /// Numbers in `by_digest` from here on are of secrets apart; the others are of keys, whose own secret it is.
 const APART: u32 = 1 << 31;
@@ -56,7 +48,11 @@ pub struct KeyIndex {
     keys: Arena<KeyEntry>,
     /// What a key has beyond its first secret.
     secrets: Arena<SecretEntry>,
-    organizations: Arena<OnceLock<Box<str>>>,
+    organizations: Arena<OrganizationEntry>,
+    /// What became true of keys and organizations after they were first put.
+    facts: Versions<Facts>,
+    organization_facts: Versions<OrganizationFacts>,
+    refusals: Refusals,
     by_digest: Slots,
     /// For the writer, which knows keys by their ids.
     by_id: Slots,
@@ -86,19 +82,23 @@ struct Writer {
 #[repr(C, align(128))]
 struct KeyEntry {
     secret: SecretEntry,
-    /// [`REVOKED`], [`UNREADABLE`], or when it expires.
-    ends_at: AtomicI64,
-    organization: AtomicU32,
+    /// Which facts hold.
+    version: Version,
     /// Whether it is among those that were used.
     mark: Mark,
     usage: Usage,
-    /// Id and name in one piece.
-    words: OnceLock<Box<str>>,
-    /// What its usage is written by: [`KeyNumber`].
-    number: AtomicI64,
+    /// The first that were put; the id in them never changes.
+    facts: OnceLock<Facts>,
 }
 
 const _: () = assert!(size_of::<KeyEntry>() == 128);
+
+/// An organization, for all its keys at once.
+#[derive(Default)]
+struct OrganizationEntry {
+    version: Version,
+    facts: OnceLock<OrganizationFacts>,
+}
 
 impl Default for KeyIndex {
     fn default() -> Self {
@@ -106,6 +106,9 @@ impl Default for KeyIndex {
             keys: Arena::new(),
             secrets: Arena::new(),
             organizations: Arena::new(),
+            facts: Versions::new(),
+            organization_facts: Versions::new(),
+            refusals: Refusals::new(),
             by_digest: Slots::new(10),
             by_id: Slots::new(10),
             used: DirtyList::new(),
@@ -131,21 +134,15 @@ impl KeyIndex {
         let words = words_of(digest);
         let Some(number) = self.find_number(words) else { return Verdict::NOT_FOUND };
         let Some((number, entry, secret)) = self.key_with_secret(number) else { return Verdict::NOT_FOUND };
-        let Some(key) = self.key_of(entry) else { return Verdict::NOT_FOUND };
-        // In this order: whoever finds a key that is refused no longer finds its secrets replaced that were replaced before.
-        let ends_at = entry.ends_at.load(Ordering::Acquire);
+        // In this order: whoever finds the facts of a moment no longer finds its secrets living that were replaced before.
+        let Some(facts) = self.facts_of(entry) else { return Verdict::NOT_FOUND };
+        let Some(organization) = self.organization_of(facts) else { return Verdict::NOT_FOUND };
         // Last, for the entry may be another secret's by now.
-        let Some(state) = secret.state_of(words) else { return Verdict::NOT_FOUND };
-        let code = match (state, ends_at) {
-            (GONE, _) | (_, UNREADABLE | FORGOTTEN) => return Verdict::NOT_FOUND,
-            (_, REVOKED) => Code::Revoked,
-            (REPLACED, _) => Code::Rotated,
-            (_, ends_at) if ends_at <= now.timestamp_millis() => Code::Expired,
-            _ => Code::Valid,
-        };
-        entry.usage.count(code, now, caller);
+        let Some(state) = secret.state_of(words).filter(|state| *state != GONE) else { return Verdict::NOT_FOUND };
+        let code = facts.judge(state == REPLACED, now.timestamp_millis());
+        entry.usage.count(&self.refusals, code, now, caller);
         self.used.mark(number, &entry.mark);
-        Verdict::of(key, code)
+        Verdict::of(VerifiedKey::new(facts.words(), &organization.id), code)
     }
 
     /// Asks memory for what [`KeyIndex::judge`] will read, without waiting for it: of many keys in a row the waits overlap.
@@ -180,13 +177,18 @@ impl KeyIndex {
         if number < APART { self.keys.get(number).map(|key| &key.secret) } else { self.secrets.get(number - APART) }
     }
 
-    fn key_of<'a>(&'a self, entry: &'a KeyEntry) -> Option<VerifiedKey<'a>> {
-        let organization_id = self.organizations.get(entry.organization.load(Ordering::Relaxed))?.get()?;
-        Some(VerifiedKey::new(entry.words.get()?, organization_id))
+    /// What is true of this key, if that is known.
+    fn facts_of<'a>(&'a self, entry: &'a KeyEntry) -> Option<&'a Facts> {
+        self.facts.get(&entry.facts, &entry.version)
+    }
+
+    fn organization_of(&self, facts: &Facts) -> Option<&OrganizationFacts> {
+        let entry = self.organizations.get(facts.organization)?;
+        self.organization_facts.get(&entry.facts, &entry.version)
     }
 
     fn id_of(&self, number: u32) -> Option<&str> {
-        self.keys.get(number)?.words.get()?.get(..ID_CHARS)
+        Some(self.keys.get(number)?.facts.get()?.id())
     }
 
     fn hash_of_key(&self, number: u32) -> u64 {

@@ -3,6 +3,7 @@
 
 mod arena;
 mod dirty_list;
+mod facts;
 mod flushes;
 mod follower;
 mod following;
@@ -10,13 +11,17 @@ mod history;
 mod index;
 mod lease;
 mod membership;
+mod place;
 mod progress;
 mod receipt;
+mod refusals;
 mod revocation_keeper;
 mod secret_entry;
 mod slots;
 mod sync;
 mod usage;
+mod version;
+mod versions;
 
 #[cfg(test)]
 mod dirty_list_tests;

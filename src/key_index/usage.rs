@@ -11,7 +11,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use crossbeam_utils::atomic::AtomicCell;
 
-use super::sync::{AtomicU32, AtomicU64, Ordering};
+use super::{
+    place::Place,
+    refusals::Refusals,
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
 use crate::domain::{actor::MAX_USER_AGENT, code::Code, usage::LastUsed};
 
 /// What a counter keeps at most of what could not be written. Above it there is room for what is counted until the next
@@ -36,12 +40,15 @@ impl Caller<'_> {
     }
 }
 
-/// The counters of one key since they were last taken: 40 bytes.
+/// The counters of one key since they were last taken: 32 bytes.
 #[derive(Default)]
 pub struct Usage {
     /// When the newest verification was, in Unix milliseconds.
     last_at: AtomicI64,
-    counts: [AtomicU32; Code::NAMING],
+    /// How often it was good.
+    valid: AtomicU32,
+    /// Where it is counted how often it was refused, and why.
+    refused: Place,
     /// Of whom `last_caller` is; 0 is nobody.
     caller_hash: AtomicU64,
     /// Shared by the keys that one caller brings: a million keys that were used cost no more than one that was not.
@@ -100,7 +107,7 @@ impl Usage {
     const WAS_AHEAD: i64 = 60_000;
 
     /// Counts one verification.
-    pub fn count(&self, code: Code, at: DateTime<Utc>, caller: Caller<'_>) {
+    pub fn count(&self, refusals: &Refusals, code: Code, at: DateTime<Utc>, caller: Caller<'_>) {
         let at = at.timestamp_millis();
         // Forward only: threads come a little late. But for a clock that was ahead and was set, whose times are no times.
         let later = |last: i64| (at > last || last - at > Self::WAS_AHEAD).then_some(at);
@@ -114,8 +121,15 @@ impl Usage {
             }
         });
         // Last: who takes a count finds the use that it counts, or has taken it before.
-        if let Some(count) = self.counts.get(code.place()) {
+        if let Some(count) = self.counter(refusals, code) {
             count.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    fn counter<'a>(&'a self, refusals: &'a Refusals, code: Code) -> Option<&'a AtomicU32> {
+        match code.place().checked_sub(1) {
+            None => Some(&self.valid),
+            Some(place) => refusals.make(&self.refused).get(place),
         }
     }
 
@@ -126,8 +140,12 @@ impl Usage {
 
     /// Takes what was counted, code and count, and the newest use. Where nothing was counted yet the last caller stays: a
     /// verification stores its caller before it adds its count, so it may be in between.
-    pub fn take(&self) -> (Vec<(&'static str, u64)>, Option<LastUsed>) {
-        let counts: [u32; Code::NAMING] = array::from_fn(|n| self.counts[n].swap(0, Ordering::Acquire));
+    pub fn take(&self, refusals: &Refusals) -> (Vec<(&'static str, u64)>, Option<LastUsed>) {
+        let refused = refusals.get(&self.refused);
+        let counts: [u32; Code::NAMING] = array::from_fn(|place| match place.checked_sub(1) {
+            None => self.valid.swap(0, Ordering::Acquire),
+            Some(place) => refused.map_or(0, |refused| refused[place].swap(0, Ordering::Acquire)),
+        });
         // As long as it must be, mostly one: collecting makes room for four, and here may be a million keys.
         let mut taken = Vec::with_capacity(counts.iter().filter(|&&count| count > 0).count());
         taken.extend(Code::all().map(Code::word).zip(counts.map(u64::from)).filter(|(_, count)| *count > 0));
@@ -144,9 +162,9 @@ impl Usage {
     }
 
     /// Puts back what could not be written, as far as there is room: [`MOST_KEPT`] of a code.
-    pub fn put_back(&self, counts: &[(&'static str, u64)], last: Option<LastUsed>) {
+    pub fn put_back(&self, refusals: &Refusals, counts: &[(&'static str, u64)], last: Option<LastUsed>) {
         for (code, count) in counts {
-            if let Some(own) = Code::of(code).and_then(|code| self.counts.get(code.place())) {
+            if let Some(own) = Code::of(code).and_then(|code| self.counter(refusals, code)) {
                 let count = u32::try_from(*count).unwrap_or(u32::MAX);
                 // What was counted in the meantime stays, also when it is more than that.
                 let kept = |own: u32| Some(own.max(own.saturating_add(count).min(MOST_KEPT)));
@@ -175,11 +193,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_for_long_stops_growing_instead_of_beginning_at_0() {
-        let usage = Usage::default();
-        usage.put_back(&[("VALID", 3_000_000_000), ("REVOKED", 7)], None);
-        usage.put_back(&[("VALID", u64::MAX), ("REVOKED", 1)], None);
-        usage.count(Code::Valid, DateTime::UNIX_EPOCH, Caller::default());
-        assert_eq!(usage.take().0, [("VALID", u64::from(MOST_KEPT) + 1), ("REVOKED", 8)]);
+        let (usage, refusals) = (Usage::default(), Refusals::new());
+        usage.put_back(&refusals, &[("VALID", 3_000_000_000), ("REVOKED", 7)], None);
+        usage.put_back(&refusals, &[("VALID", u64::MAX), ("REVOKED", 1)], None);
+        usage.count(&refusals, Code::Valid, DateTime::UNIX_EPOCH, Caller::default());
+        assert_eq!(usage.take(&refusals).0, [("VALID", u64::from(MOST_KEPT) + 1), ("REVOKED", 8)]);
     }
 
     fn caller(user_agent: &str) -> Caller<'_> {
@@ -188,19 +206,19 @@ mod tests {
 
     /// When the newest use was, in milliseconds, and whose.
     fn last(usage: &Usage) -> (i64, String) {
-        let last = usage.take().1.unwrap();
+        let last = usage.take(&Refusals::new()).1.unwrap();
         (last.at.timestamp_millis(), last.user_agent.unwrap().to_string())
     }
 
     #[test]
     fn a_use_that_could_not_be_written_comes_back_unless_there_is_a_newer_one() {
         let (usage, at) = (Usage::default(), DateTime::UNIX_EPOCH);
-        usage.count(Code::Valid, at, caller("first"));
-        let (counts, first) = usage.take();
-        usage.put_back(&counts, first.clone());
+        usage.count(&Refusals::new(), Code::Valid, at, caller("first"));
+        let (counts, first) = usage.take(&Refusals::new());
+        usage.put_back(&Refusals::new(), &counts, first.clone());
         assert_eq!(last(&usage), (0, "first".to_owned()));
-        usage.count(Code::Valid, at, caller("second"));
-        usage.put_back(&counts, first);
+        usage.count(&Refusals::new(), Code::Valid, at, caller("second"));
+        usage.put_back(&Refusals::new(), &counts, first);
         assert_eq!(last(&usage), (0, "second".to_owned()));
     }
 
@@ -208,7 +226,7 @@ mod tests {
     fn the_newest_time_stays_unless_it_was_of_a_clock_that_was_ahead() {
         let usage = Usage::default();
         for (at, expected) in [(100_000, 100_000), (40_000, 100_000), (39_999, 39_999), (40_000, 40_000)] {
-            usage.count(Code::Valid, DateTime::from_timestamp_millis(at).unwrap(), caller("a"));
+            usage.count(&Refusals::new(), Code::Valid, DateTime::from_timestamp_millis(at).unwrap(), caller("a"));
             assert_eq!(last(&usage).0, expected, "{at}");
         }
     }
@@ -218,8 +236,8 @@ mod tests {
     fn a_caller_of_whom_nothing_is_known_is_one_all_the_same() {
         std::thread::spawn(|| {
             let usage = Usage::default();
-            usage.count(Code::Valid, DateTime::UNIX_EPOCH, Caller::default());
-            let last = usage.take().1.expect("it was used");
+            usage.count(&Refusals::new(), Code::Valid, DateTime::UNIX_EPOCH, Caller::default());
+            let last = usage.take(&Refusals::new()).1.expect("it was used");
             assert_eq!((last.address, last.user_agent), (None, None));
         })
         .join()
@@ -238,8 +256,8 @@ mod tests {
         let usage = Usage::default();
         let (one, another) = (Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 2])));
         for (address, user_agent) in [(one, "a"), (another, "a"), (another, "b"), (another, "b"), (one, "b")] {
-            usage.count(Code::Valid, DateTime::UNIX_EPOCH, Caller { address, ..caller(user_agent) });
-            let last = usage.take().1.unwrap();
+            usage.count(&Refusals::new(), Code::Valid, DateTime::UNIX_EPOCH, Caller { address, ..caller(user_agent) });
+            let last = usage.take(&Refusals::new()).1.unwrap();
             assert_eq!((last.address, last.user_agent.as_deref()), (address, Some(user_agent)));
         }
     }

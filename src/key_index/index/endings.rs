@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use super::{APART, KeyIndex, Ordering, REPLACED, REVOKED, words_of};
+use super::{APART, Facts, KeyIndex, REPLACED, words_of};
 use crate::domain::{ended_secret::Ending, pepper::SecretDigest};
 
 impl KeyIndex {
@@ -10,7 +10,7 @@ impl KeyIndex {
     pub fn ending_of(&self, digest: &SecretDigest) -> Option<Ending> {
         let words = words_of(digest);
         let (_, entry, secret) = self.key_with_secret(self.find_number(words)?)?;
-        let is_revoked = entry.ends_at.load(Ordering::Acquire) == REVOKED;
+        let is_revoked = self.facts_of(entry).is_some_and(Facts::is_revoked);
         ending(is_revoked, secret.state_of(words) == Some(REPLACED))
     }
 
@@ -34,7 +34,7 @@ impl KeyIndex {
 
     /// How a secret of the key with this number ended.
     pub(super) fn ending_in(&self, key: u32, is_replaced: bool) -> Option<Ending> {
-        ending(self.keys.get(key)?.ends_at.load(Ordering::Relaxed) == REVOKED, is_replaced)
+        ending(self.facts_of(self.keys.get(key)?).is_some_and(Facts::is_revoked), is_replaced)
     }
 }
 

@@ -61,10 +61,9 @@ impl KeyIndex {
         Forgetting { index: self, writer, forgotten: Forgotten::default() }
     }
 
-    /// Stores a time that is none.
-    pub(super) fn end_as(&self, entry: &KeyEntry, ends_at: i64) {
-        let before = entry.ends_at.swap(ends_at, Ordering::AcqRel);
-        match (before == FORGOTTEN, ends_at == FORGOTTEN) {
+    /// Lets other facts of a key hold, or none.
+    pub(super) fn turn(&self, entry: &KeyEntry, version: u32) {
+        match (entry.version.set(version) == FORGOTTEN, version == FORGOTTEN) {
             (false, true) => self.forgotten_keys.fetch_add(1, Ordering::Relaxed),
             (true, false) => self.forgotten_keys.fetch_sub(1, Ordering::Relaxed),
             _ => 0,
@@ -75,13 +74,13 @@ impl KeyIndex {
 impl Forgetting<'_> {
     /// A key, without its secrets.
     pub fn key(&mut self, number: u32) {
-        let Some(entry) = self.index.keys.get(number).filter(|entry| entry.words.get().is_some()) else { return };
-        if entry.ends_at.load(Ordering::Relaxed) == FORGOTTEN {
+        let Some(entry) = self.index.keys.get(number).filter(|entry| entry.facts.get().is_some()) else { return };
+        if entry.version.get() == FORGOTTEN {
             return;
         }
-        self.index.end_as(entry, FORGOTTEN);
+        self.index.turn(entry, FORGOTTEN);
         // Its number may be another key's by now, to whom these uses would be ascribed.
-        let _ = entry.usage.take();
+        let _ = entry.usage.take(&self.index.refusals);
         self.forgotten.keys += 1;
     }
 

@@ -3,8 +3,11 @@
 
 use std::sync::PoisonError;
 
-use super::{APART, FORGOTTEN, KeyIndex, NEVER, Ordering, REVOKED, UNREADABLE, Writer, hash_of_id, words_of};
-use crate::domain::key_record::{KeyRecord, SecretRecord};
+use super::{APART, Facts, KeyEntry, KeyIndex, OrganizationFacts, Writer, hash_of_id, words_of};
+use crate::{
+    domain::key_record::{KeyRecord, SecretRecord},
+    key_index::version::UNREADABLE,
+};
 
 impl KeyIndex {
     /// Makes room for so many in all, so that loading does not grow the tables again and again.
@@ -33,12 +36,12 @@ impl KeyIndex {
         number
     }
 
-    /// Takes over a key as it now stands in the database. A name never changes.
+    /// Takes over a key as it now stands in the database.
     pub fn put(&self, record: &KeyRecord) {
         self.put_as(record, false);
     }
 
-    /// The same; `without_secrets`: they are read later, and until then a key that is refused must stay so.
+    /// The same; `without_secrets`: they are read later, and until then nobody may pass who could not before.
     pub(super) fn put_as(&self, record: &KeyRecord, without_secrets: bool) -> Arrival {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let id = record.id.as_str();
@@ -46,42 +49,32 @@ impl KeyIndex {
         let known = self.by_id.find(hash, |number| self.id_of(number) == Some(id));
         let number = known.unwrap_or_else(|| next(&mut writer.keys));
         let entry = self.keys.make(number);
-        if entry.ends_at.load(Ordering::Relaxed) == FORGOTTEN {
-            // It is back: another history, or a copy of the database.
-            entry.ends_at.store(UNREADABLE, Ordering::Release);
-            self.forgotten_keys.fetch_sub(1, Ordering::Relaxed);
-        }
+        let facts = Facts::of(record, self.organization(&mut writer, record.organization_id.as_str()));
         // What takes something away first, and what gives something back last.
-        if record.is_revoked {
-            entry.ends_at.store(REVOKED, Ordering::Release);
-            stored();
-        }
         for secret in record.secrets.iter().filter(|secret| secret.is_replaced) {
             if let Some(known) = self.find(words_of(&secret.digest)) {
                 known.set(true);
                 stored();
             }
         }
-        let expires_at = record.expires_at.map_or(NEVER, |at| at.timestamp_millis());
-        let is_refused = known.is_some() && matches!(entry.ends_at.load(Ordering::Relaxed), REVOKED | UNREADABLE);
-        let comes_later = without_secrets && is_refused && !record.is_revoked;
-        if !record.is_revoked && !comes_later {
-            entry.ends_at.store(expires_at, Ordering::Release);
-            stored();
+        if without_secrets && known.is_some() && !facts.only_take_from(self.facts_of(entry)) {
+            return Arrival::Later(number, facts);
         }
+        self.hold(entry, facts);
         if known.is_none() {
-            let organization = record.organization_id.as_str();
-            let of = self.organization(&mut writer, organization);
-            entry.organization.store(of, Ordering::Relaxed);
-            entry.number.store(record.number.0, Ordering::Relaxed);
-            entry.words.get_or_init(|| format!("{id}{}", record.name).into());
             self.by_id.insert(hash, number, |number| self.hash_of_key(number));
         }
         // The living one first, so that it lies with its key.
         for secret in &record.secrets {
             self.put_secret_of(&mut writer, number, secret);
         }
-        if comes_later { Arrival::Later(number, expires_at) } else { Arrival::Now(number) }
+        Arrival::Now(number)
+    }
+
+    /// From now on these are the facts of a key.
+    pub(super) fn hold(&self, entry: &KeyEntry, facts: Facts) {
+        self.turn(entry, self.facts.add(&entry.facts, &entry.version, facts));
+        stored();
     }
 
     fn organization(&self, writer: &mut Writer, id: &str) -> u32 {
@@ -89,7 +82,9 @@ impl KeyIndex {
             return *number;
         }
         let number = next(&mut writer.organization_numbers);
-        self.organizations.make(number).get_or_init(|| id.into());
+        let entry = self.organizations.make(number);
+        let facts = OrganizationFacts { id: id.into() };
+        entry.version.set(self.organization_facts.add(&entry.facts, &entry.version, facts));
         writer.organizations.insert(id.into(), number);
         number
     }
@@ -97,7 +92,7 @@ impl KeyIndex {
     /// Refuses a key that changed and cannot be read.
     pub fn refuse(&self, id: &str) {
         if let Some(entry) = self.number_of(id).and_then(|number| self.keys.get(number)) {
-            self.end_as(entry, UNREADABLE);
+            self.turn(entry, UNREADABLE);
         }
     }
 
@@ -120,10 +115,10 @@ impl KeyIndex {
     }
 }
 
-/// What became of a key that was read: it is so now, or its end is to be stored once its secrets were read.
+/// What became of a key that was read: it is so now, or its facts are to hold once its secrets were read.
 pub(super) enum Arrival {
     Now(u32),
-    Later(u32, i64),
+    Later(u32, Facts),
 }
 
 /// A number that nobody has.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::PoisonError};
 
-use super::{APART, KeyIndex, Ordering, endings::ending, forget::Forgotten, put::Arrival};
+use super::{APART, Facts, KeyIndex, endings::ending, forget::Forgotten, put::Arrival};
 use crate::domain::{
     ended_secret::Ending,
     key_record::{KeyRecord, SecretRecord},
@@ -15,9 +15,9 @@ pub struct Reload<'a> {
     keys: Seen,
     first_secrets: Seen,
     secrets_apart: Seen,
-    /// When keys end that were refused until now. They stay refused until all their secrets were read: one of these may have
-    /// been replaced meanwhile.
-    revived: HashMap<u32, i64>,
+    /// Facts by which somebody may pass who could not before, by the numbers of their keys. They do not hold until all secrets
+    /// were read: one may have been replaced meanwhile.
+    revived: HashMap<u32, Facts>,
 }
 
 impl KeyIndex {
@@ -39,9 +39,9 @@ impl Reload<'_> {
     pub fn key(&mut self, record: &KeyRecord) {
         match self.index.put_as(record, true) {
             Arrival::Now(number) => self.keys.see(number),
-            Arrival::Later(number, ends_at) => {
+            Arrival::Later(number, facts) => {
                 self.keys.see(number);
-                self.revived.insert(number, ends_at);
+                self.revived.insert(number, facts);
             }
         }
     }
@@ -74,9 +74,9 @@ impl Reload<'_> {
         self.first_secrets.unseen().for_each(|number| forgetting.secret(number));
         self.secrets_apart.unseen().for_each(|number| forgetting.secret(APART + number));
         let forgotten = forgetting.done();
-        for (number, ends_at) in self.revived {
+        for (number, facts) in self.revived {
             if let Some(entry) = index.keys.get(number) {
-                entry.ends_at.store(ends_at, Ordering::Release);
+                index.hold(entry, facts);
             }
         }
         forgotten

@@ -10,6 +10,7 @@ use crate::domain::{
     key_record::{KeyNumber, KeyRecord, SecretRecord},
 };
 
+mod facts;
 mod forgetting;
 
 thread_local! {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{
-    KeyEntry, KeyIndex, Ordering,
+    KeyEntry, KeyIndex,
     due::{Round, Rounds},
 };
-use crate::domain::{ids::KeyId, key_record::KeyNumber, usage::UsageDelta};
+use crate::domain::{ids::KeyId, usage::UsageDelta};
 
 /// What was taken out of the index, so that it can be put back.
 pub struct TakenUsage {
@@ -47,12 +47,14 @@ impl KeyIndex {
         let mut taken = TakenUsage { entries: Vec::with_capacity(entries.len()), deltas: Arc::default() };
         let deltas = entries.into_iter().filter_map(|number| {
             let entry = self.keys.get(number)?;
-            let (counts, last_used) = entry.usage.take();
+            let (counts, last_used) = entry.usage.take(&self.refusals);
             if counts.is_empty() {
                 return None;
             }
             taken.entries.push(number);
-            Some(UsageDelta { key: KeyNumber(entry.number.load(Ordering::Relaxed)), counts, last_used })
+            // Of one that cannot be read: the number that it had.
+            let key = self.facts_of(entry).or(entry.facts.get())?.number();
+            Some(UsageDelta { key, counts, last_used })
         });
         taken.deltas = deltas.collect::<Vec<_>>().into();
         taken
@@ -63,7 +65,7 @@ impl KeyIndex {
         rounds.put_back(taken.entries.get(from..).unwrap_or_default());
         for (&number, delta) in taken.entries.iter().zip(taken.deltas.iter()).skip(from) {
             if let Some(entry) = self.keys.get(number) {
-                entry.usage.put_back(&delta.counts, delta.last_used.clone());
+                entry.usage.put_back(&self.refusals, &delta.counts, delta.last_used.clone());
                 self.used.mark(number, &entry.mark);
             }
         }

@@ -167,6 +167,27 @@ async fn a_key_that_cannot_be_read_is_refused_until_it_can_and_one_that_is_gone_
     assert_eq!((progress.gaps, progress.lost_histories), (0, 0), "it followed");
 }
 
+/// As a change, and by reading everything again.
+#[tokio::test]
+async fn another_name_of_a_known_key_is_what_a_verification_answers() {
+    let app = TestApp::start().await;
+    let key = app.admin().await.create_key("Production").await;
+    let mark = "d".repeat(32);
+    for (n, how) in [
+        format!("INSERT INTO key_changes (epoch, key_id, mark) VALUES (2, '{}', '{mark}')", key.id),
+        "SELECT 1".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let rename = format!("UPDATE api_keys SET name = 'Zürich {n}'");
+        app.execute_all(&[&rename, how, "UPDATE key_epoch SET value = value + 1"]).await;
+        until("it has the new name", async || app.ask_about(&key.secret).await.json()["name"] == format!("Zürich {n}"))
+            .await;
+    }
+    assert_eq!(app.site.follower.progress().gaps, 1, "the second was not told as a change");
+}
+
 #[tokio::test]
 async fn a_follower_that_nobody_has_any_more_ends() {
     let app = TestApp::start().await;

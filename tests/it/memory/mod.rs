@@ -2,8 +2,8 @@
 //! run by `loom` in every order of their steps, and with every old value that the memory of a real machine may still show.
 //!
 //! # How the same sources come to run here
-//! [`slots`](ordered::slots), [`secret_entry`](ordered::secret_entry), [`lease`](ordered::lease) and
-//! [`dirty_list`](ordered::dirty_list) are the files of `src/key_index/`, compiled a second time. All they need of the outside is `super::sync`, and that is here a module with
+//! [`slots`](ordered::slots), [`secret_entry`](ordered::secret_entry), [`version`](ordered::version), [`place`](ordered::place),
+//! [`lease`](ordered::lease) and [`dirty_list`](ordered::dirty_list) are the files of `src/key_index/`, compiled a second time. All they need of the outside is `super::sync`, and that is here a module with
 //! `loom`'s atomics in the place of those of `std`. Their unit tests stand in files of their own, as they would not run here.
 //!
 //! They are even compiled three times: [`ordered`] as they are, [`unordered`] with each `Acquire` and `Release` read as
@@ -14,7 +14,7 @@
 //! # What it does not show
 //! Only what few threads do in few steps; and while the table grows, threads are interrupted at most [`PREEMPTIONS`] times
 //! where they could go on. To `loom` a `SeqCst` access is `AcqRel`, and only a fence is more; the sources have no such
-//! access. The arena and the words of a key are behind `std`'s `OnceLock` and are not looked at; neither is the
+//! access. The arena and the facts of a key are behind `std`'s `OnceLock` and are not looked at; neither is the
 //! `AtomicCell` with the last use.
 
 #![allow(clippy::duplicate_mod, reason = "this is what the module is about")]
@@ -95,6 +95,19 @@ fn without_orderings_a_forgotten_secret_can_live() {
     in_orders_of_few_turns(unordered::scenarios::a_look_up_while_an_entry_is_filled_anew);
 }
 
+// Look-up against other facts
+
+#[test]
+fn who_has_other_facts_has_them_whole_and_what_was_taken_away_before() {
+    in_every_order(ordered::scenarios::a_look_up_while_other_facts_take_their_place);
+}
+
+#[test]
+#[should_panic = "facts hold"]
+fn without_orderings_facts_can_hold_too_early() {
+    in_every_order(unordered::scenarios::a_look_up_while_other_facts_take_their_place);
+}
+
 // Look-up against revocation
 
 #[test]
@@ -114,6 +127,19 @@ fn to_look_up_before_the_lease_is_checked_is_wrong() {
 #[should_panic = "a revoked key is VALID under the new lease"]
 fn without_orderings_the_lease_can_be_ahead_of_the_index() {
     in_every_order(|| unordered::scenarios::a_request_during_a_revocation(true));
+}
+
+// Counting against counting
+
+#[test]
+fn who_is_refused_first_and_at_once_is_counted_in_one_place() {
+    in_every_order(ordered::scenarios::two_who_make_a_place_at_once);
+}
+
+#[test]
+#[should_panic = "a place is given before it is made"]
+fn without_orderings_a_place_can_be_given_before_it_is_made() {
+    in_every_order(unordered::scenarios::two_who_make_a_place_at_once);
 }
 
 // Counting against taking

@@ -9,9 +9,11 @@ use loom::{sync::Arc, thread};
 use super::{
     dirty_list::{DirtyList, Mark},
     lease::Lease,
-    secret_entry::{REPLACED as ENTRY_REPLACED, SecretEntry},
+    place::Place,
+    secret_entry::{LIVING as ENTRY_LIVING, REPLACED as ENTRY_REPLACED, SecretEntry},
     slots::Slots,
-    sync::{AtomicU32, AtomicU64, Ordering},
+    sync::{AtomicU32, AtomicU64, OnceLock, Ordering},
+    version::{FIRST, Version},
 };
 
 // Look-up against growth
@@ -117,6 +119,56 @@ pub fn a_look_up_while_an_entry_is_filled_anew() {
         assert!(is_first, "a forgotten secret is taken for another one");
     }
     writer.join().unwrap();
+}
+
+// Look-up against other facts
+
+/// A key whose secret is replaced, and that gets other facts: whoever has these finds the secret replaced.
+pub fn a_look_up_while_other_facts_take_their_place() {
+    let digest = [11, 12, 13, 14];
+    let key = Arc::new((Version::default(), [(); 2].map(|()| OnceLock::<u32>::new()), SecretEntry::default()));
+    key.1[0].get_or_init(|| 10);
+    key.2.fill(digest, 1, false);
+    let writer = thread::spawn({
+        let key = Arc::clone(&key);
+        move || {
+            let (version, facts, secret) = &*key;
+            secret.set(true);
+            facts[1].get_or_init(|| 20);
+            version.set(1);
+        }
+    });
+    let (version, facts, secret) = &*key;
+    let holds = version.get();
+    let facts = facts[holds as usize].get().copied();
+    assert!(facts == Some(if holds == FIRST { 10 } else { 20 }), "facts hold that are not written");
+    let state = secret.state_of(digest);
+    assert!(holds == FIRST || state != Some(ENTRY_LIVING), "facts hold before what was taken away with them");
+    writer.join().unwrap();
+}
+
+// Refusals of a key that was never refused before
+
+/// Two are the first to be refused by one key: both count in one place.
+pub fn two_who_make_a_place_at_once() {
+    let key = Arc::new((Place::default(), [(); 2].map(|()| AtomicU64::new(0)), [(); 2].map(|()| AtomicU32::new(0))));
+    let count = |own: u32| {
+        let key = Arc::clone(&key);
+        move || {
+            let (place, made, counts) = &*key;
+            let number = place.get().unwrap_or_else(|| {
+                made[own as usize].store(1, Ordering::Relaxed);
+                place.give(own)
+            });
+            assert_eq!(made[number as usize].load(Ordering::Relaxed), 1, "a place is given before it is made");
+            counts[number as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let other = thread::spawn(count(1));
+    count(0)();
+    other.join().unwrap();
+    let place = key.0.get().unwrap();
+    assert_eq!(key.2[place as usize].load(Ordering::Relaxed), 2, "a refusal is lost");
 }
 
 // Look-up against revocation
