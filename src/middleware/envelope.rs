@@ -63,8 +63,8 @@ pub type ShapeFailure = fn(&Site, &Failure, &Asked) -> HttpResponse;
 /// or a sign-on portal, who does not know what was changed; `app.js` believes none of that.
 pub const KEYSTEAD_ANSWER: HeaderName = HeaderName::from_static("keystead-answer");
 
-/// The words of the error that a session which could not be read ends its request with.
-pub const SESSION_UNREAD: &str = "the session could not be read";
+/// How the words of the error begin with which a session that could not be read ends its request; what can be done follows.
+pub const SESSION_UNREAD: &str = "the session could not be read: ";
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -130,11 +130,11 @@ pub async fn envelope(
         Err(error) => {
             let bare = error.error_response();
             tracing::error!(%error, "a middleware failed");
-            let failure = match bare.status().is_server_error() {
+            let failure = match error.to_string().strip_prefix(SESSION_UNREAD) {
                 // Nobody has begun anything by then.
-                true if error.to_string() == SESSION_UNREAD => Failure::of_unread_session(),
-                true => Failure::of_session(),
-                false => Failure::of_status(bare.status()),
+                Some(advice) => Failure::fault(advice),
+                None if bare.status().is_server_error() => Failure::of_session(),
+                None => Failure::of_status(bare.status()),
             };
             let mut shaped = shape_failure(&site, **shape, &failure, &asked, bare.headers());
             finish(&mut shaped, &site, Some(&asked.request_id));

@@ -54,14 +54,7 @@ impl Failure {
     /// A fault of the database, logged here with its own words, which are not for the caller.
     pub fn of_store(error: &StoreError) -> Self {
         tracing::error!(%error, "the database failed");
-        let advice = match error {
-            StoreError::Unknown(_) => return Self::unknown(),
-            StoreError::Fault(Fault::Busy | Fault::NoConnection, _) => "The database is busy; wait a few seconds.",
-            StoreError::Fault(Fault::Full, _) => "The server's disk is full; whoever runs this server must make room.",
-            StoreError::Fault(Fault::Unreachable, _) => "The database can't be reached; wait a minute.",
-            _ => TELL_THE_OPERATOR,
-        };
-        Self::fault(advice)
+        if matches!(error, StoreError::Unknown(_)) { Self::unknown() } else { Self::fault(advice_on(error)) }
     }
 
     /// A fault after which a change may be made or not.
@@ -113,11 +106,6 @@ impl Failure {
         }
     }
 
-    /// The session could not be read, so nothing was begun.
-    pub fn of_unread_session() -> Self {
-        Self::fault("The database can't be reached; wait a minute.")
-    }
-
     /// The session could not be written: before the change was made, or after it.
     pub fn of_session() -> Self {
         let message = format!("Something went wrong on our side with your session. {OUTCOME_UNKNOWN}");
@@ -161,6 +149,18 @@ impl Failure {
         let mut response = HttpResponse::new(self.status);
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+/// What can be done about a fault of the database.
+pub fn advice_on(error: &StoreError) -> &'static str {
+    let StoreError::Fault(fault, _) = error else { return TELL_THE_OPERATOR };
+    match fault {
+        Fault::Busy => "The database is busy or locked by another program; wait a few seconds.",
+        Fault::NoConnection => "No connection to the database is free; wait a few seconds.",
+        Fault::Full => "The server's disk is full; whoever runs this server must make room.",
+        Fault::Unreachable => "The database can't be reached; wait a minute.",
+        Fault::Numbers | Fault::Damaged | Fault::Other => TELL_THE_OPERATOR,
     }
 }
 

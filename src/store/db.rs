@@ -15,7 +15,7 @@ use super::{
     dialect,
     error::Fault,
     key_changes::{self, Recorded},
-    pool::{self, Apart, LogConnectionErrors, Manager, Seats},
+    pool::{self, Apart, LogConnectionErrors, Manager, Seats, reading},
     transaction::{self, Ended},
 };
 use crate::domain::position::Position;
@@ -68,6 +68,7 @@ impl Db {
     pub fn connect_apart(&self, limit: Duration) -> Result<Apart, StoreError> {
         self.check_file()?;
         let conn = self.address.now().connect_within(limit).inspect_err(|error| {
+            self.seats.follower_was_refused(error);
             if pool::is_full(error) {
                 self.seats.leave_room();
                 // One that nobody uses is dropped on its way out of the pool, or else the next one on its way back.
@@ -116,7 +117,10 @@ impl Db {
 
     fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
         self.file.as_ref().map_or(Ok(()), |file| file.check())?;
-        Ok(self.pool.get()?)
+        self.pool.get().map_err(|_| {
+            let pool = self.pool.state();
+            self.seats.why_none(pool.connections - pool.idle_connections.min(pool.connections))
+        })
     }
 
     async fn turn_to_write(&self) -> Result<Option<OwnedMutexGuard<()>>, StoreError> {
@@ -132,7 +136,8 @@ impl Db {
     /// A read of SQLite takes some microseconds and waits for no writer (WAL); handing it to another thread and back
     /// costs more CPU than the read (`docs/performance.md`). Only when no connection is free does it wait elsewhere.
     ///
-    /// On Postgres, a connection that breaks or goes silent under it costs no answer: `work` runs once more on another one.
+    /// On Postgres, a connection that breaks or goes silent under it costs no answer: `work` runs once more on another one. A
+    /// statement that takes too long there, because somebody holds a lock or for any other reason, is cancelled, and a fault.
     ///
     /// # Errors
     /// Whatever `work` fails with, or a [`StoreError`] when there is no connection.
@@ -163,11 +168,11 @@ impl Db {
         let db = self.clone();
         on_blocking_thread(move || {
             let mut conn = db.connection()?;
-            if let Some(first) = pool::unless_broken(&mut conn, &work) {
+            if let Some(first) = reading::unless_broken(&mut conn, &work) {
                 return first;
             }
             drop(conn);
-            work(&mut *db.connection()?)
+            reading::cancelled_in_time(&mut *db.connection()?, &work)
         })
         .await
     }

@@ -25,14 +25,14 @@ pub enum Fault {
     /// A lock is held, or its queue is full, for longer than we wait.
     #[error("the database is busy or locked")]
     Busy,
-    /// Our pool makes no connection now: the follower's comes first, or the server allows no more.
+    /// All connections are in use, and our pool makes no other now: the follower's comes first, or the server allows no more.
     #[error("no connection is free")]
     NoConnection,
     /// No room for the change.
     #[error("the disk or the database is full")]
     Full,
-    /// No connection, or one that broke.
-    #[error("the database cannot be reached")]
+    /// No connection, or one that broke or has gone silent.
+    #[error("the database cannot be reached or does not answer")]
     Unreachable,
     /// A key was to get a number that another one has (`sequences.rs`).
     #[error("the database numbers new keys as older ones")]
@@ -124,12 +124,6 @@ pub fn is_certainly_not_committed(conn: &Conn, error: &DieselError) -> bool {
         _ if is_sqlite => matches!(sort_by_words(information.message()), Fault::Busy | Fault::Full),
         Kind::ClosedConnection => false,
         _ => pg::sql_state(information.message()).is_some_and(is_of_the_server_alone),
-    }
-}
-
-impl From<diesel::r2d2::PoolError> for StoreError {
-    fn from(error: diesel::r2d2::PoolError) -> Self {
-        Self::Fault(Fault::Unreachable, error.to_string())
     }
 }
 

@@ -24,8 +24,6 @@ use crate::supervision::Failing;
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const PING: Duration = Duration::from_millis(500);
-/// How long the first answer to a read may take, before it is asked for on another connection.
-const READ: Duration = Duration::from_secs(3);
 /// When one more connection is tried after the server allowed no more.
 const MORE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -38,12 +36,25 @@ struct State {
     open: usize,
     most: usize,
     lowered: Instant,
-    /// The follower had a connection and lost it: until it has one again, nobody else takes any.
-    is_follower_waiting: bool,
+    /// Why the follower has no connection any more: until it has one again, nobody else takes any.
+    follower_lacks: Option<Refusal>,
+    /// Why the last connection for requests could not be made; none when it could.
+    refused: Option<Refusal>,
     /// What was last heard of before this does not answer any more.
     silent_before: Option<Instant>,
     /// Why no connection could be made, as far as that was logged.
     failing: Failing<ErrorKind>,
+}
+
+/// Why a connection could not be made.
+type Refusal = (Fault, String);
+
+fn refusal_of(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Fault(_, words) if is_full(error) => (Fault::NoConnection, words.clone()),
+        StoreError::Fault(fault, words) => (*fault, words.clone()),
+        other => (Fault::Unreachable, other.to_string()),
+    }
 }
 
 impl Seats {
@@ -52,7 +63,8 @@ impl Seats {
             open: 0,
             most,
             lowered: Instant::now(),
-            is_follower_waiting: false,
+            follower_lacks: None,
+            refused: None,
             silent_before: None,
             failing: Failing::default(),
         })))
@@ -65,7 +77,7 @@ impl Seats {
     fn take(&self, is_shared_server: bool) -> Result<(), StoreError> {
         let no = |words: &str| Err(StoreError::Fault(Fault::NoConnection, words.to_owned()));
         self.with(|state| {
-            if is_shared_server && state.is_follower_waiting {
+            if is_shared_server && state.follower_lacks.is_some() {
                 return no("the connection that verification needs comes first");
             }
             if state.open >= state.most {
@@ -88,6 +100,20 @@ impl Seats {
             }
             (state.most, state.lowered) = (most, Instant::now());
         });
+    }
+
+    /// Why the follower did not get another connection.
+    pub fn follower_was_refused(&self, error: &StoreError) {
+        self.with(|state| state.follower_lacks = state.follower_lacks.take().map(|_| refusal_of(error)));
+    }
+
+    /// Why a request that waited got no connection, of which others had so many.
+    pub fn why_none(&self, in_use: u32) -> StoreError {
+        let (fault, words) = self.with(|state| state.refused.clone()).unwrap_or_else(|| match in_use {
+            0 => (Fault::Unreachable, "no connection could be made in time".to_owned()),
+            _ => (Fault::NoConnection, format!("others have been using all {in_use} for too long")),
+        });
+        StoreError::Fault(fault, words)
     }
 
     fn are_too_many(&self) -> bool {
@@ -134,11 +160,8 @@ impl DerefMut for Pooled {
     }
 }
 
-impl ManageConnection for Manager {
-    type Connection = Pooled;
-    type Error = StoreError;
-
-    fn connect(&self) -> Result<Pooled, StoreError> {
+impl Manager {
+    fn make(&self) -> Result<Pooled, StoreError> {
         let url = self.address.now();
         self.seats.take(matches!(url, DatabaseUrl::Postgres(_)))?;
         match url.connect() {
@@ -156,6 +179,19 @@ impl ManageConnection for Manager {
                 Err(error)
             }
         }
+    }
+}
+
+impl ManageConnection for Manager {
+    type Connection = Pooled;
+    type Error = StoreError;
+
+    fn connect(&self) -> Result<Pooled, StoreError> {
+        let made = self.make();
+        let refused = made.as_ref().err().map(refusal_of);
+        // Who waits for the follower waits for what the follower waits for.
+        self.seats.with(|state| state.refused = refused.map(|refused| state.follower_lacks.clone().unwrap_or(refused)));
+        made
     }
 
     /// Asks the connection, and the server only after a pause: a ping would cost every request a round trip.
@@ -188,23 +224,6 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Does something that only reads, and gives it up when the connection breaks under it, or is silent for longer than
-/// [`READ`]: then `None`, and no connection that was last heard of before that is handed out any more.
-pub fn unless_broken<T, E>(conn: &mut Pooled, work: &impl Fn(&mut Conn) -> Result<T, E>) -> Option<Result<T, E>> {
-    let Conn::Postgres(postgres) = &mut conn.conn else { return Some(work(conn)) };
-    let limit = postgres.limit();
-    postgres.set_limit(READ);
-    let result = work(conn);
-    if let Conn::Postgres(postgres) = &mut conn.conn {
-        postgres.set_limit(limit);
-    }
-    if result.is_ok() || !conn.conn.is_broken() {
-        return Some(result);
-    }
-    conn.seats.with(|state| state.silent_before = Some(Instant::now()));
-    None
-}
-
 /// The follower's connection: as long as it is lost, the pool makes none.
 pub struct Apart {
     conn: Conn,
@@ -213,7 +232,7 @@ pub struct Apart {
 
 impl Apart {
     pub fn new(conn: Conn, seats: &Arc<Seats>) -> Self {
-        seats.with(|state| state.is_follower_waiting = false);
+        seats.with(|state| state.follower_lacks = None);
         Self { conn, seats: Arc::clone(seats) }
     }
 
@@ -227,7 +246,8 @@ impl Apart {
 
 impl Drop for Apart {
     fn drop(&mut self) {
-        self.seats.with(|state| state.is_follower_waiting = true);
+        self.seats
+            .with(|state| state.follower_lacks = Some((Fault::Unreachable, "its connection was lost".to_owned())));
     }
 }
 
@@ -264,5 +284,6 @@ impl HandleError<StoreError> for LogConnectionErrors {
     }
 }
 
+pub mod reading;
 #[cfg(test)]
 mod tests;

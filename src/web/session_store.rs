@@ -14,7 +14,7 @@ use super::session::{OWNER, Owner, cookie_name};
 use crate::{
     actions::open_session::open_session,
     app::Site,
-    middleware::envelope::SESSION_UNREAD,
+    middleware::{envelope::SESSION_UNREAD, failure::advice_on},
     store::{
         StoreError,
         sessions::{self, SessionDigest},
@@ -110,10 +110,11 @@ impl fmt::Debug for DbSessions {
     }
 }
 
-/// Known by its words from what fails after the request was handled: the library says no more.
+/// Known by its words from what fails after the request was handled: the library hands on no more. What can be done stands at
+/// their end.
 fn unread(error: StoreError) -> LoadError {
     tracing::error!(%error, "a session could not be read");
-    LoadError::Other(anyhow::anyhow!(SESSION_UNREAD))
+    LoadError::Other(anyhow::anyhow!("{SESSION_UNREAD}{}", advice_on(&error)))
 }
 
 fn digest_of(key: &SessionKey) -> SessionDigest {

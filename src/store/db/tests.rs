@@ -46,6 +46,20 @@ async fn one_writes_at_a_time_and_who_waits_for_that_holds_no_connection() {
     has_begun.try_recv().unwrap();
 }
 
+/// That is no fault of the database.
+#[tokio::test]
+async fn who_waits_in_vain_for_a_connection_is_told_that_none_was_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::Sqlite(folder.path().join("keystead.db"));
+    url.connect().unwrap();
+    let db = Db::open(url.into(), 1).unwrap();
+    let held = db.connection().unwrap();
+    let read = db.read::<_, StoreError>(|_| Ok(())).await;
+    assert!(matches!(&read, Err(StoreError::Fault(Fault::NoConnection, _))), "{read:?}");
+    drop(held);
+    db.read::<_, StoreError>(|_| Ok(())).await.unwrap();
+}
+
 #[test]
 fn once_it_is_closed_the_file_alone_is_all_whoever_still_holds_it() {
     let folder = tempfile::tempdir().unwrap();

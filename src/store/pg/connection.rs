@@ -8,13 +8,13 @@
 
 use std::{
     any::Any,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
 };
 
 use diesel::{
-    ConnectionError, ConnectionResult, QueryResult,
+    ConnectionResult, QueryResult,
     connection::{
         AnsiTransactionManager, CacheSize, Connection, DynInstrumentation, Instrumentation, LoadConnection,
         SimpleConnection, TransactionManager,
@@ -25,57 +25,25 @@ use diesel::{
     pg::{Pg, PgMetadataLookup, PgQueryBuilder, PgTypeMetadata},
     query_builder::{Query, QueryBuilder, QueryFragment, QueryId, bind_collector::RawBytesBindCollector},
     r2d2::R2D2Connection,
-    result::{DatabaseErrorKind, Error as DieselError},
+    result::Error as DieselError,
     sql_types::TypeMetadata,
 };
 use futures_util::TryStreamExt;
-use tokio::{runtime::Runtime, task::JoinHandle};
-use tokio_postgres::{Client, error::SqlState, types::Type};
+use tokio_postgres::types::Type;
 
 use super::{
-    dial::{Cancel, LIMIT, dial, target},
-    fault,
+    dial::{LIMIT, target},
     row::{Bound, PgRow, kind, oids},
+    session::Session,
 };
 use crate::config::postgres_target::PostgresTarget;
 
-/// The runtime that drives all Postgres sockets, whatever thread asks.
-///
-/// # Errors
-/// When the operating system has no descriptors for it, which only the first caller meets.
-pub fn runtime() -> io::Result<&'static Runtime> {
-    static RUNTIME: Mutex<Option<&'static Runtime>> = Mutex::new(None);
-    let mut made = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(runtime) = *made {
-        return Ok(runtime);
-    }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("postgres").build()?;
-    // One for the process: it is never dropped, which would wait for its tasks.
-    Ok(made.insert(Box::leak(Box::new(runtime))))
-}
-
-/// A connection to Postgres. No wait on it is longer than its limit; one that reaches it ends the connection, because what
+/// A connection to Postgres: a [`Session`] that Diesel can ask. No wait on it is longer than its limit; one that reaches it ends the connection, because what
 /// comes afterwards would be the answer to an earlier question.
 pub struct PgConnection {
-    runtime: &'static Runtime,
-    client: Client,
-    carrier: JoinHandle<()>,
-    cancel: Cancel,
-    limit: Duration,
-    heard: Instant,
-    is_given_up: bool,
+    session: Session,
     transactions: AnsiTransactionManager,
     instrumentation: DynInstrumentation,
-}
-
-impl Drop for PgConnection {
-    fn drop(&mut self) {
-        // A client that is dropped says good-bye, which a dead wire never carries: then the task would wait for ever.
-        if self.is_given_up {
-            self.carrier.abort();
-        }
-    }
 }
 
 impl PgConnection {
@@ -84,77 +52,23 @@ impl PgConnection {
     /// # Errors
     /// What the server said, or why there is none, in one line.
     pub fn dial(target: &Arc<PostgresTarget>, limit: Duration) -> ConnectionResult<Self> {
-        let connecting = async {
-            let dialed = dial(target, limit).await?;
-            let carrier = tokio::spawn(async move {
-                if let Err(error) = dialed.connection.await {
-                    tracing::debug!(%error, "a database connection ended");
-                }
-            });
-            Ok((dialed.client, carrier, dialed.cancel))
-        };
-        let runtime = runtime().map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-        let (client, carrier, cancel) = runtime.block_on(connecting).map_err(ConnectionError::BadConnection)?;
-        Ok(Self {
-            runtime,
-            client,
-            carrier,
-            cancel,
-            limit,
-            heard: Instant::now(),
-            is_given_up: false,
-            transactions: AnsiTransactionManager::default(),
-            instrumentation: DynInstrumentation::default_instrumentation(),
-        })
+        let transactions = AnsiTransactionManager::default();
+        let instrumentation = DynInstrumentation::default_instrumentation();
+        Ok(Self { session: Session::begin(target, limit)?, transactions, instrumentation })
     }
+}
 
-    /// From here on each answer may take so long.
-    pub fn set_limit(&mut self, limit: Duration) {
-        self.limit = limit;
+impl Deref for PgConnection {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
     }
+}
 
-    /// When the server last answered.
-    pub fn heard(&self) -> Instant {
-        self.heard
-    }
-
-    /// How long an answer may take.
-    pub fn limit(&self) -> Duration {
-        self.limit
-    }
-
-    fn ask<T>(&mut self, question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>) -> QueryResult<T> {
-        if self.is_given_up {
-            return Err(fault::lost("this connection was given up"));
-        }
-        let (client, limit) = (&self.client, self.limit);
-        match self.runtime.block_on(async { tokio::time::timeout(limit, question(client)).await }) {
-            Ok(Ok(answer)) => {
-                self.heard = Instant::now();
-                Ok(answer)
-            }
-            Ok(Err(error)) => Err(self.note(&error)),
-            Err(_) => {
-                self.is_given_up = true;
-                // The statement would go on without anybody who waits for it.
-                self.runtime.spawn(self.cancel.clone().run(self.client.cancel_token()));
-                Err(fault::lost(format!("no answer within {:.1} s; the connection is given up", limit.as_secs_f64())))
-            }
-        }
-    }
-
-    fn note(&mut self, error: &tokio_postgres::Error) -> DieselError {
-        let error = fault::of(error);
-        // Anything but the server's own words: what comes next on this wire cannot be trusted. A primary that became a
-        // replica stays connected and refuses every change; a new connection finds its successor. So does one to a role that
-        // took the place of this one, which has no rights any more.
-        if let DieselError::DatabaseError(kind, said) = &error {
-            self.is_given_up |= match kind {
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::ReadOnlyTransaction => true,
-                _ => fault::sql_state(said.message()) == Some(SqlState::INSUFFICIENT_PRIVILEGE.code()),
-            };
-        }
-        error
+impl DerefMut for PgConnection {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
     }
 }
 
@@ -179,7 +93,7 @@ impl Connection for PgConnection {
 
     fn execute_returning_count<T: QueryFragment<Pg> + QueryId>(&mut self, query: &T) -> QueryResult<usize> {
         let (text, values) = text_and_values(query)?;
-        let count = self.ask(async move |client| {
+        let count = self.session.ask(async move |client| {
             let values: Vec<_> = values.iter().map(|(value, kind)| (value as _, kind.clone())).collect();
             client.execute_typed(&text, &values).await
         })?;
@@ -210,7 +124,7 @@ impl SimpleConnection for PgConnection {
     /// such a transaction (SQLSTATE 25P02), and COMMIT is not reached then.
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let query = if query == "COMMIT" { "SELECT; COMMIT" } else { query };
-        self.ask(async |client| client.batch_execute(query).await)
+        self.session.ask(async |client| client.batch_execute(query).await)
     }
 }
 
@@ -228,7 +142,7 @@ impl LoadConnection for PgConnection {
     {
         let (text, values) = text_and_values(&query)?;
         let rows: Vec<_> =
-            self.ask(async move |client| client.query_typed_raw(&text, values).await?.try_collect().await)?;
+            self.session.ask(async move |client| client.query_typed_raw(&text, values).await?.try_collect().await)?;
         let oids = rows.first().map_or_else(|| Arc::from([]), oids);
         let rows: Vec<PgRow> = rows.into_iter().map(|row| PgRow { row, oids: Arc::clone(&oids) }).collect();
         Ok(rows.into_iter().map(Ok))
@@ -239,7 +153,7 @@ impl MigrationConnection for PgConnection {
     /// `CREATE … IF NOT EXISTS` needs the right to create also where the table exists; a server whose schema is up to date
     /// runs without that right.
     fn setup(&mut self) -> QueryResult<usize> {
-        let exists = self.ask(async |client| {
+        let exists = self.session.ask(async |client| {
             let row =
                 client.query_typed_one("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL", &[]).await?;
             row.try_get::<_, bool>(0)
@@ -254,7 +168,7 @@ impl R2D2Connection for PgConnection {
     }
 
     fn is_broken(&mut self) -> bool {
-        self.is_given_up || self.client.is_closed() || AnsiTransactionManager::is_broken_transaction_manager(self)
+        self.session.is_over() || AnsiTransactionManager::is_broken_transaction_manager(self)
     }
 }
 

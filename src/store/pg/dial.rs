@@ -12,7 +12,7 @@ use diesel::{ConnectionError, ConnectionResult};
 use rand::{TryRng, rngs::SysRng};
 use tokio::{net::lookup_host, time::timeout};
 use tokio_postgres::{
-    CancelToken, Client, Config, Connection, NoTls,
+    Client, Config, Connection,
     config::{ChannelBinding as Binding, SslMode},
     error::SqlState,
     tls::MakeTlsConnect,
@@ -20,6 +20,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
+    cancel::Cancel,
     fault, passfile, tls,
     wire::{Place, Wire},
 };
@@ -37,15 +38,6 @@ pub struct Dialed {
     pub client: Client,
     pub connection: Connection<Wire, TlsWire>,
     pub cancel: Cancel,
-}
-
-/// How to tell a server, on a connection of its own, that nobody waits for a statement any more.
-#[derive(Clone)]
-pub struct Cancel {
-    target: Arc<PostgresTarget>,
-    place: Place,
-    tls: Option<MakeRustlsConnect>,
-    host: String,
 }
 
 /// What a URL means, in the environment of no variables: `config` has completed it.
@@ -242,24 +234,6 @@ fn config(target: &PostgresTarget, host: &PostgresHost, mode: SslMode) -> Config
         config.password(password);
     }
     config
-}
-
-impl Cancel {
-    /// Asks for it, as far as the server can be reached; nobody waits for the answer.
-    pub async fn run(self, token: CancelToken) {
-        let asking = async {
-            let wire = Wire::open(&self.place, &self.target).await.map_err(|error| error.to_string())?;
-            let Some(mut connector) = self.tls else {
-                return token.cancel_query_raw(wire, NoTls).await.map_err(|error| error.to_string());
-            };
-            let connect = MakeTlsConnect::<Wire>::make_tls_connect(&mut connector, &self.host);
-            let connect = connect.map_err(|error| error.to_string())?;
-            token.cancel_query_raw(wire, connect).await.map_err(|error| error.to_string())
-        };
-        if let Ok(Err(error)) = timeout(SILENCE, asking).await {
-            tracing::debug!(%error, "a statement could not be cancelled");
-        }
-    }
 }
 
 #[cfg(test)]

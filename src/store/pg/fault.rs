@@ -1,6 +1,8 @@
 //! Postgres' errors as Diesel's. Diesel has no place for the SQLSTATE, which unlike the message is the same in every
 //! language, so it travels at the end of the message.
 
+use std::time::Duration;
+
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
@@ -15,6 +17,17 @@ pub fn sql_state(words: &str) -> Option<&str> {
 /// A connection that gives no answer, for whatever reason.
 pub fn lost(words: impl Into<String>) -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(words.into()))
+}
+
+/// A statement that the server ended because we told it to after this time: it is there, and has too much to do, or waits for
+/// somebody else's lock. Its own words would say that a user wanted that.
+pub fn busy(after: Duration) -> DieselError {
+    let code = SqlState::QUERY_CANCELED.code();
+    let words = format!(
+        "no answer within {:.1} s, so the statement was cancelled; another program may hold a lock{MARK}{code})",
+        after.as_secs_f64()
+    );
+    DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(words))
 }
 
 /// A statement that was refused is an ERROR. Anything worse ends the connection: what it was about may have been done.

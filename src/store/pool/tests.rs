@@ -60,6 +60,36 @@ fn while_the_follower_has_lost_its_connection_nobody_else_takes_one() {
     assert!(!is_refused(&seats));
 }
 
+/// The pool itself says only that it waited, and whatever failed in it last, however long ago.
+#[test]
+fn why_no_connection_was_had_is_said_as_it_is_now() {
+    let (folder, mut manager) = manager(1);
+    let fault = |manager: &Manager, in_use| match manager.seats.why_none(in_use) {
+        StoreError::Fault(fault, _) => fault,
+        other => panic!("{other}"),
+    };
+    assert_eq!(fault(&manager, 1), Fault::NoConnection, "others have them");
+    assert_eq!(fault(&manager, 0), Fault::Unreachable, "it takes too long to make one");
+    manager.address = DatabaseUrl::Sqlite(folder.path().join("missing/keystead.db")).into();
+    assert!(manager.connect().is_err());
+    assert_eq!(fault(&manager, 1), Fault::Unreachable);
+    manager.address = DatabaseUrl::Sqlite(folder.path().join("keystead.db")).into();
+    let one = manager.connect().unwrap();
+    assert_eq!(fault(&manager, 1), Fault::NoConnection, "that is over");
+    assert!(manager.connect().is_err());
+    assert_eq!(fault(&manager, 1), Fault::NoConnection, "no more are allowed");
+    drop(one);
+    // Where nobody listens, and whose follower has lost its connection there.
+    manager.address = DatabaseUrl::Postgres("postgres://127.0.0.1:1/keys".to_owned()).into();
+    drop(Apart::new(DatabaseUrl::Sqlite(":memory:".into()).connect().unwrap(), &manager.seats));
+    assert!(manager.connect().is_err());
+    assert_eq!(fault(&manager, 0), Fault::Unreachable);
+    let full = StoreError::Fault(Fault::Unreachable, "trop de clients (SQLSTATE 53300)".to_owned());
+    manager.seats.follower_was_refused(&full);
+    assert!(manager.connect().is_err());
+    assert_eq!(fault(&manager, 0), Fault::NoConnection);
+}
+
 fn manager(most: usize) -> (TempDir, Manager) {
     let folder = tempfile::tempdir().unwrap();
     let address = DatabaseUrl::Sqlite(folder.path().join("keystead.db")).into();

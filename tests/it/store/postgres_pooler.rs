@@ -9,7 +9,7 @@ use std::{
 };
 
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::Text};
-use keystead::store::connection::DatabaseUrl;
+use keystead::store::{Db, Fault, StoreError, connection::DatabaseUrl};
 
 use crate::{
     cluster::postgres::OwnPostgres,
@@ -53,6 +53,21 @@ fn start(postgres: &OwnPostgres, mode: &str) -> (Pooler, u16) {
     (pooler, port)
 }
 
+/// What a read through the pooler says of a table that somebody has locked: the order to cancel goes through it too.
+async fn is_busy(postgres: &OwnPostgres, mode: &str, url: &str) -> bool {
+    let server = DatabaseUrl::Postgres(format!("postgres://postgres@127.0.0.1:{}/of_{mode}", postgres.port()));
+    let holder = on_own_thread(move || {
+        let mut holder = server.connect().unwrap();
+        sql_query("BEGIN").execute(&mut holder).unwrap();
+        sql_query("LOCK TABLE key_usage IN ACCESS EXCLUSIVE MODE").execute(&mut holder).unwrap();
+        holder
+    });
+    let db = Db::open(DatabaseUrl::Postgres(url.to_owned()).into(), 1).unwrap();
+    let read = db.read(|conn| Ok::<_, StoreError>(sql_query("SELECT 1 FROM key_usage").execute(conn)?)).await;
+    on_own_thread(move || drop(holder));
+    matches!(&read, Err(StoreError::Fault(Fault::Busy, _)))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_works_behind_a_pooler_and_leaves_nothing_to_other_programs() {
     TestDatabase::postgres();
@@ -71,6 +86,7 @@ async fn a_node_works_behind_a_pooler_and_leaves_nothing_to_other_programs() {
             let answer = maya.post_json("/v1/keys/verify", &asked).await.expect(200).json();
             assert_eq!(answer["code"], wanted, "{mode}");
         }
+        assert!(is_busy(&postgres, mode, &url).await, "{mode}");
         let others = DatabaseUrl::Postgres(url);
         let settings = on_own_thread(move || {
             let limits = "SELECT name || '=' || setting AS word FROM pg_settings WHERE name LIKE '%\\_timeout'

@@ -6,11 +6,13 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
+    time::Duration,
 };
 
+use diesel::{RunQueryDsl, sql_query};
 use keystead::{
     config::{postgres_target::PostgresTarget, postgres_url::PostgresUrl},
-    store::connection::DatabaseUrl,
+    store::connection::{Conn, DatabaseUrl},
 };
 
 use crate::{cluster::postgres::OwnPostgres, support::TestDatabase};
@@ -297,5 +299,20 @@ fn a_certificate_that_is_its_own_root_means_what_it_means_to_psql() {
                 (row.psql(home.path().to_str().unwrap()), row.keystead(home.path().to_str().unwrap()));
             assert_eq!(psql, keystead.is_ok(), "{root} {} {keystead:?}", row.url);
         }
+    }
+}
+
+#[test]
+fn a_statement_is_cancelled_by_the_way_that_its_connection_went() {
+    let postgres = start();
+    let (port, folder) = (postgres.port(), postgres.folder().display().to_string().replace('/', "%2F"));
+    let over_tcp = ["disable", "prefer", "require"].map(|mode| format!("127.0.0.1:{port}/postgres?sslmode={mode}"));
+    for at in over_tcp.into_iter().chain([format!("{folder}:{port}/postgres")]) {
+        let mut conn = DatabaseUrl::Postgres(format!("postgres://postgres@{at}")).connect().unwrap();
+        let Conn::Postgres(postgres) = &mut conn else { panic!("it is Postgres") };
+        postgres.set_limit(Duration::from_secs(2));
+        postgres.set_only_read(true);
+        let error = sql_query("SELECT pg_sleep(3600)").execute(&mut conn).unwrap_err();
+        assert!(error.to_string().contains("57014"), "{at}: {error}");
     }
 }

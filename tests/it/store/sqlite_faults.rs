@@ -50,7 +50,7 @@ async fn while_another_process_holds_the_lock_changes_wait_and_then_say_so() {
         maya.get("/settings/integrations"),
     );
     for answer in [&created, &rotated, &revoked] {
-        assert_says(answer, "The database is busy; wait a few seconds.");
+        assert_says(answer, "The database is busy or locked by another program; wait a few seconds.");
     }
     assert_eq!(created.field("name"), "Staging", "what was typed is kept");
     assert_eq!(verified, "VALID", "reading goes on");
