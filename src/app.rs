@@ -4,6 +4,7 @@
 mod database_check;
 mod files;
 mod keys;
+mod older_database;
 mod start;
 mod start_error;
 
@@ -33,6 +34,7 @@ use crate::{
 use database_check::DatabaseCheck;
 pub use files::{lock_database, set_foreign_wal_aside};
 pub use keys::{KeyDefaults, Keys, Place};
+pub use older_database::{look_for_older, revocation_log_path};
 pub use start::{migrate_database, open_database, open_keys};
 pub use start_error::StartError;
 

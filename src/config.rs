@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 pub use database_address::DatabaseAddress;
 pub use database_url::DatabaseUrl;
 pub use environment::{Environment, PgVariables};
-pub use parse::{LogFilter, LogFormat};
+pub use parse::{LogFilter, LogFormat, OlderDatabase};
 pub use public_url::PublicUrl;
 pub use table::{Config, Settings, TABLE};
 
@@ -116,6 +116,8 @@ pub struct Safeguards {
     pub notifications: bool,
     /// Whether the task that removes what has expired works; without, it panics whenever it begins.
     pub purge: bool,
+    /// Whether a start looks for what an older database revives before it does anything else; the first load of the index does.
+    pub look_first: bool,
 }
 
 impl Settings {

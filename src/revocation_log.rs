@@ -24,6 +24,7 @@ use crate::{
     domain::ended_secret::EndedSecret,
     private_file::{self, beside, sync_folder},
 };
+pub use lines::look;
 use lines::{HEAD, Lines, line_of, line_of_beginning, read, text_of};
 
 /// Its name in the data directory.

@@ -156,7 +156,15 @@ impl Running {
         let flush = move || worker::flush_usage::run(work.clone(), stopped.clone());
         let flushing = tokio::spawn(keep_running(Arc::clone(supervision), Part::FlushUsage, flush));
         let metrics = self.metrics.map(|server| (server.handle(), tokio::spawn(server)));
+        let (follower, abort) = (Arc::clone(&site.follower), self.handle);
+        let refusing = tokio::spawn(async move {
+            follower.refused().await;
+            abort.abort();
+        });
         let ended = self.transport.run(&site, self.orders).await;
+        refusing.abort();
+        let refused = site.follower.progress().refused;
+        let refused = refused.map(|revived| StartError::OlderDatabase(revived, site.keys.revocations.path().to_owned()));
         purging.abort();
         stop_flushing.send_replace(true);
         let told = ended.as_ref().map_or_else(|_| Instant::now(), |told| *told);
@@ -167,7 +175,7 @@ impl Running {
             let _ = ended.await;
         }
         ended?;
-        Ok(())
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// What stops it from elsewhere.

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// Lines of the log that are held against the database in one transaction.
+const AT_ONCE: usize = 500;
+
 /// Which of the revocations in the log are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -95,7 +98,7 @@ pub async fn accept_revocations(
     clock: &dyn Clock,
     kept: Kept,
 ) -> Result<Revocations, RestoreError> {
-    let path = config.data_dir.join(revocation_log::FILE_NAME);
+    let path = app::revocation_log_path(config);
     let now = clock.now();
     match kept {
         Kept::All => {
@@ -103,7 +106,13 @@ pub async fn accept_revocations(
             let log = RevocationLog::open(&path)?;
             let (entries, complete_from) = (log.entries()?, log.complete_from());
             // Its events are written there, one a key.
-            let done = db.write(move |conn| end_again(conn, &entries, now)).await?;
+            let mut done = EndedAgain::default();
+            // A part at a time: meanwhile other nodes make changes too.
+            for some in entries.chunks(AT_ONCE) {
+                let some = some.to_vec();
+                let EndedAgain { keys, secrets } = db.write(move |conn| end_again(conn, &some, now)).await?;
+                done = EndedAgain { keys: done.keys + keys, secrets: done.secrets + secrets };
+            }
             let too_old = db.read(move |conn| is_too_old(conn, complete_from)).await?;
             Ok(Revocations::Kept(done, too_old))
         }

@@ -6,6 +6,7 @@ use super::{
     DatabaseCheck, KeyDefaults, Keys, Place, Site,
     files::{lock_database, make_data_dir, make_database_file, set_aside, set_foreign_wal_aside},
     follow_database_clock,
+    older_database::{refuse_older, revocation_log_path},
     start_error::StartError,
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     notices::Notices,
     passwords::Passwords,
     pepper_file,
-    revocation_log::{self, RevocationLog},
+    revocation_log::RevocationLog,
     store::{
         Db, StoreError,
         connection::DatabaseUrl,
@@ -43,6 +44,7 @@ impl Site {
     pub async fn open(config: Config, public_url: PublicUrl, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
         let lock = lock_database(&config)?.map(Arc::new);
         set_aside(&config)?;
+        refuse_older(&config).await?;
         let db = open_database(&config).await?;
         let clock = Arc::new(NodeClock::new(clock));
         follow_database_clock(&db, &clock)
@@ -59,7 +61,7 @@ impl Site {
             .await
             .map_err(|error| StartError::Database(config.database.clone(), error))?;
         let (index, lease) = (Arc::new(KeyIndex::default()), Arc::new(Lease::new(config.safeguards.lease)));
-        let log = RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?;
+        let log = RevocationLog::open(&revocation_log_path(&config))?;
         let revocations = Arc::new(log.forgotten_after(config.ended_keys_kept));
         let supervision = Arc::new(Supervision::default());
         #[cfg(any(debug_assertions, feature = "test-switches"))]
@@ -69,6 +71,7 @@ impl Site {
             index: Arc::clone(&index),
             lease: Arc::clone(&lease),
             revocations: Arc::clone(&revocations),
+            older_database: config.older_database,
             clock: clock.clone(),
             supervision: Arc::clone(&supervision),
             lock: lock.clone(),
@@ -132,7 +135,7 @@ pub async fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> Result<Keys, S
     let store = |error| StartError::Database(config.database.clone(), error);
     follow_database_clock(&db, &clock).await.map_err(store)?;
     let pepper = open_pepper(config, &db).await?;
-    let revocations = RevocationLog::open(&config.data_dir.join(revocation_log::FILE_NAME))?;
+    let revocations = RevocationLog::open(&revocation_log_path(config))?;
     let now = clock.now();
     Ok(Keys {
         db,

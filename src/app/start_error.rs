@@ -6,7 +6,9 @@ use crate::{
     pepper_file::PepperError,
     private_file::{LooseFile, whose},
     revocation_log::RevocationLogError,
-    store::{StoreError, connection::DatabaseUrl, database_lock::LockError, migrations::MigrationError},
+    store::{
+        StoreError, connection::DatabaseUrl, database_lock::LockError, migrations::MigrationError, revived::Revived,
+    },
 };
 
 /// Each message is one line that says what to do.
@@ -32,6 +34,13 @@ pub enum StartError {
     PepperMissing(PathBuf),
     #[error(transparent)]
     RevocationLog(#[from] RevocationLogError),
+    /// With where the log is. Nobody but an operator can say whether the database went back in time on purpose.
+    #[error(
+        "the database is older than {1} (a backup, or a standby that had missed changes): {0} would work again, so nothing was \
+         changed and nobody is answered. Say which revocations are kept, with the settings of this server: keystead restore --accept \
+         (all of them; with `none` they are given up). Then start it again"
+    )]
+    OlderDatabase(Revived, PathBuf),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     #[error("the pepper in {0} is not the one this database was made with; use the right file")]

@@ -115,7 +115,8 @@ impl Given {
     /// What is switched on.
     pub fn safeguards(&self) -> Safeguards {
         let is_on = |name| !self.off.split(',').any(|word| word == name);
-        Safeguards { lease: is_on("lease"), notifications: is_on("notifications"), purge: is_on("purge") }
+        let [lease, notifications, purge, look_first] = ["lease", "notifications", "purge", "look_first"].map(is_on);
+        Safeguards { lease, notifications, purge, look_first }
     }
 }
 

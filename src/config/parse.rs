@@ -174,6 +174,30 @@ impl LogFormat {
     }
 }
 
+/// What a start does with a database that is older than the log of revocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OlderDatabase {
+    /// Refuses it, until somebody has said which revocations are kept.
+    #[default]
+    Refuse,
+    /// Ends again what had ended, and says so in the log.
+    Accept,
+}
+
+impl OlderDatabase {
+    /// Reads `KEYSTEAD_OLDER_DATABASE`.
+    ///
+    /// # Errors
+    /// What it should be.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "accept" => Ok(Self::Accept),
+            _ => Err(format!("{text:?} is neither refuse nor accept")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

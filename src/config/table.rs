@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::{
     DatabaseUrl, DefaultValue, Effective, PublicUrl, Safeguards, Setting,
     environment::{Given, PgVariables},
-    parse::{self, LogFilter, LogFormat, optional},
+    parse::{self, LogFilter, LogFormat, OlderDatabase, optional},
 };
 use crate::domain::{name::Name, secret::KeyPrefix};
 
@@ -118,6 +118,11 @@ settings! {
     /// How long revoked keys and replaced secrets are known as such, in days, or never to forget none; then they are NOT_FOUND
     ended_keys_kept: Option<TimeDelta> =
         "KEYSTEAD_ENDED_KEYS_KEPT_DAYS", "DAYS", DefaultValue::Text("90"), parse::days_or_never;
+
+    /// What a start does with a database that is older than revocations.log: refuse it until keystead restore --accept says
+    /// which revocations are kept, or accept it and end again what had ended
+    older_database: OlderDatabase =
+        "KEYSTEAD_OLDER_DATABASE", "refuse|accept", DefaultValue::Text("refuse"), OlderDatabase::parse;
 
     /// Proxies whose X-Forwarded-For is believed, as addresses or networks separated by commas
     trusted_proxies: Vec<IpNet> =

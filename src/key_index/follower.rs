@@ -24,9 +24,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    config::OlderDatabase,
     domain::position::Position,
     revocation_log::RevocationLog,
-    store::{Db, database_lock::DatabaseLock},
+    store::{Db, database_lock::DatabaseLock, revived::Revived},
     supervision::{Failing, Supervision},
 };
 
@@ -36,6 +37,8 @@ pub struct Parts {
     pub index: Arc<KeyIndex>,
     pub lease: Arc<Lease>,
     pub revocations: Arc<RevocationLog>,
+    /// What its first load does with a database that is older than the log of revocations.
+    pub older_database: OlderDatabase,
     pub clock: Arc<dyn Clock>,
     pub supervision: Arc<Supervision>,
     /// Of the SQLite file.
@@ -57,7 +60,7 @@ impl Follower {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(parts: Parts, lease_length: Duration, is_woken_by_notifications: bool) -> std::io::Result<Self> {
-        let Parts { db, index, lease, revocations, clock, supervision, lock } = parts;
+        let Parts { db, index, lease, revocations, older_database, clock, supervision, lock } = parts;
         let (orders, woken) = sync_channel(1);
         let (stop, stopping) = watch::channel(false);
         let (progress, seen) = watch::channel(Progress::default());
@@ -77,6 +80,7 @@ impl Follower {
             stopping,
             must_load: true,
             loads_again: 0,
+            may_end_again: older_database == OlderDatabase::Accept,
             failing: Failing::default(),
             supervision,
         };
@@ -108,6 +112,20 @@ impl Follower {
     /// Waits until the index holds every key.
     pub async fn loaded(&self) {
         let _ = self.progress.clone().wait_for(|progress| progress.is_loaded).await;
+    }
+
+    /// Waits until it refuses the database, which is older than the log of revocations; for ever, if it does not.
+    pub async fn refused(&self) -> Revived {
+        match self
+            .progress
+            .clone()
+            .wait_for(|progress| progress.refused.is_some())
+            .await
+            .map(|progress| progress.refused)
+        {
+            Ok(Some(revived)) => revived,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Waits until a change that was committed before is in the index; for ever, if that never comes.

@@ -60,6 +60,8 @@ pub struct Thread {
     pub stopping: watch::Receiver<bool>,
     /// Whether every key has to be read before the changes can be followed.
     pub must_load: bool,
+    /// Whether what had ended is ended again in an older database: by a process that has once had all keys, or that was told to.
+    pub may_end_again: bool,
     /// Loads in a row after which secrets had come back to life.
     pub loads_again: u32,
     pub failing: Failing<ErrorKind>,
@@ -69,7 +71,7 @@ pub struct Thread {
 impl Thread {
     /// Until the server stops. A panic on the way ends nothing: what it left behind is not trusted and read anew.
     pub fn run(&mut self) {
-        while !self.is_stopping() {
+        while !self.is_over() {
             // Unwind safe: the index heals by reading everything again, the rest is set here.
             let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.follow_until_stopped())) else { return };
             // First of all, and before anything else that could fail.
@@ -87,11 +89,15 @@ impl Thread {
         *self.stopping.borrow()
     }
 
+    fn is_over(&self) -> bool {
+        self.is_stopping() || self.progress.borrow().refused.is_some()
+    }
+
     fn follow_until_stopped(&mut self) {
         let listen =
             |orders: SyncSender<()>| Listener::start(self.db.address(), &self.supervision, move || wake(&orders));
         let _listener = self.wake.clone().map(listen);
-        while !self.is_stopping() {
+        while !self.is_over() {
             let Err(error) = self.follow() else { break };
             if self.failing.is_news(error.kind(), self.membership.now()) {
                 tracing::error!(
@@ -118,7 +124,7 @@ impl Thread {
         let mut conn = self.db.connect_apart(patience)?;
         // What fails when a newer program has changed the schema is said with the reason.
         generations::check(&mut conn)?;
-        while !self.is_stopping() {
+        while !self.is_over() {
             self.supervision.step(Part::Follower);
             self.keeper.keep_whole(&self.index);
             if self.must_load {

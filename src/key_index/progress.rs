@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{key_record::Epoch, position::Position};
+use crate::{
+    domain::{key_record::Epoch, position::Position},
+    store::revived::Revived,
+};
 
 /// How far the follower has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Progress {
     pub lost_histories: u64,
     /// When that was found for the last time, on the clock of leases.
     pub history_lost_at: Option<Duration>,
+    /// What the database revives, if it was refused for that: nothing is followed then, and the server has to end.
+    pub refused: Option<Revived>,
 }
 
 /// What keeps the follower from following.

@@ -22,6 +22,7 @@ use crate::{
         Conn, Fault, StoreError,
         ended_again::{EndedAgain, end_again, is_too_old},
         in_transaction,
+        revived::{Revived, find_revived},
     },
 };
 
@@ -44,10 +45,19 @@ impl RevocationKeeper {
         Self { log, clock, ended: Vec::new(), only_logged: None, is_failing: false }
     }
 
+    /// What the log says has ended and the database has alive. Nothing is changed.
+    pub fn find_revived(&self, conn: &mut Conn) -> Result<Option<Revived>, StoreError> {
+        find_revived(conn, &self.entries()?)
+    }
+
+    fn entries(&self) -> Result<Vec<EndedSecret>, StoreError> {
+        self.log.entries().map_err(|error| StoreError::Fault(Fault::Other, error.to_string()))
+    }
+
     /// Ends in the database what the log says has ended, and returns the digests that the log knows. To be called before
     /// the index is loaded, so that nothing is alive for a moment.
     pub fn end_again(&mut self, conn: &mut Conn) -> Result<HashSet<SecretDigest>, StoreError> {
-        let entries = self.log.entries().map_err(|error| StoreError::Fault(Fault::Other, error.to_string()))?;
+        let entries = self.entries()?;
         let now = self.clock.now();
         let mut all = EndedAgain::default();
         for some in entries.chunks(AT_ONCE) {

@@ -1,6 +1,6 @@
 //! The text of the log: a head for people, then one line for each secret that ended.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use chrono::{DateTime, Utc};
 
@@ -33,6 +33,19 @@ pub struct Lines {
 /// Reads a log. A last line without an end was cut short by a crash, and is none.
 pub fn read(path: &Path) -> Result<Lines, RevocationLogError> {
     fs::read(path).map(|bytes| lines_of(&bytes)).map_err(|error| RevocationLogError::Io(path.to_owned(), error))
+}
+
+/// What is in a log, without making or changing one; nothing if there is none.
+///
+/// # Errors
+/// See [`RevocationLogError`].
+pub fn look(path: &Path) -> Result<Vec<EndedSecret>, RevocationLogError> {
+    match read(path) {
+        Ok(Lines { damaged: Some(line), .. }) => Err(RevocationLogError::Damaged(path.to_owned(), line)),
+        Ok(lines) => Ok(lines.entries),
+        Err(RevocationLogError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The same, of the content of a log.

@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// How many are looked for with one statement.
-const AT_ONCE: usize = 500;
+pub(super) const AT_ONCE: usize = 500;
 
 /// What was ended again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub fn is_too_old(conn: &mut Conn, complete_from: Option<DateTime<Utc>>) -> Resu
 }
 
 /// A living key: id, organization, name.
-type KeyRow = (String, String, String);
+pub(super) type KeyRow = (String, String, String);
 
 /// Ends whatever of this is alive, with an event in the audit log and an epoch each, so that every node learns of it.
 ///
@@ -83,11 +83,7 @@ type KeyRow = (String, String, String);
 pub fn end_again(conn: &mut Conn, ended: &[EndedSecret], now: DateTime<Utc>) -> Result<EndedAgain, StoreError> {
     let mut done = EndedAgain::default();
     // In one order on every node: two that start at once wait for each other.
-    let revoked: BTreeMap<&str, DateTime<Utc>> = ended
-        .iter()
-        .filter(|secret| secret.ending == Ending::Revoked)
-        .map(|secret| (secret.key_id.as_str(), secret.at))
-        .collect();
+    let revoked = revoked_keys(ended);
     for ids in revoked.keys().copied().collect::<Vec<_>>().chunks(AT_ONCE) {
         for key in living_keys(conn, ids)? {
             let (id, at) = (parse_id(&key.0)?, revoked.get(&*key.0).copied().unwrap_or(now));
@@ -102,14 +98,9 @@ pub fn end_again(conn: &mut Conn, ended: &[EndedSecret], now: DateTime<Utc>) -> 
             }
         }
     }
-    let rotated: BTreeMap<[u8; 32], DateTime<Utc>> = ended.iter().map(|secret| (secret.digest.0, secret.at)).collect();
-    for digests in rotated.keys().copied().map(Digest32).collect::<Vec<_>>().chunks(AT_ONCE) {
-        let alive: Vec<(Digest32, String)> = key_secrets::table
-            .filter(key_secrets::digest.eq_any(digests))
-            .filter(key_secrets::expires_at.is_null())
-            .select((key_secrets::digest, key_secrets::key_id))
-            .order(key_secrets::key_id)
-            .load(conn)?;
+    let rotated = digests(ended);
+    for some in rotated.keys().copied().map(Digest32).collect::<Vec<_>>().chunks(AT_ONCE) {
+        let alive = living_secrets(conn, some)?;
         let ids: BTreeSet<&str> = alive.iter().map(|(_, id)| id.as_str()).collect();
         let keys = living_keys(conn, &ids.into_iter().collect::<Vec<_>>())?;
         for (digest, id) in &alive {
@@ -133,8 +124,29 @@ pub fn end_again(conn: &mut Conn, ended: &[EndedSecret], now: DateTime<Utc>) -> 
     Ok(done)
 }
 
+/// Keys that were revoked, and when.
+pub(super) fn revoked_keys(ended: &[EndedSecret]) -> BTreeMap<&str, DateTime<Utc>> {
+    let revoked = ended.iter().filter(|secret| secret.ending == Ending::Revoked);
+    revoked.map(|secret| (secret.key_id.as_str(), secret.at)).collect()
+}
+
+/// What ended, and when.
+pub(super) fn digests(ended: &[EndedSecret]) -> BTreeMap<[u8; 32], DateTime<Utc>> {
+    ended.iter().map(|secret| (secret.digest.0, secret.at)).collect()
+}
+
+/// Those of the secrets that live, with their keys, in the order of these.
+pub(super) fn living_secrets(conn: &mut Conn, digests: &[Digest32]) -> Result<Vec<(Digest32, String)>, StoreError> {
+    Ok(key_secrets::table
+        .filter(key_secrets::digest.eq_any(digests))
+        .filter(key_secrets::expires_at.is_null())
+        .select((key_secrets::digest, key_secrets::key_id))
+        .order(key_secrets::key_id)
+        .load(conn)?)
+}
+
 /// Those of the keys that live, in the order of their ids.
-fn living_keys(conn: &mut Conn, ids: &[&str]) -> Result<Vec<KeyRow>, StoreError> {
+pub(super) fn living_keys(conn: &mut Conn, ids: &[&str]) -> Result<Vec<KeyRow>, StoreError> {
     Ok(api_keys::table
         .filter(api_keys::id.eq_any(ids))
         .filter(api_keys::revoked_at.is_null())

@@ -35,6 +35,7 @@ pub mod nodes;
 pub mod notifications;
 pub mod organization_today;
 pub mod organizations;
+pub mod revived;
 pub mod sequences;
 pub mod sessions;
 pub mod usage_flushes;

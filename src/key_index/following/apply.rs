@@ -20,11 +20,18 @@ const LOADS_AGAIN: u32 = 3;
 const LOOK_UP_AFTER: u32 = 1_000;
 
 impl Thread {
-    /// Ends again what the log of revocations knows to have ended, reads every key, and forgets what is in memory and not in
+    /// Ends again what the log of revocations knows to have ended (or refuses the database, if this process has never had its
+    /// keys), reads every key, and forgets what is in memory and not in
     /// the database any more. What is committed meanwhile is either read here or has an epoch after the one noted first, so
     /// that it is applied after this: reading a key twice does no harm.
     pub(super) fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
         let tables = wholeness::check(conn)?;
+        if !self.may_end_again
+            && let Some(revived) = self.keeper.find_revived(conn)?
+        {
+            self.progress.send_modify(|progress| (progress.is_loaded, progress.refused) = (false, Some(revived)));
+            return Ok(());
+        }
         let logged = self.keeper.end_again(conn)?;
         let position = key_changes::current(conn)?;
         let (keys, secrets) = key_records::estimate(conn)?;
@@ -60,6 +67,7 @@ impl Thread {
         let forgotten = reload.finish();
         self.keeper.write();
         self.must_load = self.is_to_load_again(revived);
+        self.may_end_again |= revived == 0;
         self.progress.send_modify(|progress| {
             (progress.is_loaded, progress.applied, progress.seen) = (true, position, position.epoch);
         });

@@ -8,6 +8,7 @@ use std::{
 
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 use keystead::{
+    config::OlderDatabase,
     domain::{
         key_record::Epoch,
         position::{Mark, Position},
@@ -197,6 +198,7 @@ async fn a_follower_that_nobody_has_any_more_ends() {
         index: Arc::clone(&index),
         lease: Arc::new(Lease::new(true)),
         revocations: Arc::clone(&app.site.keys.revocations),
+        older_database: OlderDatabase::Refuse,
         clock: app.site.clock.clone(),
         supervision: Arc::clone(&app.site.supervision),
         lock: None,

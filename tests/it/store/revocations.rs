@@ -12,7 +12,7 @@ use keystead::{
     revocation_log::FILE_NAME,
 };
 
-use crate::support::{Binary, PASSWORD, TestApp};
+use crate::support::{Binary, Key, PASSWORD, Server, TestApp, TestDatabase};
 
 fn log_of(app: &TestApp) -> String {
     std::fs::read_to_string(app.database.folder().join(FILE_NAME)).unwrap()
@@ -113,56 +113,164 @@ async fn a_reload_ends_a_key_again_whatever_its_name_is() {
     assert_eq!(app.verify(&living.secret).await, "VALID");
 }
 
-#[tokio::test]
-async fn a_restored_database_revives_nothing() {
-    restore(false).await;
+/// A server with its log, on a database from before that log's last lines.
+struct Older {
+    keystead: Binary,
+    /// With what is said of them once the log was held against the database.
+    keys: [(Key, &'static str); 3],
 }
 
-#[tokio::test]
-async fn what_had_ended_before_the_log_began_is_in_it_from_the_next_start_on() {
-    restore(true).await;
-}
-
-async fn restore(loses_its_log: bool) {
+/// With the database where a test finds it.
+fn with_own_database() -> Binary {
     let keystead = Binary::new();
-    let server = keystead.serve();
-    let maya = server.set_up().await;
-    let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
-    let living = maya.create_key("Living").await;
-    server.stop().succeeded();
-    let (file, copy) = (keystead.data_dir().join("keystead.db"), keystead.folder().join("backup"));
-    if !keystead.database().is_postgres() {
-        std::fs::copy(&file, &copy).unwrap();
-    }
-
-    let server = keystead.serve();
-    let maya = server.anonymous();
-    maya.sign_in("maya@acme.example", PASSWORD).await;
-    maya.revoke(&revoked).await;
-    maya.rotate(&rotated).await;
-    server.stop().succeeded();
-    if loses_its_log {
-        std::fs::remove_file(keystead.data_dir().join(FILE_NAME)).unwrap();
-        keystead.serve().stop().succeeded();
-    }
-
     if keystead.database().is_postgres() {
-        BACK.into_iter().for_each(|sql| keystead.database().execute(sql));
-        keystead.database().execute("DELETE FROM key_changes");
-        keystead.database().execute("UPDATE key_epoch SET value = 3");
-    } else {
-        std::fs::copy(&copy, &file).unwrap();
+        return keystead;
     }
-    for restart in 0..2 {
+    let url = format!("sqlite:{}", keystead.database().sqlite_file().display());
+    keystead.with("DATABASE_URL", &url)
+}
+
+/// What stands in the database, to see whether it was changed.
+fn content(keystead: &Binary) -> Vec<String> {
+    if !keystead.database().is_postgres() {
+        let path = keystead.database().sqlite_file();
+        let file = std::fs::read(&path).unwrap();
+        let wal = std::fs::metadata(path.with_extension("db-wal")).map_or(0, |wal| wal.len());
+        return vec![format!("{file:?}"), wal.to_string()];
+    }
+    let tables = ["installation", "audit_events", "key_changes", "key_epoch", "api_keys", "key_secrets", "nodes"];
+    tables
+        .iter()
+        .flat_map(|table| keystead.database().lines(&format!("SELECT t::text AS line FROM {table} t")))
+        .collect()
+}
+
+impl Older {
+    /// `loses_its_log`: and starts again, so that its log is one that a start made.
+    async fn new(loses_its_log: bool) -> Self {
+        let keystead = with_own_database();
         let server = keystead.serve();
-        let anybody = server.anonymous();
-        for (key, code) in [(&revoked, "REVOKED"), (&rotated, "ROTATED"), (&living, "VALID")] {
-            let answer = anybody.post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await;
-            assert_eq!(answer.expect(200).json()["code"], code);
+        let maya = server.set_up().await;
+        let (revoked, rotated) = (maya.create_key("Revoked").await, maya.create_key("Rotated").await);
+        let living = maya.create_key("Living").await;
+        server.stop().succeeded();
+        let copy = keystead.folder().join("backup");
+        if !keystead.database().is_postgres() {
+            std::fs::copy(keystead.database().sqlite_file(), &copy).unwrap();
         }
+
+        let server = keystead.serve();
+        let maya = server.anonymous();
+        maya.sign_in("maya@acme.example", PASSWORD).await;
+        maya.revoke(&revoked).await;
+        maya.rotate(&rotated).await;
+        server.stop().succeeded();
+        if loses_its_log {
+            std::fs::remove_file(keystead.data_dir().join(FILE_NAME)).unwrap();
+            keystead.serve().stop().succeeded();
+        }
+
+        if keystead.database().is_postgres() {
+            BACK.into_iter().for_each(|sql| keystead.database().execute(sql));
+            keystead.database().execute("DELETE FROM key_changes");
+            keystead.database().execute("UPDATE key_epoch SET value = 3");
+        } else {
+            std::fs::copy(&copy, keystead.database().sqlite_file()).unwrap();
+        }
+        Self { keystead, keys: [(revoked, "REVOKED"), (rotated, "ROTATED"), (living, "VALID")] }
+    }
+
+    async fn assert_told_by(&self, server: &Server) {
+        for (key, code) in &self.keys {
+            assert_eq!(code_of(server, key).await, *code, "{}", key.name);
+        }
+    }
+}
+
+async fn code_of(server: &Server, key: &Key) -> String {
+    let answer = server.anonymous().post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await;
+    answer.expect(200).json()["code"].as_str().unwrap().to_owned()
+}
+
+const REFUSED: [&str; 4] = [
+    "1 key revoked and 1 secret rotated between 20",
+    "would work again",
+    "revocations.log",
+    "keystead restore --accept",
+];
+const MERGED: &str = "the database is older than the log of revocations";
+
+#[tokio::test]
+async fn an_older_database_is_refused_until_somebody_says_which_revocations_are_kept() {
+    for loses_its_log in [false, true] {
+        let older = Older::new(loses_its_log).await;
+        let keystead = &older.keystead;
+        let before = content(keystead);
+        for _ in 0..2 {
+            let refused = keystead.run(&["serve"]);
+            refused.refused_with(&REFUSED);
+            assert_eq!(refused.stdout, "", "nobody is told that keys are served");
+            assert!(content(keystead) == before, "it was changed");
+        }
+        let told = keystead.run(&["restore", "--accept"]).succeeded().stdout;
+        assert!(told.contains("ended again were 1 keys and 1 secrets"), "{told}");
+        let server = keystead.serve();
+        older.assert_told_by(&server).await;
         let log = server.stop().succeeded().stderr;
-        assert_eq!(log.contains("the database is older than the log of revocations"), restart == 0, "{log}");
+        assert!(!log.contains(MERGED), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_database_is_accepted_where_a_setting_says_so() {
+    let older = Older::new(false).await;
+    for restart in 0..2 {
+        let server = older.keystead.serve_with(&["--older-database", "accept"]);
+        older.assert_told_by(&server).await;
+        let log = server.stop().succeeded().stderr;
+        assert_eq!(log.contains(MERGED), restart == 0, "{log}");
         assert!(restart > 0 || log.contains("keys=1") && log.contains("secrets=1"), "{log}");
+    }
+    older.keystead.serve().stop().succeeded();
+}
+
+/// The start could not look, or the database went back just afterwards: then the first load of the index refuses it.
+#[tokio::test]
+async fn an_older_database_is_refused_by_the_first_load_if_not_before() {
+    let mut older = Older::new(false).await;
+    older.keystead = older.keystead.with("KEYSTEAD_TEST_OFF", "look_first");
+    let count =
+        |from: &str| older.keystead.database().lines(&format!("SELECT CAST(count(*) AS TEXT) AS line FROM {from}"));
+    let refused = older.keystead.run(&["serve"]);
+    refused.refused_with(&REFUSED);
+    assert_eq!(refused.code, Some(1));
+    assert_eq!(count("api_keys WHERE revoked_at IS NOT NULL"), ["0"]);
+    assert_eq!(count("key_secrets WHERE expires_at IS NOT NULL"), ["0"]);
+    older.keystead.run(&["restore", "--accept"]).succeeded();
+    let server = older.keystead.serve();
+    older.assert_told_by(&server).await;
+    server.stop().succeeded();
+}
+
+/// Another node, which saw nothing of it, serves what the database says; it learns it from the node that knows.
+#[tokio::test]
+async fn on_postgres_what_is_kept_is_said_while_another_node_runs() {
+    TestDatabase::postgres();
+    let older = Older::new(false).await;
+    let flags = ["--data-dir", "second", "--pepper-file", "keystead-data/pepper"];
+    let second = older.keystead.serve_with(&flags);
+    assert_eq!(code_of(&second, &older.keys[0].0).await, "VALID");
+    older.keystead.run(&["serve"]).refused_with(&REFUSED);
+    older.keystead.run(&["restore", "--accept"]).succeeded();
+    let begun = Instant::now();
+    while code_of(&second, &older.keys[0].0).await != "REVOKED" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the other node does not learn it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let first = older.keystead.serve();
+    for server in [first, second] {
+        older.assert_told_by(&server).await;
+        server.stop().succeeded();
     }
 }
 
@@ -218,11 +326,7 @@ async fn no_line_of_the_log_goes_where_keys_are_never_forgotten() {
 
 #[tokio::test]
 async fn a_database_from_before_what_the_log_has_is_said_to_be_one() {
-    let mut keystead = Binary::new();
-    if !keystead.database().is_postgres() {
-        let url = format!("sqlite:{}", keystead.database().sqlite_file().display());
-        keystead = keystead.with("DATABASE_URL", &url);
-    }
+    let keystead = with_own_database();
     let server = keystead.serve();
     server.set_up().await.create_key("Production").await;
     server.stop().succeeded();
@@ -332,7 +436,7 @@ async fn a_log_that_is_lost_under_a_running_server_is_written_anew() {
         } else {
             std::fs::copy(&copy, &file).unwrap();
         }
-        let server = keystead.serve();
+        let server = keystead.serve_with(&["--older-database", "accept"]);
         let anybody = server.anonymous();
         for (key, code) in [(&early, "REVOKED"), (&rotated, "ROTATED"), (&late, "REVOKED"), (&living, "VALID")] {
             let answer = anybody.post_json("/v1/keys/verify", &serde_json::json!({ "key": key.secret })).await;

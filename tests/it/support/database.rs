@@ -74,11 +74,24 @@ impl TestDatabase {
         on_own_thread(move || url.connect().unwrap())
     }
 
+    /// The first column, called `line`, of every row, on a connection of its own.
+    pub fn lines(&self, sql: &str) -> Vec<String> {
+        let (mut conn, sql) = (self.connect(), sql.to_owned());
+        let lines: Vec<Line> = on_own_thread(move || diesel::sql_query(sql).load(&mut conn).unwrap());
+        lines.into_iter().map(|line| line.line).collect()
+    }
+
     /// Runs a statement on a connection of its own.
     pub fn execute(&self, sql: &str) {
         let (mut conn, sql) = (self.connect(), sql.to_owned());
         on_own_thread(move || diesel::sql_query(sql).execute(&mut conn).unwrap());
     }
+}
+
+#[derive(diesel::QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
 }
 
 impl Drop for TestDatabase {
