@@ -3,6 +3,7 @@
 
 mod database_check;
 mod files;
+mod inspect;
 mod keys;
 mod older_database;
 mod start;
@@ -33,8 +34,9 @@ use crate::{
 
 use database_check::DatabaseCheck;
 pub use files::{lock_database, set_foreign_wal_aside};
+pub use inspect::{inspect_database, inspect_files, refusal};
 pub use keys::{KeyDefaults, Keys, Place};
-pub use older_database::{look_for_older, revocation_log_path};
+pub use older_database::revocation_log_path;
 pub use start::{migrate_database, open_database, open_keys};
 pub use start_error::StartError;
 

@@ -62,8 +62,8 @@ enum Command {
     Restore(backup::RestoreArguments),
     /// Bring the database's schema up to date and exit
     Migrate,
-    /// Print every setting, where it comes from, what is wrong with it, and how the database's schema stands; exits with 1
-    /// if anything is wrong
+    /// Print every setting, where it comes from, and what would keep a server from starting; changes nothing, and exits
+    /// with 1 if anything is wrong
     Check,
 }
 

@@ -164,7 +164,8 @@ impl Running {
         let ended = self.transport.run(&site, self.orders).await;
         refusing.abort();
         let refused = site.follower.progress().refused;
-        let refused = refused.map(|revived| StartError::OlderDatabase(revived, site.keys.revocations.path().to_owned()));
+        let refused =
+            refused.map(|revived| StartError::OlderDatabase(revived, site.keys.revocations.path().to_owned()));
         purging.abort();
         stop_flushing.send_replace(true);
         let told = ended.as_ref().map_or_else(|_| Instant::now(), |told| *told);

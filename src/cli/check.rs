@@ -1,11 +1,16 @@
-//! `keystead check`: every setting as it holds, where it comes from, and what is wrong with it; and how the schema stands.
+//! `keystead check`: every setting as it holds, where it comes from, and what is wrong with it; and what would keep a
+//! server from starting.
 
 use std::{process::ExitCode, time::Duration};
 
 use crate::{
-    config::{DatabaseUrl, LogFormat, Settings},
+    app,
+    config::{DatabaseUrl, LogFormat, OlderDatabase, Settings},
     pepper_file,
-    store::migrations::{self, MigrationError, Standing},
+    store::{
+        Fault, StoreError,
+        migrations::{self, MigrationError, Standing},
+    },
     telemetry::say,
 };
 
@@ -40,16 +45,49 @@ pub fn check(settings: &Settings, format: LogFormat) -> ExitCode {
         say(format, &format!("Note: {warning}"), &[("warning", warning.as_str().into())]);
     }
     let wrong = rows.iter().filter(|row| row.problem.is_some()).count();
-    let Some(config) = config.filter(|_| wrong == 0) else {
+    if wrong > 0 {
         say(format, &format!("Settings that cannot be used: {wrong}."), &[]);
-        return ExitCode::FAILURE;
-    };
-    say(format, "Every setting can be used.", &[]);
-    if can_use_schema(&config.database, format) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    } else {
+        say(format, "Every setting can be used.", &[]);
+    }
+    let Some(config) = config else { return ExitCode::FAILURE };
+    let mut problems = app::inspect_files(&config);
+    let database = look_at_schema(&config.database, format);
+    if let Database::Ours = database {
+        let looked = app::inspect_database(&config).unwrap_or_else(|error| (Some(error), None));
+        problems.extend(looked.0);
+        match looked.1 {
+            Some(revived) if config.older_database == OlderDatabase::Accept => {
+                let line =
+                    format!("Note: the database is older than revocations.log: the next start ends again {revived}");
+                say(format, &line, &[("revived", revived.to_string().into())]);
+            }
+            revived => problems.extend(revived.map(|revived| app::refusal(&config, revived))),
+        }
+    }
+    for problem in &problems {
+        let words = problem.to_string().replace(char::is_control, " ");
+        say(format, &format!("WRONG: {words}"), &[("problem", words.as_str().into())]);
+    }
+    if wrong == 0 && problems.is_empty() && database != Database::Unusable {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
-/// Says how the schema stands. A database that does not answer now is nobody's mistake.
-fn can_use_schema(url: &DatabaseUrl, format: LogFormat) -> bool {
+/// What is known of the database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Database {
+    /// It has tables of ours.
+    Ours,
+    /// It is empty, or does not answer now, which is nobody's mistake.
+    NotYet,
+    Unusable,
+}
+
+/// Says how the schema stands.
+fn look_at_schema(url: &DatabaseUrl, format: LogFormat) -> Database {
     let looked = url.connect_to_look(PATIENCE).map_err(MigrationError::from);
     let looked = looked.and_then(|conn| conn.map_or(Ok(Standing::Missing), |mut conn| migrations::look(&mut conn)));
     let (word, line) = match &looked {
@@ -69,11 +107,21 @@ fn can_use_schema(url: &DatabaseUrl, format: LogFormat) -> bool {
             "newer",
             format!("Note: the database has schema {version} of a newer version; this version can go on with it."),
         ),
-        Err(MigrationError::Store(error)) => {
+        Err(MigrationError::Store(error)) if is_passing(url, error) => {
             ("unknown", format!("Note: the database was not asked for its schema: {error}"))
         }
         Err(error) => ("unusable", format!("WRONG: the database cannot be used: {error}")),
     };
     say(format, &line.replace(char::is_control, " "), &[("schema", word.into())]);
-    !matches!(&looked, Err(error) if !matches!(error, MigrationError::Store(_)))
+    match &looked {
+        Ok(Standing::Missing) => Database::NotYet,
+        Ok(_) => Database::Ours,
+        Err(MigrationError::Store(error)) if is_passing(url, error) => Database::NotYet,
+        Err(_) => Database::Unusable,
+    }
+}
+
+/// Whether another time may be better. A file that cannot be opened stays one.
+fn is_passing(url: &DatabaseUrl, error: &StoreError) -> bool {
+    matches!(url, DatabaseUrl::Postgres(_)) || matches!(error, StoreError::Fault(Fault::Busy, _))
 }

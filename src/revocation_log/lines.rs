@@ -43,9 +43,14 @@ pub fn look(path: &Path) -> Result<Vec<EndedSecret>, RevocationLogError> {
     match read(path) {
         Ok(Lines { damaged: Some(line), .. }) => Err(RevocationLogError::Damaged(path.to_owned(), line)),
         Ok(lines) => Ok(lines.entries),
-        Err(RevocationLogError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(RevocationLogError::Io(_, error)) if is_missing(&error) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Its folder may be none: that is said by whoever wants to make it.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The same, of the content of a log.

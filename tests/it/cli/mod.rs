@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_configuration;
+mod check;
 mod environment;
 mod keys;
 mod logs;
