@@ -35,7 +35,7 @@ use crate::{
 use database_check::DatabaseCheck;
 pub use files::{lock_database, set_foreign_wal_aside};
 pub use inspect::{inspect_database, inspect_files, refusal};
-pub use keys::{KeyDefaults, Keys, Place};
+pub use keys::{Keys, Place};
 pub use older_database::revocation_log_path;
 pub use start::{migrate_database, open_database, open_keys};
 pub use start_error::StartError;

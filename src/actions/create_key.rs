@@ -2,7 +2,9 @@
 //!
 //! A form takes effect once: sent again (refresh, double click, a retry after a lost answer) it makes no second key.
 
-use super::limits::{self, Change, LimitReached, Limits};
+use std::sync::Arc;
+
+use super::limits::{self, Change, LimitReached};
 use crate::{
     app::Keys,
     domain::{
@@ -16,7 +18,9 @@ use crate::{
         position::Position,
         secret::{EntropyError, Secret},
     },
-    store::{Fault, StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets, sequences},
+    store::{
+        Fault, StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets, organizations, sequences,
+    },
 };
 
 /// What the form says.
@@ -94,41 +98,43 @@ pub async fn create_key(keys: &Keys, authority: &Authority, input: CreateKey) ->
     authority.require(Permission::CreateKeys)?;
     limits::check_speed(keys, authority)?;
     let now = keys.clock.now();
-    let limits = Limits::of(keys);
-    let secret = Secret::generate(&keys.defaults.prefix)?;
-    let digest = keys.pepper.digest(secret.as_presented());
-    let key = ApiKey {
-        id: KeyId::generate(now),
-        organization_id: authority.organization_id().clone(),
-        name: input.name,
-        prefix: keys.defaults.prefix.clone(),
-        hint: secret.hint(),
-        created_by: authority.actor().into(),
-        created_at: now,
-        revoked_at: None,
-        version: 1,
-    };
-    let made = vec![
-        FieldChange::new("prefix", None, Some(key.prefix.as_str())),
-        FieldChange::new("hint", None, Some(key.hint.as_str())),
-    ];
-    let event = AuditEvent::of_key(authority, AuditAction::KeyCreated, (key.id.clone(), key.name.clone()), made, now);
+    let id = KeyId::generate(now);
     let insert = || {
-        let (organization_id, actor) = (authority.organization_id().clone(), authority.actor().clone());
-        let (key, event, form_token) = (key.clone(), event.clone(), input.form_token.clone());
+        let (authority, defaults, pepper) = (authority.clone(), keys.defaults.clone(), Arc::clone(&keys.pepper));
+        let (id, name, form_token) = (id.clone(), input.name.clone(), input.form_token.clone());
         keys.db.write_change(move |conn| {
-            if !form_tokens::claim(conn, &organization_id, form_token.as_str(), now)? {
+            let organization_id = authority.organization_id();
+            if !form_tokens::claim(conn, organization_id, form_token.as_str(), now)? {
                 return Err(CreateKeyError::Repeated);
             }
-            limits::count(conn, limits, &organization_id, Change::Create, now)?;
-            if api_keys::name_is_taken(conn, &organization_id, &key.name)? {
+            let settings = organizations::key_settings(conn, organization_id, &defaults)?;
+            limits::count(conn, &settings, organization_id, Change::Create, now)?;
+            if api_keys::name_is_taken(conn, organization_id, &name)? {
                 return Err(CreateKeyError::NameTaken);
             }
-            api_keys::insert(conn, &key, &actor)?;
-            key_secrets::insert(conn, digest, &key.id, now)?;
+            let secret = Secret::generate(&settings.prefix)?;
+            let key = ApiKey {
+                id,
+                organization_id: organization_id.clone(),
+                name,
+                prefix: settings.prefix,
+                hint: secret.hint(),
+                created_by: authority.actor().into(),
+                created_at: now,
+                revoked_at: None,
+                version: 1,
+            };
+            api_keys::insert(conn, &key, authority.actor())?;
+            key_secrets::insert(conn, pepper.digest(secret.as_presented()), &key.id, now)?;
+            let made = vec![
+                FieldChange::new("prefix", None, Some(key.prefix.as_str())),
+                FieldChange::new("hint", None, Some(key.hint.as_str())),
+            ];
+            let named = (key.id.clone(), key.name.clone());
+            let event = AuditEvent::of_key(&authority, AuditAction::KeyCreated, named, made, now);
             let event = audit_events::insert(conn, &event)?;
             let recorded = key_changes::record(conn, &key.id, event)?;
-            Ok((key, recorded))
+            Ok(((key, secret), recorded))
         })
     };
     let mut made = insert().await;
@@ -136,7 +142,7 @@ pub async fn create_key(keys: &Keys, authority: &Authority, input: CreateKey) ->
         keys.db.write(sequences::catch_up_with_keys).await?;
         made = insert().await;
     }
-    let (key, change) = made?;
+    let ((key, secret), change) = made?;
     let is_known_here = keys.settle(change).await;
     Ok(NewKey { id: key.id, name: key.name, secret, change, is_rotation: false, is_known_here })
 }

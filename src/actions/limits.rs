@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     app::Keys,
-    domain::{actor::Actor, authority::Authority, ids::OrgId},
+    domain::{actor::Actor, authority::Authority, ids::OrgId, organization::KeySettings},
     store::{
         Conn, StoreError, api_keys,
         organization_today::{self, Today},
@@ -14,21 +14,6 @@ use crate::{
 
 /// Keys an organization may make on a day, or as many as it may have if those are more.
 const KEYS_A_DAY: i64 = 1000;
-
-/// What one organization may have and do, as configured.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    keys: i64,
-    rotations_per_day: i64,
-}
-
-impl Limits {
-    /// The limits of this installation.
-    pub fn of(keys: &Keys) -> Self {
-        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        Self { keys: number(keys.defaults.max_keys), rotations_per_day: number(keys.defaults.max_rotations_per_day) }
-    }
-}
 
 /// What there is too much of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +75,7 @@ pub fn check_speed(keys: &Keys, authority: &Authority) -> Result<(), LimitReache
 /// See [`Refused`].
 pub fn count(
     conn: &mut Conn,
-    limits: Limits,
+    limits: &KeySettings,
     organization_id: &OrgId,
     change: Change,
     now: DateTime<Utc>,
@@ -102,17 +87,17 @@ pub fn count(
     };
     let today = organization_today::add(conn, organization_id, day, more)?;
     let reached = match change {
-        Change::Rotate if today.rotations > limits.rotations_per_day => {
-            Some(LimitReached::RotationsToday(limits.rotations_per_day, until_tomorrow))
+        Change::Rotate if today.rotations > limits.max_rotations_per_day => {
+            Some(LimitReached::RotationsToday(limits.max_rotations_per_day, until_tomorrow))
         }
         Change::Rotate => None,
         // Whoever makes and revokes keys all day leaves as many secrets behind as whoever keeps them.
-        Change::Create if today.keys_created > limits.keys.max(KEYS_A_DAY) => {
-            Some(LimitReached::KeysToday(limits.keys.max(KEYS_A_DAY), until_tomorrow))
+        Change::Create if today.keys_created > limits.max_keys.max(KEYS_A_DAY) => {
+            Some(LimitReached::KeysToday(limits.max_keys.max(KEYS_A_DAY), until_tomorrow))
         }
         Change::Create => {
             let living = api_keys::count_living(conn, organization_id)?;
-            (living >= limits.keys).then_some(LimitReached::Keys(limits.keys))
+            (living >= limits.max_keys).then_some(LimitReached::Keys(limits.max_keys))
         }
     };
     reached.map_or(Ok(()), |limit| Err(Refused::Limit(limit)))

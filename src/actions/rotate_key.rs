@@ -3,9 +3,11 @@
 //!
 //! Whoever rotates must have seen the newest version: of many who rotate one version at once, one succeeds.
 
+use std::sync::Arc;
+
 use super::{
     create_key::NewKey,
-    limits::{self, Change, LimitReached, Limits},
+    limits::{self, Change, LimitReached},
 };
 use crate::{
     app::Keys,
@@ -19,7 +21,7 @@ use crate::{
         permission::Permission,
         secret::{EntropyError, Secret},
     },
-    store::{StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets},
+    store::{StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets, organizations},
 };
 
 /// What the form says.
@@ -75,12 +77,8 @@ pub async fn rotate_key(keys: &Keys, authority: &Authority, input: RotateKey) ->
     authority.require(Permission::ChangeKeys)?;
     limits::check_speed(keys, authority)?;
     let now = keys.clock.now();
-    let limits = Limits::of(keys);
-    let prefix = keys.defaults.prefix.clone();
-    let secret = Secret::generate(&prefix)?;
-    let (digest, hint) = (keys.pepper.digest(secret.as_presented()), secret.hint());
-    let authority = authority.clone();
-    let ((id, name, ended), change) = keys
+    let (authority, defaults, pepper) = (authority.clone(), keys.defaults.clone(), Arc::clone(&keys.pepper));
+    let ((id, name, secret, ended), change) = keys
         .db
         .write_change(move |conn| {
             let organization_id = authority.organization_id();
@@ -93,7 +91,11 @@ pub async fn rotate_key(keys: &Keys, authority: &Authority, input: RotateKey) ->
                 Err(MoveRefused::Revoked) => return Err(RotateKeyError::NotFound),
                 Err(_) => return Err(RotateKeyError::Changed(Box::new(key))),
             }
-            limits::count(conn, limits, organization_id, Change::Rotate, now)?;
+            let settings = organizations::key_settings(conn, organization_id, &defaults)?;
+            limits::count(conn, &settings, organization_id, Change::Rotate, now)?;
+            let prefix = settings.prefix;
+            let secret = Secret::generate(&prefix)?;
+            let hint = secret.hint();
             if !api_keys::rotate(conn, organization_id, &key.id, input.version, &prefix, &hint)? {
                 // Another transaction was faster than our reading.
                 return match api_keys::find(conn, organization_id, &key.id)? {
@@ -102,7 +104,7 @@ pub async fn rotate_key(keys: &Keys, authority: &Authority, input: RotateKey) ->
                 };
             }
             let ended = key_secrets::end_all(conn, &key.id, now)?;
-            key_secrets::insert(conn, digest, &key.id, now)?;
+            key_secrets::insert(conn, pepper.digest(secret.as_presented()), &key.id, now)?;
             let mut changes = vec![FieldChange::new("hint", Some(key.hint.as_str()), Some(hint.as_str()))];
             if key.prefix != prefix {
                 changes.push(FieldChange::new("prefix", Some(key.prefix.as_str()), Some(prefix.as_str())));
@@ -111,7 +113,7 @@ pub async fn rotate_key(keys: &Keys, authority: &Authority, input: RotateKey) ->
             let event = AuditEvent::of_key(&authority, AuditAction::KeyRotated, named, changes, now);
             let event = audit_events::insert(conn, &event)?;
             let recorded = key_changes::record(conn, &key.id, event)?;
-            Ok(((key.id, key.name, ended), recorded))
+            Ok(((key.id, key.name, secret, ended), recorded))
         })
         .await?;
     keys.committed(change);

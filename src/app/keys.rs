@@ -8,9 +8,9 @@ use crate::{
     domain::{
         ended_secret::{EndedSecret, Ending},
         ids::KeyId,
+        organization::KeySettings,
         pepper::{Pepper, SecretDigest},
         position::Position,
-        secret::KeyPrefix,
     },
     key_index::{Flushes, Follower, Here, KeyIndex, Lease, Means, Receipt, ReceiptProgress, Receipts},
     metrics::Metrics,
@@ -21,17 +21,6 @@ use crate::{
 
 /// How long whoever made a change waits until this node knows it. Without a database it may be never.
 const SETTLED: Duration = Duration::from_secs(1);
-
-/// What holds for an organization that has no setting of its own.
-#[derive(Clone, Debug)]
-pub struct KeyDefaults {
-    /// Of new keys and rotated ones.
-    pub prefix: KeyPrefix,
-    /// Living keys of one organization.
-    pub max_keys: u64,
-    /// Rotations of one organization on a day.
-    pub max_rotations_per_day: u64,
-}
 
 /// What this process is to the keys.
 pub enum Place {
@@ -48,9 +37,9 @@ pub struct Keys {
     /// Tells the time.
     pub clock: Arc<NodeClock>,
     /// Digests keys and signs cookies.
-    pub pepper: Pepper,
+    pub pepper: Arc<Pepper>,
     /// For organizations without settings of their own.
-    pub defaults: KeyDefaults,
+    pub defaults: KeySettings,
     /// Every key, in memory.
     pub index: Arc<KeyIndex>,
     /// Until when the index may be believed.
@@ -129,10 +118,12 @@ impl Keys {
     }
 }
 
-impl KeyDefaults {
-    /// Those of this installation.
-    pub fn of(config: &Config) -> Self {
-        let (max_keys, max_rotations_per_day) = (config.max_keys, config.max_rotations_per_day);
-        Self { prefix: config.key_prefix.clone(), max_keys, max_rotations_per_day }
+/// What this installation has configured for organizations without settings of their own.
+pub fn key_defaults(config: &Config) -> KeySettings {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    KeySettings {
+        prefix: config.key_prefix.clone(),
+        max_keys: number(config.max_keys),
+        max_rotations_per_day: number(config.max_rotations_per_day),
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use super::{
-    DatabaseCheck, KeyDefaults, Keys, Place, Site,
+    DatabaseCheck, Keys, Place, Site,
     files::{lock_database, make_data_dir, make_database_file, set_aside, set_foreign_wal_aside},
     follow_database_clock,
+    keys::key_defaults,
     older_database::{refuse_older, revocation_log_path},
     start_error::StartError,
 };
@@ -51,7 +52,7 @@ impl Site {
             .await
             .map_err(|error| StartError::Database(config.database.clone(), error))?;
         db.mark_file().map_err(|error| StartError::Database(config.database.clone(), error))?;
-        let pepper = open_pepper(&config, &db).await?;
+        let pepper = Arc::new(open_pepper(&config, &db).await?);
         let now = clock.now();
         let installation_id = db
             .write(move |conn| {
@@ -84,7 +85,7 @@ impl Site {
             db: db.clone(),
             clock: Arc::clone(&clock),
             pepper,
-            defaults: KeyDefaults::of(&config),
+            defaults: key_defaults(&config),
             index,
             lease,
             lease_length: config.lease,
@@ -134,14 +135,14 @@ pub async fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> Result<Keys, S
     let clock = Arc::new(NodeClock::new(clock));
     let store = |error| StartError::Database(config.database.clone(), error);
     follow_database_clock(&db, &clock).await.map_err(store)?;
-    let pepper = open_pepper(config, &db).await?;
+    let pepper = Arc::new(open_pepper(config, &db).await?);
     let revocations = RevocationLog::open(&revocation_log_path(config))?;
     let now = clock.now();
     Ok(Keys {
         db,
         clock,
         pepper,
-        defaults: KeyDefaults::of(config),
+        defaults: key_defaults(config),
         index: Arc::new(KeyIndex::default()),
         lease: Arc::new(Lease::new(true)),
         lease_length: config.lease,

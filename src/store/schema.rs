@@ -12,6 +12,9 @@ diesel::table! {
         id -> Text,
         name -> Text,
         created_at -> BigInt,
+        key_prefix -> Nullable<Text>,
+        max_keys -> Nullable<BigInt>,
+        max_rotations_per_day -> Nullable<BigInt>,
     }
 }
 
