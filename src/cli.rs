@@ -124,6 +124,9 @@ enum CliError {
     ResetPassword(#[from] ResetPasswordError),
     #[error("{0}")]
     Argument(String),
+    /// An action refused; the word is what programs know it by.
+    #[error("{1}")]
+    Refused(&'static str, String),
     #[error("cannot read the password: {0}")]
     Password(std::io::Error),
     #[error("cannot start: {0}")]

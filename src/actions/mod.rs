@@ -8,6 +8,7 @@ pub mod check_ready;
 pub mod command_authority;
 pub mod create_admin;
 pub mod create_key;
+pub mod error_code;
 pub mod find_key;
 pub mod flush_usage;
 pub mod follow_change;

@@ -9,6 +9,7 @@ use crate::{
     actions::{
         command_authority::command_authority,
         create_key::{CreateKey, NewKey, create_key},
+        error_code::{ErrorCode, NOT_FOUND, OUTCOME_UNKNOWN},
         find_key::find_key,
         follow_change::{Reach, follow_revocation, reach},
         list_keys::list_keys,
@@ -67,11 +68,27 @@ pub struct OneKey {
 /// How long the command waits for a receipt before it says how far it is, and then again.
 const A_WHILE: Duration = Duration::from_secs(1);
 
+/// Does it. With `--json` a refusal is `{"code": …, "detail": …}` on standard output, beside the line on standard error.
 pub async fn run(config: &Config, command: KeysCommand) -> Result<(), CliError> {
-    let of = match &command {
-        KeysCommand::List(of) | KeysCommand::Create { of, .. } => of,
-        KeysCommand::Rotate(one) | KeysCommand::Revoke(one) => &one.of,
-    };
+    let is_json = command.of().json;
+    let done = act(config, command).await;
+    if let (true, Err(CliError::Refused(code, detail))) = (is_json, &done) {
+        print(&json!({ "code": code, "detail": detail }).to_string());
+    }
+    done
+}
+
+impl KeysCommand {
+    const fn of(&self) -> &Organization {
+        match self {
+            Self::List(of) | Self::Create { of, .. } => of,
+            Self::Rotate(one) | Self::Revoke(one) => &one.of,
+        }
+    }
+}
+
+async fn act(config: &Config, command: KeysCommand) -> Result<(), CliError> {
+    let of = command.of();
     let organization_id = OrgId::parse(&of.organization)
         .ok_or_else(|| CliError::Argument("--organization: not an organization's id".to_owned()))?;
     let is_json = of.json;
@@ -178,15 +195,15 @@ async fn revoke(keys: &Keys, authority: &Authority, key_id: KeyId, is_json: bool
     } else {
         print(&format!("{} is revoked. {}", key.name, words_of(&receipt)));
     }
-    if receipt.is_lost { Err(CliError::Argument("the revocation may be lost; do it again".to_owned())) } else { Ok(()) }
+    let lost = || CliError::Refused(OUTCOME_UNKNOWN, "the revocation may be lost; do it again".to_owned());
+    if receipt.is_lost { Err(lost()) } else { Ok(()) }
 }
 
 /// The newest version: whoever types a command has seen no other.
 async fn version_of(keys: &Keys, authority: &Authority, key_id: &KeyId) -> Result<i64, CliError> {
     let found = find_key(keys, authority, key_id.clone()).await.map_err(failed)?;
-    let missing =
-        || CliError::Argument(format!("the organization has no key {key_id}; it may have been revoked before"));
-    found.map(|found| found.key.version).ok_or_else(missing)
+    let words = || format!("the organization has no key {key_id}; it may have been revoked before");
+    found.map(|found| found.key.version).ok_or_else(|| CliError::Refused(NOT_FOUND, words()))
 }
 
 /// The secret alone on standard output, so that a script can take it from there; everything else beside it.
@@ -223,8 +240,8 @@ fn so_far(progress: &ReceiptProgress) -> String {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> CliError {
-    CliError::Argument(error.to_string())
+fn failed(error: impl std::fmt::Display + ErrorCode) -> CliError {
+    CliError::Refused(error.code(), error.to_string())
 }
 
 /// A closed pipe is nobody's fault.

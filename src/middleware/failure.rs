@@ -4,7 +4,10 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, http::Sta
 
 use super::request_id::RequestId;
 use crate::{
-    actions::find_key::ReadError,
+    actions::{
+        error_code::{self, ErrorCode, NOT_FOUND, TOO_MANY_REQUESTS, UNAVAILABLE},
+        find_key::ReadError,
+    },
     domain::authority::NotPermitted,
     passwords::PasswordFault,
     store::{Fault, StoreError},
@@ -14,9 +17,6 @@ use crate::{
 pub const NOTHING_CHANGED: &str = "Something went wrong on our side and nothing was changed. Please try again.";
 /// What is said where that is not certain, word for word.
 pub const OUTCOME_UNKNOWN: &str = "We don't know whether this was saved. Reload the page to see.";
-/// The `code` of that.
-const OUTCOME_UNKNOWN_CODE: &str = "outcome_unknown";
-
 /// The `code` of a request that could not be read, so that nothing was begun.
 const UNREADABLE_CODE: &str = "bad_request";
 
@@ -48,7 +48,7 @@ impl Failure {
     /// Nothing is here, or nothing that this caller may see.
     pub fn not_found() -> Self {
         let message = "There is nothing at this address. It may have been moved or removed.";
-        Self::new(StatusCode::NOT_FOUND, "not_found", "Page not found", message)
+        Self::new(StatusCode::NOT_FOUND, NOT_FOUND, "Page not found", message)
     }
 
     /// A fault of the database, logged here with its own words, which are not for the caller.
@@ -60,12 +60,12 @@ impl Failure {
     /// A fault after which a change may be made or not.
     pub fn unknown() -> Self {
         let heading = "We don't know whether this was saved";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, OUTCOME_UNKNOWN_CODE, heading, OUTCOME_UNKNOWN)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error_code::OUTCOME_UNKNOWN, heading, OUTCOME_UNKNOWN)
     }
 
     /// Of a request that only reads there is nothing to be in doubt about.
     pub fn of_a_read(self) -> Self {
-        if self.code == OUTCOME_UNKNOWN_CODE { Self::fault(TELL_THE_OPERATOR) } else { self }
+        if self.code == error_code::OUTCOME_UNKNOWN { Self::fault(TELL_THE_OPERATOR) } else { self }
     }
 
     /// Whether the request could not be read.
@@ -77,7 +77,7 @@ impl Failure {
     pub fn fault(advice: &str) -> Self {
         let message = format!("{NOTHING_CHANGED} {advice}");
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-        Self { retry_after: Some(5), ..Self::new(unavailable, "unavailable", "Something went wrong", message) }
+        Self { retry_after: Some(5), ..Self::new(unavailable, UNAVAILABLE, "Something went wrong", message) }
     }
 
     /// What to say of an answer that came without words: the framework's own 404, 405, 413, a panic's 500, …
@@ -120,7 +120,7 @@ impl Failure {
 
     fn too_many(seconds: i64, message: String) -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Self { retry_after: Some(seconds), ..Self::new(status, "too_many_requests", "Too many attempts", message) }
+        Self { retry_after: Some(seconds), ..Self::new(status, TOO_MANY_REQUESTS, "Too many attempts", message) }
     }
 
     /// A password that could not be hashed or checked.
@@ -181,10 +181,10 @@ impl ResponseError for Failure {
 }
 
 impl From<NotPermitted> for Failure {
-    fn from(_: NotPermitted) -> Self {
+    fn from(error: NotPermitted) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            "permission_missing",
+            error.code(),
             "You may not do this",
             "Your role in this organization does not allow it. Ask one of its admins. Nothing was changed.",
         )

@@ -10,6 +10,7 @@ use super::{arrival, device_cookie, htmx, name_error::name_error, page::Page, re
 use crate::{
     actions::{
         create_admin::NewAdmin,
+        error_code::ErrorCode,
         set_up::{SetUpError, is_open, set_up},
     },
     app::Site,
@@ -160,7 +161,7 @@ async fn submit(
 fn bad_link() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "set_up_closed",
+        SetUpError::BadLink.code(),
         "This set-up link is not valid",
         "It works once, while no account exists. If nobody has set up this site yet, use the link in the server's output; otherwise sign in.",
     )

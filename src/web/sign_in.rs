@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::{arrival, device_cookie, htmx, page::Page, return_path::return_path, see_other, session_guard::viewer_of};
 use crate::{
     actions::{
+        error_code::ErrorCode,
         set_up::set_up_token,
         sign_in::{SignInError, sign_in},
     },
@@ -105,5 +106,5 @@ const NO_COOKIES: &str = "Your browser did not keep the cookie that signing in n
 /// One sentence for an unknown address and for a wrong password.
 fn wrong() -> Failure {
     let message = "The email address or the password is wrong. Check both and try again.";
-    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_password", "That was not right", message)
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, SignInError::Wrong.code(), "That was not right", message)
 }

@@ -5,7 +5,11 @@ use askama::Template;
 
 use super::usage::number;
 use crate::{
-    actions::{limits::LimitReached, resume_session::Viewer},
+    actions::{
+        error_code::{ErrorCode, NOT_FOUND},
+        limits::LimitReached,
+        resume_session::Viewer,
+    },
     app::Site,
     domain::{form_token::FormToken, ids::KeyId, secret::EntropyError},
     middleware::failure::Failure,
@@ -95,7 +99,7 @@ pub fn limit_reached(
             (StatusCode::TOO_MANY_REQUESTS, "Too many changes", message, Some(wait))
         }
     };
-    let failure = Failure { retry_after: wait, ..Failure::new(status, "limit_reached", heading, message.clone()) };
+    let failure = Failure { retry_after: wait, ..Failure::new(status, limit.code(), heading, message.clone()) };
     let page = Page::of_settings(site, request, viewer, SECTION);
     let notice = Notice { page, heading: heading.to_owned(), message, list_page };
     let mut answer = htmx::dialog_answer(request, status, &notice)?;
@@ -107,7 +111,7 @@ pub fn limit_reached(
 pub fn no_such_key() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
-        "key_not_found",
+        NOT_FOUND,
         "This key no longer exists",
         "It may have been revoked in another tab or by another admin.",
     )

@@ -98,6 +98,9 @@ async fn programs_are_told_in_json_and_the_secret_stands_in_one_place() {
     let revoked = commands.json(&["revoke", id]).remove(0);
     assert_eq!(revoked["key_id"], id);
     is_everywhere(&revoked["receipt"]);
+    let again = commands.run(&["revoke", id, "--json"]);
+    let refused: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&refused["code"], again.code), (&"not_found".into(), Some(1)));
 }
 
 #[tokio::test]
