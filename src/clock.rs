@@ -185,7 +185,7 @@ impl Clock for Hand {
     }
 
     fn steady(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH
+        DateTime::UNIX_EPOCH + self.since_boot()
     }
 
     fn since_boot(&self) -> Duration {

@@ -27,7 +27,8 @@ pub struct SignedIn {
     pub client: Client,
 }
 
-/// Opens a session that is found by `digest` of what its cookie holds and carries `state`.
+/// Opens a session that is found by `digest` of what its cookie holds and carries `state`. Called by whoever answers the request,
+/// so that a fault is an answer like any other.
 ///
 /// # Errors
 /// [`StoreError`]; then there is neither a session nor an event.

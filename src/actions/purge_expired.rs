@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use crate::{
     app::{Site, follow_database_clock, time_to_remove_by},
-    store::{Conn, StoreError, form_tokens, key_changes, key_usage, late_uses, sessions, usage_flushes},
+    store::{Conn, StoreError, form_tokens, half_sessions, key_changes, key_usage, late_uses, sessions, usage_flushes},
 };
 
 /// A form older than this can no longer be sent: its session has ended long before.
@@ -53,6 +53,7 @@ pub async fn purge_expired(site: &Site) -> Result<Purged, StoreError> {
     let purge = site.db.write::<_, StoreError>(move |conn| {
         key_changes::purge(conn)?;
         usage_flushes::purge(conn, now - WRITERS_KEPT)?;
+        half_sessions::purge(conn, steady)?;
         Ok((sessions::purge(conn, steady)?, form_tokens::purge(conn, now - FORM_TOKENS_KEPT)?))
     });
     let (sessions, form_tokens) = purge.await?;

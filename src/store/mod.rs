@@ -24,6 +24,7 @@ pub mod ended_keys;
 pub mod file_mark;
 pub mod form_tokens;
 pub mod generations;
+pub mod half_sessions;
 pub mod installation;
 pub mod key_changes;
 pub mod key_records;

@@ -40,6 +40,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    half_sessions (digest) {
+        digest -> Binary,
+        state -> Text,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
     sessions (digest) {
         digest -> Binary,
         id -> Text,

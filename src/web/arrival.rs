@@ -14,14 +14,14 @@ use crate::{actions::sign_in::Arrival, app::Site, middleware::failure::Failure};
 ///
 /// # Errors
 /// A fault when the session cannot be begun.
-pub fn begin(
+pub async fn begin(
     site: &Site,
     session: &Session,
     request: &HttpRequest,
     arrived: Arrival,
     return_to: &str,
 ) -> Result<HttpResponse, Failure> {
-    session::begin(session, arrived.signed_in)?;
+    session::begin(site, session, arrived.signed_in).await?;
     // The filter let only our own through.
     let keeps_cookies = request.headers().contains_key(header::COOKIE);
     let mut answer = if keeps_cookies { see_other(return_to) } else { see_other(&over_sign_in(return_to)) };

@@ -1,13 +1,18 @@
-//! The session of a person: its cookie, and what it remembers.
+//! The session of a person: how it begins, and what it remembers. Before it is known whose it is, a browser may have half a
+//! session: a state without an owner, for ten minutes, which no handler takes for somebody.
 
 use std::net::IpAddr;
 
-use actix_session::Session;
+use actix_session::{
+    Session,
+    storage::{SessionKey, generate_session_key},
+};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::page::Toast;
 use crate::{
-    actions::open_session::SignedIn,
+    actions::open_session::{SignedIn, open_session},
     app::Site,
     domain::{
         actor::Client,
@@ -17,10 +22,12 @@ use crate::{
     middleware::failure::Failure,
 };
 
-/// Under this name the state holds its [`Owner`].
+/// Under this name the state holds its [`Owner`]. Only [`begin`] writes it.
 pub const OWNER: &str = "owner";
 /// Under this name it holds a toast for the next page.
 const TOAST: &str = "toast";
+/// Under this name it holds, until the answer has its cookie and in memory alone, the key of a session that was opened.
+pub const OPENED: &str = "opened";
 
 /// Where the session's key stands.
 pub fn cookie_name(site: &Site) -> String {
@@ -69,14 +76,24 @@ impl Owner {
     }
 }
 
-/// Begins a new session, under a new id, for somebody who just proved who they are.
+/// Opens a session, under a new key, for somebody who just proved who they are. The one before it, whole or half, ends.
 ///
 /// # Errors
-/// A fault when the state cannot be written.
-pub fn begin(session: &Session, signed_in: SignedIn) -> Result<(), Failure> {
+/// A fault when the database fails; then nobody is signed in.
+pub async fn begin(site: &Site, session: &Session, signed_in: SignedIn) -> Result<(), Failure> {
+    let no_json = |_| Failure::fault("");
+    let key = generate_session_key();
     session.clear();
     session.renew();
-    session.insert(OWNER, Owner::from(signed_in)).map_err(|_| Failure::unknown())
+    session.insert(OWNER, Owner::from(signed_in.clone())).map_err(no_json)?;
+    let state = serde_json::to_string(&*session.entries()).map_err(|_| Failure::fault(""))?;
+    open_session(site, digest_of(&key), signed_in, state).await?;
+    session.insert(OPENED, key.as_ref()).map_err(no_json)
+}
+
+/// By what the database knows the key in a cookie: who reads the table cannot sign in with it.
+pub fn digest_of(key: &SessionKey) -> [u8; 32] {
+    Sha256::digest(key.as_ref()).into()
 }
 
 /// Keeps a toast for the next page, across a redirect.

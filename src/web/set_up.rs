@@ -151,7 +151,7 @@ async fn submit(
         Ok(answer)
     };
     match result {
-        Ok(arrived) => arrival::begin(&site, &session, &request, arrived, return_path::HOME),
+        Ok(arrived) => arrival::begin(&site, &session, &request, arrived, return_path::HOME).await,
         Err(SetUpError::BadLink) => Err(bad_link()),
         Err(SetUpError::Password(fault)) => again(Failure::of_password(&fault)),
         Err(SetUpError::Store(error)) => again(Failure::of_store(&error)),
