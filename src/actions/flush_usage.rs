@@ -44,7 +44,7 @@ pub async fn flush_usage(keys: &Keys, round: Round) -> Result<Flushed, StoreErro
                 let is_in_doubt = matches!(error, StoreError::Unknown(_));
                 writer.in_doubt = is_in_doubt.then_some(flush);
                 let put_back = if is_in_doubt { ends } else { begins };
-                keys.index.put_usage_back(&taken, put_back, &mut writer.rounds);
+                taken.put_back(put_back, &mut writer.rounds);
                 keys.flushes.settled(taken.deltas.get(put_back..).unwrap_or_default());
                 return Err(error);
             }

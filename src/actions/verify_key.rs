@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     app::Keys,
     domain::{pepper::SecretDigest, secret::PresentedKey, verdict::Verdict},
-    key_index::Caller,
+    key_index::{Caller, Reading},
     metrics::NO_LEASE,
 };
 
@@ -21,10 +21,10 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`NoLease`]: ask again, or another node.
-pub fn verify_key<'a>(keys: &'a Keys, text: &str, caller: Caller<'_>) -> Result<Verdict<'a>, NoLease> {
+pub fn verify_key<'a>(keys: &Keys, index: &'a Reading, text: &str, caller: Caller<'_>) -> Result<Verdict<'a>, NoLease> {
     let begun = ask_lease(keys)?;
     let digest = digest(keys, text);
-    Ok(judge(keys, digest.as_ref(), caller, begun))
+    Ok(judge(keys, index, digest.as_ref(), caller, begun))
 }
 
 /// To be asked before the look-up, never after it (see `Lease`); the time since boot at which it was held.
@@ -44,13 +44,14 @@ pub(super) fn digest(keys: &Keys, text: &str) -> Option<SecretDigest> {
 
 /// `begun` is when the lease was asked.
 pub(super) fn judge<'a>(
-    keys: &'a Keys,
+    keys: &Keys,
+    index: &'a Reading,
     digest: Option<&SecretDigest>,
     caller: Caller<'_>,
     begun: Duration,
 ) -> Verdict<'a> {
     let verdict = match digest {
-        Some(digest) => keys.index.judge(digest, keys.clock.now(), caller),
+        Some(digest) => index.judge(digest, keys.clock.now(), caller),
         None => Verdict::MALFORMED,
     };
     keys.metrics.verified(verdict.code().place(), || keys.clock.since_boot().saturating_sub(begun));

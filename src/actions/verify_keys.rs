@@ -1,7 +1,11 @@
 //! Verify many keys: as one by one, but their waits for memory overlap.
 
 use super::verify_key::{NoLease, ask_lease, digest, judge};
-use crate::{app::Keys, domain::verdict::Verdict, key_index::Caller};
+use crate::{
+    app::Keys,
+    domain::verdict::Verdict,
+    key_index::{Caller, Reading},
+};
 
 /// Keys that are waited for together: more do not overlap any better.
 const TOGETHER: usize = 16;
@@ -11,7 +15,8 @@ const TOGETHER: usize = 16;
 /// # Errors
 /// [`NoLease`], also when the lease ends in between: then no verdict is given on any.
 pub fn verify_keys<'a>(
-    keys: &'a Keys,
+    keys: &Keys,
+    index: &'a Reading,
     texts: &[impl AsRef<str>],
     caller: Caller<'_>,
 ) -> Result<Vec<Verdict<'a>>, NoLease> {
@@ -23,8 +28,8 @@ pub fn verify_keys<'a>(
         for (own, text) in digests.iter_mut().zip(texts) {
             *own = digest(keys, text.as_ref());
         }
-        keys.index.fetch(digests);
-        verdicts.extend(digests.iter().map(|digest| judge(keys, digest.as_ref(), caller, begun)));
+        index.fetch(digests);
+        verdicts.extend(digests.iter().map(|digest| judge(keys, index, digest.as_ref(), caller, begun)));
     }
     Ok(verdicts)
 }

@@ -81,8 +81,8 @@ fn counted(site: &Site, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
 fn answer(site: &Site, request: &HttpRequest) -> Result<HttpResponse, Denial> {
     client::notice_forwarding(site, request);
     let key = presented::key_of(request.headers())?;
-    let verdict =
-        verify_key(&site.keys, key, caller_of(request, &site.config.trusted_proxies)).map_err(|_| Denial::NoLease)?;
+    let (index, caller) = (site.keys.index.read(), caller_of(request, &site.config.trusted_proxies));
+    let verdict = verify_key(&site.keys, &index, key, caller).map_err(|_| Denial::NoLease)?;
     match verdict.key().filter(|_| verdict.is_valid()) {
         Some(key) => Ok(allow(site, key)),
         None => Err(Denial::Refused(verdict.code())),

@@ -122,12 +122,14 @@ fn without_mark(text: &[u8]) -> &[u8] {
 }
 
 fn one(site: &Site, key: &str, caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
-    let answer = Answer::from(verify_key(&site.keys, key, caller)?);
+    let index = site.keys.index.read();
+    let answer = Answer::from(verify_key(&site.keys, &index, key, caller)?);
     Ok(serde_json::to_vec(&answer).unwrap_or_default())
 }
 
 fn many(site: &Site, keys: &[std::borrow::Cow<'_, str>], caller: Caller<'_>) -> Result<Vec<u8>, NoLease> {
-    let results = verify_keys(&site.keys, keys, caller)?.into_iter().map(Answer::from).collect();
+    let index = site.keys.index.read();
+    let results = verify_keys(&site.keys, &index, keys, caller)?.into_iter().map(Answer::from).collect();
     Ok(serde_json::to_vec(&Answers { results }).unwrap_or_default())
 }
 

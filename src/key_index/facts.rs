@@ -12,7 +12,7 @@ const NEVER: i64 = i64::MAX;
 const REVOKED: i64 = i64::MIN;
 
 /// What is known of a key, but for its secrets. 40 bytes, which lie in the entry of the key.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Id and name in one piece.
     words: Box<str>,
@@ -34,6 +34,11 @@ impl Facts {
             number: record.number,
             organization,
         }
+    }
+
+    /// The same where its organization has another number.
+    pub fn of_organization(&self, organization: u32) -> Self {
+        Self { organization, ..self.clone() }
     }
 
     /// Id, and right behind it the name.
@@ -76,7 +81,7 @@ impl Facts {
 }
 
 /// What is known of an organization; its keys have its number, so that it is true for all of them at once.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OrganizationFacts {
     /// `org_…`.
     pub id: Box<str>,

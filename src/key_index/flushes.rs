@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::index::Rounds;
+use super::entries::Rounds;
 use crate::domain::{
     ids::NodeId,
     usage::{FlushId, UsageDelta, verifications},

@@ -140,6 +140,14 @@ impl Thread {
                 continue;
             }
             self.progress.send_modify(|progress| progress.looks = look);
+            if self.index.tidy() {
+                let (keys, generation) = (self.index.keys(), self.index.generation());
+                tracing::info!(
+                    keys,
+                    generation,
+                    "the index was built anew without what is of no use, and gives memory back"
+                );
+            }
             let applied = self.progress.borrow().applied;
             let is_member = self.membership.renew(&mut conn, applied, begun)?;
             if self.failing.is_over() {

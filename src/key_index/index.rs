@@ -1,215 +1,205 @@
-//! The index itself: the digest of a secret leads to its key, and the key to what a verification answers.
+//! The index: the entries that everybody reads, and how others take their place.
 //!
-//! Readers take no lock and wait for nobody. There is one writer at a time, the follower. Entries never move. A secret that
-//! ended stays, so that `REVOKED` and `ROTATED` can be told from `NOT_FOUND` without a database. A secret that the database does
-//! not have any more leaves memory, and its entry serves for another one; of a key remains what names it (`index/forget.rs`).
+//! Where a quarter of the entries is of no use any more, the follower builds others, a step between any two looks at the database,
+//! and has them take the place of these with one store. Whoever reads holds the entries that were there when it began. So
+//! the old ones are fed like the new ones for as long as somebody reads them: nobody, however long it was stopped in between,
+//! looks a key up in memory that does not know what a receipt was given for. What was still counted in them is taken over.
 
-mod due;
-mod endings;
-mod forget;
-mod put;
-mod reload;
-mod used;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use due::{Round, Rounds};
-pub use forget::Forgotten;
-
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    hint::black_box,
-    sync::{Mutex, atomic::AtomicUsize},
-};
-
+use arc_swap::{ArcSwap, Guard};
 use chrono::{DateTime, Utc};
 
 use super::{
-    arena::Arena,
-    dirty_list::{DirtyList, Mark},
-    facts::{Facts, OrganizationFacts},
-    refusals::Refusals,
-    secret_entry::{GONE, REPLACED, SecretEntry},
-    slots::Slots,
-    sync::{OnceLock, Ordering},
-    usage::{Caller, Usage},
-    version::{FORGOTTEN, Version},
-    versions::Versions,
+    entries::{self, Copying, Entries, Forgotten, Round, Rounds, TakenUsage},
+    usage::Caller,
 };
 use crate::domain::{
+    ended_secret::Ending,
+    ids::KeyId,
+    key_record::{KeyRecord, SecretRecord},
     pepper::SecretDigest,
-    verdict::{Verdict, VerifiedKey},
+    verdict::Verdict,
 };
 
-/// Numbers in `by_digest` from here on are of secrets apart; the others are of keys, whose own secret it is.
-const APART: u32 = 1 << 31;
-
 /// Every key and secret of the installation.
+#[derive(Default)]
 pub struct KeyIndex {
-    keys: Arena<KeyEntry>,
-    /// What a key has beyond its first secret.
-    secrets: Arena<SecretEntry>,
-    organizations: Arena<OrganizationEntry>,
-    /// What became true of keys and organizations after they were first put.
-    facts: Versions<Facts>,
-    organization_facts: Versions<OrganizationFacts>,
-    refusals: Refusals,
-    by_digest: Slots,
-    /// For the writer, which knows keys by their ids.
-    by_id: Slots,
-    used: DirtyList,
-    /// How many of the keys are [`FORGOTTEN`].
-    forgotten_keys: AtomicUsize,
-    writer: Mutex<Writer>,
+    current: ArcSwap<Entries>,
+    /// Entries that others took the place of, as long as somebody has them.
+    left: Mutex<Vec<Arc<Entries>>>,
+    /// Entries that are to take the place of the current ones. Locked by whoever writes, all the time.
+    next: Mutex<Option<Copying>>,
 }
 
-/// What only the writer knows.
-#[derive(Default)]
-struct Writer {
-    /// Numbers of the organizations.
-    organizations: HashMap<Box<str>, u32>,
-    /// Numbers that were given to organizations, to keys, and to secrets that lie apart. None is given twice, also when a
-    /// writer ended before it had done everything: what it left behind would become a part of another key.
-    organization_numbers: u32,
-    keys: u32,
-    apart: u32,
-    /// Of secrets that lie apart and were forgotten: their entries are empty.
-    free_apart: Vec<u32>,
-}
+/// The entries, for one request. Nothing is locked by it.
+pub struct Reading(Guard<Arc<Entries>>);
 
-/// Two cache lines side by side, which the processor fetches together: the first secret lies with its key, so that finding
-/// one of a million keys waits twice for memory, for its slot and for this.
-#[derive(Default)]
-#[repr(C, align(128))]
-struct KeyEntry {
-    secret: SecretEntry,
-    /// Which facts hold.
-    version: Version,
-    /// Whether it is among those that were used.
-    mark: Mark,
-    usage: Usage,
-    /// The first that were put; the id in them never changes.
-    facts: OnceLock<Facts>,
-}
+impl Reading {
+    /// What is to be answered to this digest at this time; counts it.
+    pub fn judge(&self, digest: &SecretDigest, now: DateTime<Utc>, caller: Caller<'_>) -> Verdict<'_> {
+        self.0.judge(digest, now, caller)
+    }
 
-const _: () = assert!(size_of::<KeyEntry>() == 128);
-
-/// An organization, for all its keys at once.
-#[derive(Default)]
-struct OrganizationEntry {
-    version: Version,
-    facts: OnceLock<OrganizationFacts>,
-}
-
-impl Default for KeyIndex {
-    fn default() -> Self {
-        Self {
-            keys: Arena::new(),
-            secrets: Arena::new(),
-            organizations: Arena::new(),
-            facts: Versions::new(),
-            organization_facts: Versions::new(),
-            refusals: Refusals::new(),
-            by_digest: Slots::new(10),
-            by_id: Slots::new(10),
-            used: DirtyList::new(),
-            forgotten_keys: AtomicUsize::new(0),
-            writer: Mutex::default(),
-        }
+    /// Asks memory for what [`Reading::judge`] will read, without waiting for it: of many keys in a row the waits overlap.
+    pub fn fetch(&self, digests: &[Option<SecretDigest>]) {
+        self.0.fetch(digests);
     }
 }
 
 impl KeyIndex {
+    /// The entries, to look keys up. To be given back soon: they stay in memory until then.
+    pub fn read(&self) -> Reading {
+        Reading(self.current.load())
+    }
+
+    /// How often other entries took the place of those before.
+    pub fn generation(&self) -> u32 {
+        self.current.load().generation()
+    }
+
     /// How many keys it knows, living or not.
     pub fn keys(&self) -> usize {
-        self.by_id.len().saturating_sub(self.forgotten_keys.load(Ordering::Relaxed))
+        self.current.load().keys()
     }
 
     /// How many secrets it knows, living or not.
     pub fn secrets(&self) -> usize {
-        self.by_digest.len()
+        self.current.load().secrets()
     }
 
-    /// What is to be answered to this digest at this time; counts it.
-    pub fn judge(&self, digest: &SecretDigest, now: DateTime<Utc>, caller: Caller<'_>) -> Verdict<'_> {
-        let words = words_of(digest);
-        let Some(number) = self.find_number(words) else { return Verdict::NOT_FOUND };
-        let Some((number, entry, secret)) = self.key_with_secret(number) else { return Verdict::NOT_FOUND };
-        // In this order: whoever finds the facts of a moment no longer finds its secrets living that were replaced before.
-        let Some(facts) = self.facts_of(entry) else { return Verdict::NOT_FOUND };
-        let Some(organization) = self.organization_of(facts) else { return Verdict::NOT_FOUND };
-        // Last, for the entry may be another secret's by now.
-        let Some(state) = secret.state_of(words).filter(|state| *state != GONE) else { return Verdict::NOT_FOUND };
-        let code = facts.judge(state == REPLACED, now.timestamp_millis());
-        entry.usage.count(&self.refusals, code, now, caller);
-        self.used.mark(number, &entry.mark);
-        Verdict::of(VerifiedKey::new(facts.words(), &organization.id), code)
+    /// How this secret ended, as far as the index knows.
+    pub fn ending_of(&self, digest: &SecretDigest) -> Option<Ending> {
+        self.current.load().ending_of(digest)
     }
 
-    /// Asks memory for what [`KeyIndex::judge`] will read, without waiting for it: of many keys in a row the waits overlap.
-    pub fn fetch(&self, digests: &[Option<SecretDigest>]) {
-        let digests = || digests.iter().flatten().map(words_of);
-        digests().for_each(|words| self.by_digest.touch(words[0]));
-        digests().for_each(|words| {
-            black_box(self.find(words).is_some());
-        });
+    /// Shows every secret that has ended and is not forgotten: the id of its key, its digest, and how. For the writer.
+    pub fn each_ended(&self, each: impl FnMut(&str, SecretDigest, Ending)) {
+        self.current.load().each_ended(each);
     }
 
-    fn find(&self, words: [u64; 4]) -> Option<&SecretEntry> {
-        self.secret(self.find_number(words)?)
+    /// Makes room for so many in all, so that loading does not grow the tables again and again.
+    pub fn reserve(&self, keys: usize, secrets: usize) {
+        self.current.load().reserve(keys, secrets);
     }
 
-    fn find_number(&self, words: [u64; 4]) -> Option<u32> {
-        self.by_digest.find(words[0], |number| self.secret(number).is_some_and(|secret| secret.has(words)))
+    /// Takes over a key as it now stands in the database.
+    pub fn put(&self, record: &KeyRecord) {
+        self.feed(|entries| entries.put(record));
     }
 
-    /// The key with this secret, and its number; a secret that lies with its key need not be asked whose it is.
-    fn key_with_secret(&self, number: u32) -> Option<(u32, &KeyEntry, &SecretEntry)> {
-        if number < APART {
-            return self.keys.get(number).map(|key| (number, key, &key.secret));
+    /// Refuses a key that changed and cannot be read.
+    pub fn refuse(&self, id: &str) {
+        self.feed(|entries| entries.refuse(id));
+    }
+
+    /// Forgets these keys, and of the others, which it has as they are recorded here, every secret that the record lacks. Looks at
+    /// all secrets once, however many keys there are: a key does not know its secrets.
+    pub fn forget(&self, gone: &[&str], fewer: &[&KeyRecord]) -> Forgotten {
+        let mut forgotten = Forgotten::default();
+        // The current ones come last.
+        self.feed(|entries| forgotten = entries.forget(gone, fewer));
+        forgotten
+    }
+
+    /// Shows what changed to all entries that somebody may look a key up in, now or later.
+    fn feed(&self, mut each: impl FnMut(&Entries)) {
+        let next = lock(&self.next);
+        next.iter().for_each(|next| each(&next.entries));
+        let left = lock(&self.left).clone();
+        left.iter().for_each(|entries| each(entries));
+        each(&self.current.load());
+    }
+
+    /// Begins to read everything. Nothing else may be put until its end.
+    pub fn reload(&self) -> Reload {
+        // A reload sees what was in memory and is not read; it does so once for those that are read.
+        *lock(&self.next) = None;
+        let left = lock(&self.left);
+        let all = std::iter::once(self.current.load_full()).chain(left.iter().cloned());
+        Reload(all.map(|entries| entries.reload()).collect())
+    }
+
+    /// Gives memory back, a step at a time; true when other entries have taken the place of the current ones. To be called again
+    /// and again by the writer.
+    pub fn tidy(&self) -> bool {
+        let mut next = lock(&self.next);
+        let unread = self.take_over_usage();
+        let current = self.current.load_full();
+        if next.is_none() && current.is_wasteful() {
+            *next = Some(Copying::begin(&current));
         }
-        let secret = self.secrets.get(number - APART)?;
-        let number = secret.key();
-        Some((number, self.keys.get(number)?, secret))
+        let Some(copied) = next.take_if(|next| next.go_on(&current)) else { return false };
+        let mut left = lock(&self.left);
+        left.push(current);
+        self.current.store(copied.entries);
+        drop((next, left));
+        // Last, and nobody waits for it: a million keys take a tenth of a second.
+        drop(unread);
+        true
     }
 
-    /// The secret with this number in `by_digest`.
-    fn secret(&self, number: u32) -> Option<&SecretEntry> {
-        if number < APART { self.keys.get(number).map(|key| &key.secret) } else { self.secrets.get(number - APART) }
+    /// Takes over what was counted in entries that others took the place of; those of them that nobody has any more.
+    fn take_over_usage(&self) -> Vec<Arc<Entries>> {
+        let mut left = lock(&self.left);
+        let current = self.current.load();
+        left.extract_if(.., |entries| {
+            // Before: what somebody counts who then gives them back is taken over after.
+            let is_unread = Arc::get_mut(entries).is_some();
+            current.take_over_usage(entries);
+            is_unread
+        })
+        .collect()
     }
 
-    /// What is true of this key, if that is known.
-    fn facts_of<'a>(&'a self, entry: &'a KeyEntry) -> Option<&'a Facts> {
-        self.facts.get(&entry.facts, &entry.version)
+    /// When this process last saw a key, which may not be written yet.
+    pub fn last_seen(&self, id: &KeyId) -> Option<DateTime<Utc>> {
+        let left = lock(&self.left);
+        left.iter().map(|entries| entries.last_seen(id)).max().flatten().max(self.current.load().last_seen(id))
     }
 
-    fn organization_of(&self, facts: &Facts) -> Option<&OrganizationFacts> {
-        let entry = self.organizations.get(facts.organization)?;
-        self.organization_facts.get(&entry.facts, &entry.version)
+    /// Takes whatever was counted since the last time.
+    pub fn take_usage(&self) -> TakenUsage {
+        self.take_due(&mut Rounds::default(), Round::All)
     }
 
-    fn id_of(&self, number: u32) -> Option<&str> {
-        Some(self.keys.get(number)?.facts.get()?.id())
-    }
-
-    fn hash_of_key(&self, number: u32) -> u64 {
-        self.id_of(number).map_or(0, hash_of_id)
-    }
-
-    fn hash_of_secret(&self, number: u32) -> u64 {
-        self.secret(number).map_or(0, |secret| secret.hash())
+    /// Takes what was counted since the last time and is due; the rest stays and is asked about again.
+    pub fn take_due(&self, rounds: &mut Rounds, round: Round) -> TakenUsage {
+        let left = lock(&self.left);
+        left.iter().for_each(|entries| self.current.load().take_over_usage(entries));
+        drop(left);
+        self.current.load_full().take_due(rounds, round)
     }
 }
 
-/// A digest is as random as any hash of it.
-fn words_of(digest: &SecretDigest) -> [u64; 4] {
-    let (words, _) = digest.0.as_chunks::<8>();
-    std::array::from_fn(|n| words.get(n).map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+/// One reading of everything; dropped before its end it has taken nothing away that the database still has.
+pub struct Reload(Vec<entries::Reload>);
+
+impl Reload {
+    /// A key, without its secrets.
+    pub fn key(&mut self, record: &KeyRecord) {
+        self.0.iter_mut().for_each(|entries| entries.key(record));
+    }
+
+    /// A key that is there and cannot be read: it is refused, and not forgotten.
+    pub fn refuse(&mut self, id: &str) {
+        self.0.iter_mut().for_each(|entries| entries.refuse(id));
+    }
+
+    /// A secret of a key that was read before; how it ended, if it has.
+    pub fn secret(&mut self, key_id: &str, secret: &SecretRecord) -> Option<Ending> {
+        // The current ones come last.
+        self.0.iter_mut().rev().map(|entries| entries.secret(key_id, secret)).last().flatten()
+    }
+
+    /// Everything was read: what was not is forgotten.
+    pub fn finish(self) -> Forgotten {
+        self.0.into_iter().rev().map(entries::Reload::finish).last().unwrap_or_default()
+    }
 }
 
-fn hash_of_id(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

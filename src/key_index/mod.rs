@@ -3,6 +3,7 @@
 
 mod arena;
 mod dirty_list;
+mod entries;
 mod facts;
 mod flushes;
 mod follower;
@@ -28,9 +29,10 @@ mod dirty_list_tests;
 #[cfg(test)]
 mod slots_tests;
 
+pub use entries::{Forgotten, Round};
 pub use flushes::{Flush, Flushes, Writer};
 pub use follower::{Follower, Parts};
-pub use index::{Forgotten, KeyIndex, Round};
+pub use index::{KeyIndex, Reading};
 pub use lease::Lease;
 pub use progress::{Progress, Trouble};
 pub use receipt::{Here, Means, Receipt, ReceiptProgress, Receipts};

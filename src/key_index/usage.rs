@@ -138,6 +138,11 @@ impl Usage {
         Some(self.last_at.load(Ordering::Relaxed)).filter(|at| *at != 0).and_then(DateTime::from_timestamp_millis)
     }
 
+    /// The newest use is not before that of another one, which it takes the place of.
+    pub fn was_used_like(&self, other: &Self) {
+        self.last_at.fetch_max(other.last_at.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Takes what was counted, code and count, and the newest use. Where nothing was counted yet the last caller stays: a
     /// verification stores its caller before it adds its count, so it may be in between.
     pub fn take(&self, refusals: &Refusals) -> (Vec<(&'static str, u64)>, Option<LastUsed>) {

@@ -45,7 +45,6 @@ impl<T: PartialEq> Versions<T> {
         number + 1
     }
 
-    #[cfg(test)]
     /// How many later values were written. As many as these do not hold any more, for each thing has one that does.
     pub fn made(&self) -> usize {
         self.made.load(Ordering::Relaxed) as usize

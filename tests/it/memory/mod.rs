@@ -14,8 +14,8 @@
 //! # What it does not show
 //! Only what few threads do in few steps; and while the table grows, threads are interrupted at most [`PREEMPTIONS`] times
 //! where they could go on. To `loom` a `SeqCst` access is `AcqRel`, and only a fence is more; the sources have no such
-//! access. The arena and the facts of a key are behind `std`'s `OnceLock` and are not looked at; neither is the
-//! `AtomicCell` with the last use.
+//! access. The arena and the facts of a key are behind `std`'s `OnceLock` and are not looked at; neither are the
+//! `AtomicCell` with the last use and the crate that lends the entries.
 
 #![allow(clippy::duplicate_mod, reason = "this is what the module is about")]
 
@@ -127,6 +127,37 @@ fn to_look_up_before_the_lease_is_checked_is_wrong() {
 #[should_panic = "a revoked key is VALID under the new lease"]
 fn without_orderings_the_lease_can_be_ahead_of_the_index() {
     in_every_order(|| unordered::scenarios::a_request_during_a_revocation(true));
+}
+
+// Look-up against other entries
+
+#[test]
+fn whoever_still_has_the_entries_of_before_sees_the_revocation() {
+    in_every_order(|| ordered::scenarios::a_look_up_in_the_entries_of_before(true));
+}
+
+#[test]
+#[should_panic = "a revoked key is VALID after its receipt"]
+fn to_feed_only_the_entries_of_now_is_wrong() {
+    in_every_order(|| ordered::scenarios::a_look_up_in_the_entries_of_before(false));
+}
+
+#[test]
+#[should_panic = "a revoked key is VALID after its receipt"]
+fn without_orderings_a_receipt_can_be_ahead_of_the_entries() {
+    in_every_order(|| unordered::scenarios::a_look_up_in_the_entries_of_before(true));
+}
+
+#[test]
+fn no_use_is_given_up_with_the_entries() {
+    in_every_order(|| ordered::scenarios::a_use_in_entries_that_are_given_up(true));
+}
+
+/// Between the taking and the look somebody counted, and was gone.
+#[test]
+#[should_panic = "a use is given up with the entries"]
+fn to_look_who_has_the_entries_after_taking_is_wrong() {
+    in_every_order(|| ordered::scenarios::a_use_in_entries_that_are_given_up(false));
 }
 
 // Counting against counting

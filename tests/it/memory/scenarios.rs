@@ -12,7 +12,7 @@ use super::{
     place::Place,
     secret_entry::{LIVING as ENTRY_LIVING, REPLACED as ENTRY_REPLACED, SecretEntry},
     slots::Slots,
-    sync::{AtomicU32, AtomicU64, OnceLock, Ordering},
+    sync::{AtomicU32, AtomicU64, AtomicUsize, OnceLock, Ordering},
     version::{FIRST, Version},
 };
 
@@ -145,6 +145,57 @@ pub fn a_look_up_while_other_facts_take_their_place() {
     let state = secret.state_of(digest);
     assert!(holds == FIRST || state != Some(ENTRY_LIVING), "facts hold before what was taken away with them");
     writer.join().unwrap();
+}
+
+// Look-up against other entries
+
+/// Other entries take the place of the first, then a revocation is applied, and somebody gets a receipt for it. Whoever looks the
+/// key up after that, in whichever entries it has, finds it revoked.
+pub fn a_look_up_in_the_entries_of_before(feeds_all: bool) {
+    let node = Arc::new((AtomicUsize::new(0), [(); 2].map(|()| AtomicU32::new(LIVING)), AtomicU32::new(0)));
+    let follower = thread::spawn({
+        let node = Arc::clone(&node);
+        move || {
+            let (current, states, receipt) = &*node;
+            current.store(1, Ordering::Release);
+            if feeds_all {
+                states[0].store(REVOKED, Ordering::Release);
+            }
+            states[1].store(REVOKED, Ordering::Release);
+            receipt.store(1, Ordering::Release);
+        }
+    });
+    let (current, states, receipt) = &*node;
+    let entries = current.load(Ordering::Acquire);
+    let is_given = receipt.load(Ordering::Acquire) == 1;
+    let is_valid = states[entries].load(Ordering::Acquire) == LIVING;
+    assert!(!(is_given && is_valid), "a revoked key is VALID after its receipt");
+    follower.join().unwrap();
+}
+
+/// A use is counted in entries that others took the place of. They are given up when nobody had them before their counts were
+/// taken over.
+pub fn a_use_in_entries_that_are_given_up(looks_first: bool) {
+    let mut left = Keys::new();
+    left.count(0);
+    let user = thread::spawn({
+        let left = Arc::clone(&left);
+        move || left.count(0)
+    });
+    let mut taken = 0;
+    let is_unread = if looks_first {
+        let is_unread = Arc::get_mut(&mut left).is_some();
+        taken += left.take();
+        is_unread
+    } else {
+        taken += left.take();
+        Arc::get_mut(&mut left).is_some()
+    };
+    user.join().unwrap();
+    if !is_unread {
+        taken += left.take();
+    }
+    assert_eq!(taken, 2, "a use is given up with the entries");
 }
 
 // Refusals of a key that was never refused before

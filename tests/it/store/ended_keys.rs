@@ -1,5 +1,7 @@
 //! Revoked keys and replaced secrets, which are known as such for a time and then are not known at all.
 
+use std::cell::Cell;
+
 use chrono::TimeDelta;
 use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
 use futures_util::future::join_all;
@@ -371,4 +373,33 @@ async fn the_page_of_a_change_of_a_forgotten_key_says_that_it_is_too_long_ago() 
     back(&app, &maya).await;
     let told = maya.get(&page).await.expect(404);
     assert!(told.text().contains("It is too long ago"), "{}", told.text());
+}
+
+/// Five thousand of five thousand and one.
+#[tokio::test]
+async fn the_memory_of_many_forgotten_keys_is_given_back_while_keys_are_verified() {
+    let app = TestApp::start().await;
+    let maya = app.admin().await;
+    let key = maya.create_key("Production").await;
+    multiply(&app, &key, 5_000, 1, 0).await;
+    loaded_anew(&app).await;
+    assert_eq!((app.site.keys.index.keys(), app.site.keys.index.generation()), (5_001, 0));
+    app.execute("DELETE FROM key_secrets WHERE expires_at = 2").await;
+    app.execute("DELETE FROM api_keys WHERE revoked_at = 2").await;
+    loaded_anew(&app).await;
+    let asked = Cell::new(0);
+    until("others have taken the place of the entries", async || {
+        assert_eq!(app.verify(&key.secret).await, "VALID");
+        asked.set(asked.get() + 1);
+        app.site.keys.index.generation() == 1
+    })
+    .await;
+    assert_eq!((app.site.keys.index.keys(), app.site.keys.index.secrets()), (1, 1));
+    // What was counted before and after is there, and a change is followed.
+    assert_eq!(app.verify(&key.secret).await, "VALID");
+    flush_usage(&app.site.keys, Round::All).await.unwrap();
+    let counted = "SELECT CAST(sum(count) AS TEXT) AS line FROM key_usage_open";
+    assert_eq!(app.lines(counted).await, [(asked.get() + 1).to_string()]);
+    maya.revoke(&key).await;
+    assert_eq!(app.verify(&key.secret).await, "REVOKED");
 }

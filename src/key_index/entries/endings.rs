@@ -2,10 +2,10 @@
 
 use std::sync::PoisonError;
 
-use super::{APART, Facts, KeyIndex, REPLACED, words_of};
+use super::{APART, Entries, Facts, REPLACED, words_of};
 use crate::domain::{ended_secret::Ending, pepper::SecretDigest};
 
-impl KeyIndex {
+impl Entries {
     /// How this secret ended, as far as the index knows.
     pub fn ending_of(&self, digest: &SecretDigest) -> Option<Ending> {
         let words = words_of(digest);

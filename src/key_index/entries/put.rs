@@ -3,13 +3,13 @@
 
 use std::sync::PoisonError;
 
-use super::{APART, Facts, KeyEntry, KeyIndex, OrganizationFacts, Writer, hash_of_id, words_of};
+use super::{APART, Entries, Facts, KeyEntry, OrganizationFacts, Writer, hash_of_id, words_of};
 use crate::{
     domain::key_record::{KeyRecord, SecretRecord},
     key_index::version::UNREADABLE,
 };
 
-impl KeyIndex {
+impl Entries {
     /// Makes room for so many in all, so that loading does not grow the tables again and again.
     pub fn reserve(&self, keys: usize, secrets: usize) {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -21,16 +21,16 @@ impl KeyIndex {
     pub(super) fn put_secret(&self, key_id: &str, secret: &SecretRecord) -> Option<(u32, u32)> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.number_of(key_id)?;
-        Some((number, self.put_secret_of(&mut writer, number, secret)))
+        Some((number, self.put_secret_of(&mut writer, number, words_of(&secret.digest), secret.is_replaced)))
     }
 
-    fn put_secret_of(&self, writer: &mut Writer, key: u32, secret: &SecretRecord) -> u32 {
-        let words = words_of(&secret.digest);
+    /// Takes over one secret of a key; its number.
+    pub(super) fn put_secret_of(&self, writer: &mut Writer, key: u32, words: [u64; 4], is_replaced: bool) -> u32 {
         let Some(number) = self.find_number(words) else {
-            return self.add_secret(writer, words, key, secret.is_replaced);
+            return self.add_secret(writer, words, key, is_replaced);
         };
         if let Some(known) = self.secret(number) {
-            known.set(secret.is_replaced);
+            known.set(is_replaced);
             stored();
         }
         number
@@ -49,7 +49,9 @@ impl KeyIndex {
         let known = self.by_id.find(hash, |number| self.id_of(number) == Some(id));
         let number = known.unwrap_or_else(|| next(&mut writer.keys));
         let entry = self.keys.make(number);
-        let facts = Facts::of(record, self.organization(&mut writer, record.organization_id.as_str()));
+        let organization_id = record.organization_id.as_str();
+        let of = self.organization(&mut writer, organization_id, || OrganizationFacts { id: organization_id.into() });
+        let facts = Facts::of(record, of);
         // What takes something away first, and what gives something back last.
         for secret in record.secrets.iter().filter(|secret| secret.is_replaced) {
             if let Some(known) = self.find(words_of(&secret.digest)) {
@@ -66,7 +68,7 @@ impl KeyIndex {
         }
         // The living one first, so that it lies with its key.
         for secret in &record.secrets {
-            self.put_secret_of(&mut writer, number, secret);
+            self.put_secret_of(&mut writer, number, words_of(&secret.digest), secret.is_replaced);
         }
         Arrival::Now(number)
     }
@@ -77,14 +79,14 @@ impl KeyIndex {
         stored();
     }
 
-    fn organization(&self, writer: &mut Writer, id: &str) -> u32 {
+    /// The number of this organization, which has these facts if it is new.
+    pub(super) fn organization(&self, writer: &mut Writer, id: &str, facts: impl FnOnce() -> OrganizationFacts) -> u32 {
         if let Some(number) = writer.organizations.get(id) {
             return *number;
         }
         let number = next(&mut writer.organization_numbers);
         let entry = self.organizations.make(number);
-        let facts = OrganizationFacts { id: id.into() };
-        entry.version.set(self.organization_facts.add(&entry.facts, &entry.version, facts));
+        entry.version.set(self.organization_facts.add(&entry.facts, &entry.version, facts()));
         writer.organizations.insert(id.into(), number);
         number
     }
@@ -122,7 +124,7 @@ pub(super) enum Arrival {
 }
 
 /// A number that nobody has.
-fn next(numbers: &mut u32) -> u32 {
+pub(super) fn next(numbers: &mut u32) -> u32 {
     *numbers += 1;
     *numbers - 1
 }

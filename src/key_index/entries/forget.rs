@@ -6,7 +6,7 @@ use std::{
     sync::{MutexGuard, PoisonError},
 };
 
-use super::{APART, FORGOTTEN, KeyEntry, KeyIndex, Ordering, Writer, words_of};
+use super::{APART, Entries, FORGOTTEN, KeyEntry, Ordering, Writer, words_of};
 use crate::domain::key_record::KeyRecord;
 
 /// What was in memory and not in the database.
@@ -20,12 +20,12 @@ pub struct Forgotten {
 
 /// The writer, while it forgets.
 pub(super) struct Forgetting<'a> {
-    index: &'a KeyIndex,
+    index: &'a Entries,
     writer: MutexGuard<'a, Writer>,
     forgotten: Forgotten,
 }
 
-impl KeyIndex {
+impl Entries {
     /// Forgets these keys, and of the others, which it has as they are recorded here, every secret that the record lacks. Looks at
     /// all secrets once, however many keys there are: a key does not know its secrets.
     pub fn forget(&self, gone: &[&str], fewer: &[&KeyRecord]) -> Forgotten {

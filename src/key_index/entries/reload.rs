@@ -1,16 +1,19 @@
 //! Reading every key again into an index that may hold keys and secrets which the database does not have any more.
 
-use std::{collections::HashMap, sync::PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+};
 
-use super::{APART, Facts, KeyIndex, endings::ending, forget::Forgotten, put::Arrival};
+use super::{APART, Entries, Facts, endings::ending, forget::Forgotten, put::Arrival};
 use crate::domain::{
     ended_secret::Ending,
     key_record::{KeyRecord, SecretRecord},
 };
 
 /// One reading of everything; dropped before its end it has taken nothing away that the database still has.
-pub struct Reload<'a> {
-    index: &'a KeyIndex,
+pub struct Reload {
+    index: Arc<Entries>,
     /// Of what was in memory before, by number: whether it was read.
     keys: Seen,
     first_secrets: Seen,
@@ -20,12 +23,12 @@ pub struct Reload<'a> {
     revived: HashMap<u32, Facts>,
 }
 
-impl KeyIndex {
+impl Entries {
     /// Begins to read everything.
-    pub fn reload(&self) -> Reload<'_> {
+    pub fn reload(self: &Arc<Self>) -> Reload {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         Reload {
-            index: self,
+            index: Arc::clone(self),
             keys: Seen::none_of(writer.keys),
             first_secrets: Seen::none_of(writer.keys),
             secrets_apart: Seen::none_of(writer.apart),
@@ -34,7 +37,7 @@ impl KeyIndex {
     }
 }
 
-impl Reload<'_> {
+impl Reload {
     /// A key, without its secrets.
     pub fn key(&mut self, record: &KeyRecord) {
         match self.index.put_as(record, true) {

@@ -3,7 +3,7 @@
 use super::{super::forget::Forgotten, *};
 
 /// Reads these keys with all their secrets, as the follower does: all keys first.
-fn read_again(index: &KeyIndex, records: &[&KeyRecord]) -> (usize, usize) {
+fn read_again(index: &Arc<Entries>, records: &[&KeyRecord]) -> (usize, usize) {
     let mut reload = index.reload();
     for record in records {
         reload.key(&KeyRecord { secrets: Vec::new(), ..(*record).clone() });
@@ -19,7 +19,7 @@ fn read_again(index: &KeyIndex, records: &[&KeyRecord]) -> (usize, usize) {
 
 #[test]
 fn what_is_not_read_again_is_not_found_and_the_rest_is_as_it_was_read() {
-    let index = KeyIndex::default();
+    let index = Arc::new(Entries::default());
     let (mut kept, gone, mut revoked) = (record("Kept", &[1, 2, 3]), record("Gone", &[4, 5]), record("Revoked", &[6]));
     revoked.is_revoked = true;
     [&kept, &gone, &revoked].into_iter().for_each(|record| index.put(record));
@@ -32,7 +32,7 @@ fn what_is_not_read_again_is_not_found_and_the_rest_is_as_it_was_read() {
     assert_eq!(read_again(&index, &[&kept, &revoked, &new]), (1, 3));
     assert_eq!([1, 2, 3].map(|number| code(&index, number)), ["ROTATED", "VALID", "NOT_FOUND"]);
     assert_eq!([4, 5, 6, 7].map(|number| code(&index, number)), ["NOT_FOUND", "NOT_FOUND", "VALID", "VALID"]);
-    let uses: Vec<_> = index.take_usage().deltas.iter().map(|delta| delta.counts.clone()).collect();
+    let uses: Vec<_> = take(&index).deltas.iter().map(|delta| delta.counts.clone()).collect();
     assert!(uses.iter().all(|counts| counts.iter().all(|(_, count)| *count == 1)), "{uses:?}");
     assert_eq!(uses.len(), 3, "uses of a key that is gone are nobody's");
     // And everything may come back.
@@ -44,7 +44,7 @@ fn what_is_not_read_again_is_not_found_and_the_rest_is_as_it_was_read() {
 /// Nor are its uses anybody else's.
 #[test]
 fn a_key_that_is_there_and_cannot_be_read_is_refused_and_not_forgotten() {
-    let index = KeyIndex::default();
+    let index = Arc::new(Entries::default());
     let damaged = record("Damaged", &[1]);
     index.put(&damaged);
     code(&index, 1);
@@ -54,13 +54,13 @@ fn a_key_that_is_there_and_cannot_be_read_is_refused_and_not_forgotten() {
     reload.refuse("key_that was never read");
     assert_eq!(reload.finish(), Forgotten::default());
     assert_eq!((code(&index, 1), index.keys(), index.secrets()), ("NOT_FOUND", 1, 1));
-    assert_eq!(index.take_usage().deltas[0].counts, [("VALID", 1)]);
+    assert_eq!(take(&index).deltas[0].counts, [("VALID", 1)]);
     assert_eq!(read_again(&index, &[&damaged]), (0, 0));
     assert_eq!(code(&index, 1), "VALID");
 }
 
 /// Everything in memory that could be a digest, of secrets that are there or were.
-fn digests_in_memory(index: &KeyIndex) -> usize {
+fn digests_in_memory(index: &Entries) -> usize {
     let apart = (0..100).filter_map(|number| index.secrets.get(number));
     let first = (0..100).filter_map(|number| index.keys.get(number).map(|key| &key.secret));
     apart.chain(first).filter(|secret| !secret.is_empty()).count()
@@ -68,7 +68,7 @@ fn digests_in_memory(index: &KeyIndex) -> usize {
 
 #[test]
 fn what_is_forgotten_is_not_found_and_leaves_no_digest() {
-    let index = KeyIndex::default();
+    let index = Arc::new(Entries::default());
     let (mut rotated, gone, other) = (record("Rotated", &[1, 2, 3]), record("Gone", &[4, 5]), record("Other", &[6, 7]));
     [&rotated, &gone, &other].into_iter().for_each(|record| index.put(record));
     code(&index, 4);
@@ -83,7 +83,7 @@ fn what_is_forgotten_is_not_found_and_leaves_no_digest() {
     let codes = [1, 2, 3, 4, 5, 6, 7].map(|number| code(&index, number));
     assert_eq!(codes, ["NOT_FOUND", "NOT_FOUND", "VALID", "NOT_FOUND", "NOT_FOUND", "VALID", "VALID"]);
     assert_eq!((index.keys(), index.secrets(), digests_in_memory(&index)), (2, 3, 3));
-    let uses: Vec<_> = index.take_usage().deltas.iter().map(|delta| delta.counts.clone()).collect();
+    let uses: Vec<_> = take(&index).deltas.iter().map(|delta| delta.counts.clone()).collect();
     assert_eq!(uses, [[("VALID", 1)], [("VALID", 2)]], "its own uses are nobody's");
     assert_eq!(index.forget(&[gone.id.as_str()], &[&rotated]), Forgotten::default());
     // It comes back, as from a copy of the database, refused first and then read.
@@ -96,7 +96,7 @@ fn what_is_forgotten_is_not_found_and_leaves_no_digest() {
 
 #[test]
 fn the_place_of_a_forgotten_secret_is_anothers() {
-    let index = KeyIndex::default();
+    let index = Arc::new(Entries::default());
     let mut record = record("Production", &[0]);
     let other = self::record("Other", &[255, 254, 253]);
     index.put(&other);

@@ -19,6 +19,8 @@ pub enum Round {
 /// In which round each key was written last.
 #[derive(Default)]
 pub struct Rounds {
+    /// The generation of the entries that have these numbers.
+    generation: u32,
     /// A byte a key; 0 is none.
     of_keys: Vec<u8>,
     /// Of the last round of all; from [`IDLE`] on, so that 0 is too long ago.
@@ -26,8 +28,11 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Begins a round.
-    pub fn begin(&mut self, round: Round) {
+    /// Begins a round. Of other entries than before nothing is known, so all their keys count as idle.
+    pub fn begin(&mut self, round: Round, generation: u32) {
+        if self.generation != generation {
+            (self.generation, self.of_keys) = (generation, Vec::new());
+        }
         if self.current < IDLE {
             self.current = IDLE;
         } else if round == Round::All {
@@ -55,8 +60,8 @@ impl Rounds {
     }
 
     /// What could not be written is due again at once.
-    pub fn put_back(&mut self, numbers: &[u32]) {
-        for number in numbers {
+    pub fn put_back(&mut self, numbers: &[u32], generation: u32) {
+        for number in numbers.iter().filter(|_| self.generation == generation) {
             if let Some(of_key) = self.of_keys.get_mut(*number as usize) {
                 *of_key = 0;
             }
@@ -73,7 +78,7 @@ mod tests {
         let mut rounds = Rounds::default();
         // More rounds than a byte can number.
         for n in 0..2_000 {
-            rounds.begin(Round::Idle);
+            rounds.begin(Round::Idle, 0);
             let is_first = n == 0;
             assert_eq!(rounds.take(7, Round::Idle), is_first, "in use: {n}");
             let was_idle = n % 5 == 0;
@@ -81,7 +86,7 @@ mod tests {
                 assert!(rounds.take(3, Round::Idle), "{n}");
                 assert!(!rounds.take(3, Round::Idle), "{n}: used a moment ago");
             }
-            rounds.begin(Round::All);
+            rounds.begin(Round::All, 0);
             assert!(rounds.take(7, Round::All));
         }
     }
@@ -90,11 +95,23 @@ mod tests {
     fn what_could_not_be_written_is_due_again() {
         let mut rounds = Rounds::default();
         for round in [Round::Idle, Round::All] {
-            rounds.begin(round);
+            rounds.begin(round, 0);
             rounds.take(7, round);
             assert!(!rounds.take(7, Round::Idle));
-            rounds.put_back(&[7, 8]);
+            rounds.put_back(&[7, 8], 0);
             assert!(rounds.take(7, Round::Idle));
         }
+    }
+    #[test]
+    fn other_entries_have_other_numbers() {
+        let mut rounds = Rounds::default();
+        rounds.begin(Round::All, 0);
+        assert!(rounds.take(7, Round::All) && !rounds.take(7, Round::Idle));
+        rounds.put_back(&[7], 1);
+        assert!(!rounds.take(7, Round::Idle));
+        rounds.begin(Round::Idle, 1);
+        assert!(rounds.take(7, Round::Idle));
+        rounds.put_back(&[7], 0);
+        assert!(!rounds.take(7, Round::Idle));
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Everything that a verification answers, in one line.
-fn answer(index: &KeyIndex, number: u8) -> String {
+fn answer(index: &Entries, number: u8) -> String {
     let verdict = index.judge(&digest(number), now(), Caller::default());
     let key = verdict.key().expect("not known");
     format!("{} {} {}", verdict.code().word(), key.name(), key.organization_id)
@@ -11,7 +11,7 @@ fn answer(index: &KeyIndex, number: u8) -> String {
 
 #[test]
 fn a_known_key_takes_another_name_number_and_organization_and_what_was_lent_stays() {
-    let index = KeyIndex::default();
+    let index = Arc::new(Entries::default());
     let mut record = record("Production", &[1]);
     index.put(&record);
     let digest = digest(1);
@@ -24,7 +24,7 @@ fn a_known_key_takes_another_name_number_and_organization_and_what_was_lent_stay
         index.put(&record);
         assert_eq!(answer(&index, 1), format!("VALID Zürich {}", record.organization_id.as_str()));
     }
-    assert_eq!(index.take_usage().deltas[0].key, KeyNumber(8), "its uses are written by its new number");
+    assert_eq!(take(&index).deltas[0].key, KeyNumber(8), "its uses are written by its new number");
     assert_eq!((lent.name(), lent.id()), ("Production", record.id.as_str()));
     assert!(before.contains("Production") && index.facts.made() == 1, "the same again is nothing new");
     // Refused for a moment, it comes back as it is, and with its first name too.
@@ -37,7 +37,7 @@ fn a_known_key_takes_another_name_number_and_organization_and_what_was_lent_stay
 /// A narrow key that lives becomes a wide one that ended: of both together somebody would pass whom neither lets pass.
 #[test]
 fn no_reader_meets_parts_of_what_was_and_of_what_is() {
-    let index = Rc::new(KeyIndex::default());
+    let index = Arc::new(Entries::default());
     let before = record("Before", &[1]);
     let mut after = KeyRecord { name: "After".to_owned(), organization_id: OrgId::generate(now()), ..before.clone() };
     after.expires_at = Some(now());
@@ -51,7 +51,7 @@ fn no_reader_meets_parts_of_what_was_and_of_what_is() {
             })
             .into();
         index.put(records[0]);
-        let (reader, noted) = (Rc::clone(&index), Rc::clone(&met));
+        let (reader, noted) = (Arc::clone(&index), Rc::clone(&met));
         let look = move || noted.borrow_mut().push(answer(&reader, 1));
         MEANWHILE.with_borrow_mut(|meanwhile| *meanwhile = Some(Box::new(look)));
         index.put(records[1]);
@@ -66,7 +66,7 @@ fn no_reader_meets_parts_of_what_was_and_of_what_is() {
 #[test]
 fn who_could_not_pass_before_a_reload_cannot_before_the_secrets_were_read() {
     for refused in ["REVOKED", "EXPIRED", "NOT_FOUND"] {
-        let index = KeyIndex::default();
+        let index = Arc::new(Entries::default());
         let living = record("Production", &[1, 2]);
         let mut ended = living.clone();
         match refused {
