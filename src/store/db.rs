@@ -238,6 +238,8 @@ impl Db {
             match ended {
                 Ended::Done(value) => {
                     if let Some(file) = &db.file {
+                        // Of a file that was overwritten meanwhile the next start sets this commit aside.
+                        file.check().map_err(|error| StoreError::Unknown(error.to_string()))?;
                         file.checkpoint_if_due();
                     }
                     Ok(value)

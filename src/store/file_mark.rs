@@ -4,15 +4,14 @@
 //! SQLite cannot: it plays back whatever `-wal` lies beside a file. A backup that was copied over `keystead.db` after a
 //! crash becomes a mixture of both databases, or malformed. So the database carries a mark, `PRAGMA user_version`, which
 //! stands at a fixed place of the file's first page. Just before a checkpoint a new one is written, which the checkpoint
-//! brings into the file, and just after it another one. `keystead.db.mark` says which marks the file may have for its `-wal` to
-//! belong to it. A backup of whatever time has another one.
+//! brings into the file, and just after it another one, which waits in the `-wal`. `keystead.db.mark` says which marks the file
+//! may have for its `-wal` to belong to it. A backup of whatever time has another one.
 //!
 //! That is why every checkpoint of a server is made here: `wal_autocheckpoint` is off (`docs/decisions/0026-backups.md`).
 
 mod allowed;
 mod mark;
 mod other_programs;
-mod progress;
 mod wal;
 
 use std::{
@@ -26,11 +25,11 @@ use std::{
     time::Duration,
 };
 
-use diesel::{connection::SimpleConnection, prelude::*};
-
+use allowed::Marks;
 pub use allowed::set_foreign_wal_aside;
+use diesel::{connection::SimpleConnection, prelude::*};
 pub use mark::mark_anew;
-use progress::Progress;
+use wal::Salts;
 
 use super::{StoreError, connection::establish_sqlite, error::Fault};
 use crate::private_file::{beside, is_named};
@@ -40,6 +39,11 @@ const PAGES: i64 = 1000;
 /// How often the first checkpoint is tried, and how long it waits for readers in between.
 const AT_FIRST: usize = 100;
 const AGAIN: Duration = Duration::from_millis(5);
+/// How often the file is looked at before it is another, and how long after one another: of a page that is just being written,
+/// half may be read.
+const LOOKS: usize = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// The mark of a database file while a server writes to it.
 pub struct FileMark {
     path: PathBuf,
@@ -60,14 +64,15 @@ struct State {
     conn: Option<SqliteConnection>,
     /// The mark of the file after the last checkpoint.
     base: u32,
-    /// The mark that was written after it.
+    /// The mark that was written after it, and waits in the `-wal`.
     newest: u32,
-    /// The mark that was written for the next one.
-    next: Option<u32>,
-    /// How far the last checkpoint of ours came.
-    progress: Progress,
-    /// Whether another program made a checkpoint since: the file and every copy of it have the newest mark.
-    is_adopted: bool,
+    /// Of the `-wal` in which it waits.
+    salts: Salts,
+    /// The mark that was written for the next one, and the one that is to follow.
+    next: Option<[u32; 2]>,
+    /// Whether the next write has to give the file another mark, because every copy of it has the newest one: another program
+    /// made a checkpoint, or after ours no mark could be written.
+    is_due: bool,
 }
 
 impl FileMark {
@@ -90,14 +95,7 @@ impl FileMark {
             allowed: [base, newest, newest].map(AtomicU32::new),
             is_overwritten: AtomicBool::new(false),
             is_unfinished: AtomicBool::new(false),
-            state: Mutex::new(State {
-                conn: Some(conn),
-                base,
-                newest,
-                next: None,
-                progress: Progress::default(),
-                is_adopted: false,
-            }),
+            state: Mutex::new(State { conn: Some(conn), base, newest, next: None, salts: wal::NONE, is_due: false }),
             file,
         };
         // At once: a backup made before this start has the mark that the file has now. Readers are the other connections, which
@@ -119,14 +117,29 @@ impl FileMark {
     /// Whether the file is still the one that this process writes.
     ///
     /// # Errors
-    /// A fault from the moment it was overwritten.
+    /// A fault from the moment it was overwritten. It stays one: connections may have read what lies there now, and remember
+    /// it as if it were ours.
     pub fn check(&self) -> Result<(), StoreError> {
+        self.check_with(|| std::thread::sleep(LOOK_AGAIN))
+    }
+
+    /// `pause` is called before each look but the first.
+    fn check_with(&self, mut pause: impl FnMut()) -> Result<(), StoreError> {
         if !self.is_overwritten.load(Ordering::Relaxed) && self.is_ours()? {
             return Ok(());
         }
         // A checkpoint may have come in between; while this is held there is none of ours.
-        if self.is_still_ours(&mut self.state())? {
-            return Ok(());
+        let mut state = self.state();
+        for look in 0..LOOKS {
+            if self.is_overwritten.load(Ordering::Relaxed) {
+                break;
+            }
+            if look > 0 {
+                pause();
+            }
+            if self.is_still_ours(&mut state)? {
+                return Ok(());
+            }
         }
         self.is_overwritten.store(true, Ordering::Relaxed);
         let words = format!(
@@ -148,9 +161,9 @@ impl FileMark {
     /// [`StoreError`]; what was written is safe in the `-wal`, and the next call tries again.
     pub fn checkpoint_if_due(&self) -> Result<(), StoreError> {
         let mut state = self.state();
-        let is_adopted = state.is_adopted;
+        let is_due = state.is_due;
         let Some(conn) = &mut state.conn else { return Ok(()) };
-        if !is_adopted && progress::waiting(conn)? < PAGES {
+        if !is_due && wal::pages_waiting(conn)? < PAGES {
             return Ok(());
         }
         self.advance(&mut state)
@@ -184,26 +197,27 @@ impl FileMark {
         let next = match state.next {
             Some(next) => next,
             None => {
-                let next = mark::random()?;
-                self.allow([state.base, state.newest, next])?;
-                mark::write(conn, next)?;
+                let next = [mark::random()?, mark::random()?];
+                self.allow(Marks { allowed: [state.base, state.newest, next[0]], waiting: next[1], salts: wal::NONE })?;
+                mark::write(conn, next[0])?;
                 state.next = Some(next);
                 next
             }
         };
-        progress::checkpoint(conn)?;
+        wal::checkpoint(conn)?;
         // A reader of an older moment holds it up: all of them stay possible.
-        let is_unfinished = mark::of_file(&self.file).map_err(fault)? != next;
+        let is_unfinished = mark::of_file(&self.file).map_err(fault)? != next[0];
         self.is_unfinished.store(is_unfinished, Ordering::Relaxed);
-        if is_unfinished {
-            return Ok(());
-        }
-        self.allow([next; 3])?;
-        (state.base, state.newest, state.next) = (next, next, None);
-        let after = mark::random()?;
+        if is_unfinished { Ok(()) } else { self.mark_what_follows(state, next) }
+    }
+
+    /// After a checkpoint that brought a mark into the file: another one, which waits in the `-wal`.
+    fn mark_what_follows(&self, state: &mut State, [brought, after]: [u32; 2]) -> Result<(), StoreError> {
+        (state.base, state.newest, state.next, state.is_due) = (brought, brought, None, true);
+        let Some(conn) = &mut state.conn else { return Ok(()) };
         mark::write(conn, after)?;
-        (state.newest, state.is_adopted) = (after, false);
-        self.note_progress(state)
+        state.newest = after;
+        self.note_what_waits(state)
     }
 
     /// Brings everything into the file, and leaves nothing beside it that matters: whoever copies the file of a server that
@@ -212,7 +226,9 @@ impl FileMark {
         let mut state = self.state();
         let is_ours = self.is_still_ours(&mut state).unwrap_or(false) && is_named(&self.path, &self.file);
         let Some(mut conn) = state.conn.take() else { return };
-        if !is_ours || self.allow([state.base, state.newest, state.next.unwrap_or(state.newest)]).is_err() {
+        let (newest, [next, _]) = (state.newest, state.next.unwrap_or([state.newest; 2]));
+        let marks = Marks { allowed: [state.base, newest, next], waiting: newest, salts: wal::NONE };
+        if !is_ours || self.allow(marks).is_err() {
             // Closing the last connection would bring our -wal into it.
             std::mem::forget(conn);
             return;
@@ -226,9 +242,9 @@ impl FileMark {
         }
     }
 
-    fn allow(&self, marks: [u32; 3]) -> Result<(), StoreError> {
-        allowed::write(&self.path, marks).map_err(fault)?;
-        for (allowed, mark) in self.allowed.iter().zip(marks) {
+    fn allow(&self, marks: Marks) -> Result<(), StoreError> {
+        marks.write(&self.path).map_err(fault)?;
+        for (allowed, mark) in self.allowed.iter().zip(marks.allowed) {
             allowed.store(mark, Ordering::SeqCst);
         }
         Ok(())

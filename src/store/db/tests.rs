@@ -1,12 +1,15 @@
 //! Work that waits for its turn, work that was not begun, and work that ended in the middle.
 
-use std::{pin::pin, sync::mpsc};
+use std::{path::Path, pin::pin, sync::mpsc};
 
 use futures_util::FutureExt;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::store::{dialect, file_mark::wal_length};
+use crate::{
+    private_file::beside,
+    store::{dialect, file_mark::wal_length},
+};
 
 #[test]
 fn work_that_a_stopping_server_did_not_begin_has_changed_nothing() {
@@ -73,4 +76,51 @@ fn once_it_is_closed_the_file_alone_is_all_whoever_still_holds_it() {
     assert!(wal_length(&path) > 0);
     db.close();
     assert_eq!(wal_length(&path), 0);
+}
+
+fn marked_with_things(path: &Path) -> Db {
+    let url = DatabaseUrl::Sqlite(path.to_owned());
+    dialect::execute_for_test(&mut url.connect().unwrap(), "CREATE TABLE things (n BIGINT)");
+    let db = Db::open(url.into(), 1).unwrap();
+    db.mark_file().unwrap();
+    db
+}
+
+/// The next start sets it aside, with the log in which it is.
+#[tokio::test]
+async fn what_is_committed_beside_a_file_that_is_overwritten_meanwhile_is_not_called_done() {
+    for by_rename in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keystead.db");
+        let (db, copy) = (marked_with_things(&path), folder.path().join("copy.db"));
+        std::fs::write(&copy, vec![7; 4096]).unwrap();
+        let overwrite = move |conn: &mut Conn| {
+            dialect::execute_for_test(conn, "INSERT INTO things VALUES (1)");
+            if by_rename {
+                std::fs::rename(&copy, &path).unwrap();
+            } else {
+                std::fs::copy(&copy, &path).unwrap();
+            }
+            Ok::<_, StoreError>(())
+        };
+        let done = db.write(overwrite).await;
+        assert!(matches!(done, Err(StoreError::Unknown(_))), "{by_rename}: {done:?}");
+    }
+}
+
+/// Whoever copies the file from then on has another than ours, and a start knows ours.
+#[tokio::test]
+async fn another_programs_checkpoint_is_noted_before_a_change_is_called_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let db = marked_with_things(&path);
+    let noted = || std::fs::read(beside(&path, ".mark")).unwrap();
+    let (before, url) = (noted(), DatabaseUrl::Sqlite(path.clone()));
+    let checkpoint = move |conn: &mut Conn| {
+        dialect::execute_for_test(conn, "INSERT INTO things VALUES (1)");
+        dialect::execute_for_test(&mut url.connect().unwrap(), "PRAGMA wal_checkpoint(PASSIVE)");
+        Ok::<_, StoreError>(())
+    };
+    db.write(checkpoint).await.unwrap();
+    assert_ne!(noted(), before);
 }

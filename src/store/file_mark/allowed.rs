@@ -9,8 +9,23 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{mark, wal, wal_length};
+use super::{
+    mark,
+    wal::{self, Salts},
+    wal_length,
+};
 use crate::private_file::{beside, sync_folder};
+
+/// What is known of the marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Those that the file may have: thrice the same, but while a checkpoint is not done.
+    pub allowed: [u32; 3],
+    /// The mark that waits in the `-wal`, or will wait there: the file may have it once another program made a checkpoint.
+    pub waiting: u32,
+    /// Of the `-wal` in which it waits; none while it may not be there yet.
+    pub salts: Salts,
+}
 
 /// Puts a `-wal` aside that does not belong to the database beside it, so that SQLite does not play it back; where it is
 /// then. To be called while nobody has the database open.
@@ -21,11 +36,12 @@ pub fn set_foreign_wal_aside(path: &Path) -> io::Result<Option<PathBuf>> {
     if wal_length(path) == 0 {
         return Ok(None);
     }
-    let Some(allowed) = read(path) else { return Ok(None) };
+    let Some(marks) = Marks::read(path) else { return Ok(None) };
     let file = File::open(path)?;
     let wal = beside(path, "-wal");
-    // Or another program began a checkpoint, and nobody looked since.
-    if allowed.contains(&mark::of_file(&file)?) || wal::has_first_page_of(&file, &wal)? {
+    let found = mark::of_file(&file)?;
+    // Or another program made a checkpoint, and nobody looked since.
+    if marks.allowed.contains(&found) || found == marks.waiting && wal::went_into(&file, &wal, marks.salts)? {
         return Ok(None);
     }
     // Named by when it was written last.
@@ -37,22 +53,31 @@ pub fn set_foreign_wal_aside(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(Some(aside))
 }
 
-/// Writes the marks. In place, so that a full disk does not matter: 36 bytes of one sector are written whole or not at all.
-pub(super) fn write(path: &Path, marks: [u32; 3]) -> io::Result<()> {
-    let words = marks.map(|mark| format!("{mark:08x}")).join(" ");
-    let line = format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, ".mark"))?;
-    file.write_all_at(line.as_bytes(), 0)?;
-    file.sync_all()
-}
-
-/// The marks; `None` when nothing is known.
-pub(super) fn read(path: &Path) -> Option<[u32; 3]> {
-    let line = fs::read_to_string(beside(path, ".mark")).ok()?;
-    let (words, checksum) = line.trim_end().rsplit_once(' ')?;
-    let hex = |text| u32::from_str_radix(text, 16).ok();
-    if hex(checksum)? != crc32fast::hash(words.as_bytes()) {
-        return None;
+impl Marks {
+    /// Writes them. In place, so that a full disk does not matter: 62 bytes of one sector are written whole or not at all.
+    pub fn write(self, path: &Path) -> io::Result<()> {
+        let [one, two, three] = self.allowed;
+        let words = format!("{one:08x} {two:08x} {three:08x} {:08x} {:016x}", self.waiting, self.salts);
+        let line = format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()));
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, ".mark"))?;
+        file.write_all_at(line.as_bytes(), 0)?;
+        file.sync_all()
     }
-    words.split(' ').map(hex).collect::<Option<Vec<u32>>>()?.try_into().ok()
+
+    /// As they were written; `None` when nothing is known.
+    pub fn read(path: &Path) -> Option<Self> {
+        let line = fs::read_to_string(beside(path, ".mark")).ok()?;
+        let (words, checksum) = line.trim_end().rsplit_once(' ')?;
+        let mark = |text| u32::from_str_radix(text, 16).ok();
+        if mark(checksum)? != crc32fast::hash(words.as_bytes()) {
+            return None;
+        }
+        let [one, two, three, waiting, salts] = words.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        Some(Self {
+            allowed: [mark(one)?, mark(two)?, mark(three)?],
+            waiting: mark(waiting)?,
+            salts: Salts::from_str_radix(salts, 16).ok()?,
+        })
+    }
 }

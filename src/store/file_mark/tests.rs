@@ -43,9 +43,9 @@ fn a_wal_belongs_to_the_file_of_its_own_moment_and_to_no_other() {
         sql_query(format!("VACUUM INTO '{}'", backup.display())).execute(&mut conn).unwrap();
         backups.push(fs::read(backup).unwrap());
         if n % 2 == 1 {
-            let before = allowed::read(&path);
+            let before = Marks::read(&path);
             file_mark.advance(&mut file_mark.state()).unwrap();
-            assert_ne!(allowed::read(&path), before, "a checkpoint gives another mark");
+            assert_ne!(Marks::read(&path), before, "a checkpoint gives another mark");
             moments.push(moment(&path));
         }
         file_mark.check().unwrap();
@@ -88,7 +88,7 @@ fn while_a_checkpoint_is_held_up_the_file_before_and_after_are_both_its_own() {
     file_mark.check().unwrap();
     reader.batch_execute("ROLLBACK").unwrap();
     file_mark.finish().unwrap();
-    let [one, two, three] = allowed::read(&path).unwrap();
+    let [one, two, three] = Marks::read(&path).unwrap().allowed;
     assert!(one == two && two == three, "it is done");
 }
 
@@ -133,15 +133,16 @@ fn when_the_last_connection_is_closed_nothing_is_left_beside_the_file() {
 fn what_is_known_of_the_file_is_never_half_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keystead.db");
-    assert_eq!(allowed::read(&path), None);
-    allowed::write(&path, [7, 8, u32::MAX]).unwrap();
-    assert_eq!(allowed::read(&path), Some([7, 8, u32::MAX]));
+    assert_eq!(Marks::read(&path), None);
+    let marks = Marks { allowed: [7, 8, u32::MAX], waiting: 9, salts: Salts::MAX - 1 };
+    marks.write(&path).unwrap();
+    assert_eq!(Marks::read(&path), Some(marks));
     let line = fs::read(beside(&path, ".mark")).unwrap();
     for at in 0..line.len() - 1 {
         let mut bad = line.clone();
         bad[at] ^= 1;
         fs::write(beside(&path, ".mark"), &bad).unwrap();
-        assert_eq!(allowed::read(&path), None, "byte {at}");
+        assert_eq!(Marks::read(&path), None, "byte {at}");
     }
 }
 
@@ -178,6 +179,31 @@ fn a_mark_that_a_checkpoint_makes_between_two_looks_is_no_overwritten_file() {
     file_mark.check().unwrap();
 }
 
+/// Of a page that is just being written somebody may read half.
+#[test]
+fn a_file_is_looked_at_again_before_it_is_anothers_and_never_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    establish_sqlite(&path).unwrap().batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    let (ours, others) = (fs::read(&path).unwrap(), vec![7; 4096]);
+    fs::write(&path, &others).unwrap();
+    let mut pauses = 0;
+    let put_back = || {
+        pauses += 1;
+        if pauses == LOOKS - 1 {
+            fs::write(&path, &ours).unwrap();
+        }
+    };
+    file_mark.check_with(put_back).unwrap();
+    fs::write(&path, &others).unwrap();
+    let mut pauses = 0;
+    file_mark.check_with(|| pauses += 1).unwrap_err();
+    assert_eq!(pauses, LOOKS - 1);
+    fs::write(&path, &ours).unwrap();
+    file_mark.check_with(|| panic!("it is known")).unwrap_err();
+}
+
 #[test]
 fn a_file_that_was_overwritten_is_not_synced_as_ours() {
     let folder = tempfile::tempdir().unwrap();
@@ -208,9 +234,9 @@ fn a_checkpoint_is_made_when_a_thousand_pages_wait_for_it_and_not_before() {
     conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
     let file_mark = FileMark::begin(&path).unwrap();
     let is_made = || {
-        let before = allowed::read(&path);
+        let before = Marks::read(&path);
         file_mark.checkpoint_if_due().unwrap();
-        allowed::read(&path) != before
+        Marks::read(&path) != before
     };
     write(&mut conn, 300);
     assert!(!is_made());

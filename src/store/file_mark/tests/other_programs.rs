@@ -2,7 +2,7 @@
 
 use diesel::{connection::SimpleConnection, prelude::*, sql_query};
 
-use super::{super::*, lay_out, moment, write};
+use super::{super::*, Moment, lay_out, moment, write};
 
 /// Somebody looks something up with another program, which makes a checkpoint after a thousand pages or when it is told to.
 #[test]
@@ -49,7 +49,7 @@ fn another_programs_checkpoint_just_after_ours_is_no_overwritten_file_either() {
     let mut another = establish_sqlite(&path).unwrap();
     another.batch_execute("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
     // Ours has given the next mark by then, and notes how far it came.
-    file_mark.note_progress(&mut file_mark.state()).unwrap();
+    file_mark.note_what_waits(&mut file_mark.state()).unwrap();
     file_mark.check().unwrap();
 }
 
@@ -139,4 +139,120 @@ fn a_copy_made_after_another_programs_checkpoint_is_another_file_too() {
             assert_eq!(fs::read(&other).unwrap(), copy);
         }
     }
+}
+
+/// It may end the `-wal` or begin it anew between any two looks at it.
+#[test]
+fn a_wal_that_another_program_ends_while_it_is_read_is_no_overwritten_file() {
+    for (kind, goes_on) in [("TRUNCATE", false), ("TRUNCATE", true), ("RESTART", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keystead.db");
+        let mut conn = establish_sqlite(&path).unwrap();
+        conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+        let file_mark = FileMark::begin(&path).unwrap();
+        let mut another = establish_sqlite(&path).unwrap();
+        write(&mut conn, 5);
+        // It has brought everything into the file, and is about to end the log.
+        another.batch_execute("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+        let (state, wal) = (file_mark.state(), beside(&path, "-wal"));
+        assert_eq!(mark::of_file(&file_mark.file).unwrap(), state.newest);
+        let end_and_look = || {
+            another.batch_execute(&format!("PRAGMA wal_checkpoint({kind})")).unwrap();
+            if goes_on {
+                write(&mut conn, 5);
+            }
+            let is_found = wal::has_first_page_of(&file_mark.file, &wal)?;
+            assert!(!is_found, "{kind} {goes_on}");
+            Ok(is_found)
+        };
+        assert!(wal::went_into_when(end_and_look, &wal, state.salts).unwrap(), "{kind} {goes_on}");
+        drop(state);
+        file_mark.check().unwrap();
+    }
+}
+
+fn rows_at_the_next_start(folder: &Path, moment: &Moment) -> usize {
+    let other = folder.join("other.db");
+    lay_out(&other, moment);
+    assert_eq!(set_foreign_wal_aside(&other).unwrap(), None);
+    let mut again = establish_sqlite(&other).unwrap();
+    sql_query("UPDATE things SET thing = thing").execute(&mut again).unwrap()
+}
+
+/// The checkpoint ended the log, and nobody looked before the server was killed.
+#[test]
+fn what_was_committed_after_another_programs_checkpoint_is_there_at_the_next_start() {
+    for kind in ["PASSIVE", "RESTART", "TRUNCATE"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keystead.db");
+        let mut conn = establish_sqlite(&path).unwrap();
+        conn.batch_execute("CREATE TABLE things (thing BLOB); PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+        let old = fs::read(&path).unwrap();
+        let file_mark = FileMark::begin(&path).unwrap();
+        let mut another = establish_sqlite(&path).unwrap();
+        write(&mut conn, 5);
+        another.batch_execute(&format!("PRAGMA wal_checkpoint({kind})")).unwrap();
+        write(&mut conn, 5);
+        let found = mark::of_file(&file_mark.file).unwrap();
+        assert!(!Marks::read(&path).unwrap().allowed.contains(&found), "nobody has looked");
+        assert_eq!(rows_at_the_next_start(folder.path(), &moment(&path)), 10, "{kind}");
+        // Another mark than the one that waited there is another file's all the same.
+        fs::write(&path, &old).unwrap();
+        let other = folder.path().join("other.db");
+        lay_out(&other, &moment(&path));
+        assert!(set_foreign_wal_aside(&other).unwrap().is_some(), "{kind}");
+        file_mark.check_with(|| ()).unwrap_err();
+    }
+}
+
+/// Ours is done by then, and its server killed before it could say so.
+#[test]
+fn what_was_committed_after_a_checkpoint_that_was_not_noted_is_there_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    let (mut another, mut reader) = (establish_sqlite(&path).unwrap(), establish_sqlite(&path).unwrap());
+    reader.batch_execute("BEGIN; SELECT count(*) FROM things").unwrap();
+    write(&mut conn, 5);
+    file_mark.advance(&mut file_mark.state()).unwrap();
+    reader.batch_execute("ROLLBACK").unwrap();
+    let noted = fs::read(beside(&path, ".mark")).unwrap();
+    file_mark.finish().unwrap();
+    let (file, wal, _) = moment(&path);
+    assert_eq!(rows_at_the_next_start(folder.path(), &(file, wal, noted.clone())), 5);
+    another.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    write(&mut conn, 5);
+    let (file, wal, _) = moment(&path);
+    assert_eq!(rows_at_the_next_start(folder.path(), &(file, wal, noted)), 10);
+}
+
+/// As on a disk that is full. Until then every copy has the mark of the file.
+#[test]
+fn when_no_mark_could_be_written_after_a_checkpoint_the_next_write_gives_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    let mut conn = establish_sqlite(&path).unwrap();
+    conn.batch_execute("CREATE TABLE things (thing BLOB)").unwrap();
+    let file_mark = FileMark::begin(&path).unwrap();
+    let (mut reader, mut writer) = (establish_sqlite(&path).unwrap(), establish_sqlite(&path).unwrap());
+    reader.batch_execute("BEGIN; SELECT count(*) FROM things").unwrap();
+    write(&mut conn, 5);
+    file_mark.advance(&mut file_mark.state()).unwrap();
+    reader.batch_execute("ROLLBACK").unwrap();
+    writer.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let mut state = file_mark.state();
+    state.conn.as_mut().unwrap().batch_execute("PRAGMA busy_timeout = 0").unwrap();
+    file_mark.advance(&mut state).unwrap_err();
+    drop(state);
+    writer.batch_execute("ROLLBACK").unwrap();
+    file_mark.check().unwrap();
+    let copy = folder.path().join("copy.db");
+    sql_query(format!("VACUUM INTO '{}'", copy.display())).execute(&mut conn).unwrap();
+    write(&mut conn, 1);
+    file_mark.checkpoint_if_due().unwrap();
+    file_mark.check().unwrap();
+    fs::write(&path, fs::read(&copy).unwrap()).unwrap();
+    file_mark.check_with(|| ()).unwrap_err();
 }
