@@ -1,10 +1,12 @@
 //! A copy of a SQLite database in one file: made while a server writes, checked, and put in the place of another.
 
+mod workshop;
+
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::DirBuilderExt,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use diesel::{
@@ -13,15 +15,18 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Text},
 };
-use rand::{TryRng, rngs::SysRng};
+use workshop::Workshop;
 
 use super::{
-    StoreError,
-    connection::establish_sqlite,
+    Conn, Fault, StoreError,
+    connection::{DatabaseUrl, establish_sqlite},
     file_mark::{mark_anew, wal_length},
     generations, installation, migrations,
 };
 use crate::private_file::{self, beside, sync_folder};
+
+/// How long a database that is locked is waited for.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Why there is no copy. Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,12 @@ pub enum BackupError {
     /// The file cannot be read, made or renamed.
     #[error("cannot read or write {0}: {1}")]
     Io(PathBuf, io::Error),
+    /// Nothing fits there any more.
+    #[error("there is no room for {0}: {1} (a full disk, a quota, or a limit of file sizes); nothing was changed")]
+    Full(PathBuf, String),
+    /// One cannot be read, or the other not be written; the operating system does not say which.
+    #[error("cannot copy {0} to where {1} is: {2}")]
+    Copy(PathBuf, PathBuf, io::Error),
     /// SQLite finds fault with the file.
     #[error("{0} is not a whole database of keystead: {1}")]
     Damaged(PathBuf, String),
@@ -79,26 +90,42 @@ pub fn make(database: &Path, to: &Path) -> Result<Checked, BackupError> {
     if fs::metadata(database).map_or(0, |file| file.len()) == 0 {
         return Err(BackupError::Missing(database.to_owned()));
     }
-    let failed = |error| BackupError::Io(to.to_owned(), error);
+    let failed = |error| not_written(to, error);
     let workshop = Workshop::beside(to).map_err(failed)?;
-    let copy = workshop.0.join("backup");
+    let copy = workshop.file("backup");
     // Made here, so that it has its mode from the beginning; SQLite fills a file that is empty.
     private_file::make_new(&copy).map_err(failed)?;
     let text = copy.to_str().ok_or_else(|| failed(io::Error::other("the path is not UTF-8")))?;
-    let mut conn = establish_sqlite(database).map_err(|error| damaged(database, error))?;
+    let mut conn = open(database).map_err(|error| sort(database, database, error))?;
     let made = sql_query("VACUUM INTO ?").bind::<Text, _>(text).execute(&mut conn);
-    made.map_err(|error| BackupError::Io(to.to_owned(), io::Error::other(error)))?;
+    made.map_err(|error| with_reason(sort(database, to, error.into()), (&copy, database), to))?;
     drop(conn);
-    let checked = check(&copy).map_err(|error| named(error, to))?;
+    let checked = check(&copy, database, to).map_err(|error| with_reason(error, (&copy, database), to))?;
     File::open(&copy).and_then(|file| file.sync_all()).map_err(failed)?;
     give_name(&copy, to)?;
     sync_folder(to).map_err(failed)?;
     Ok(checked)
 }
 
+/// A connection that reads, also where nothing can be written.
+fn open(database: &Path) -> Result<SqliteConnection, StoreError> {
+    let error = match establish_sqlite(database) {
+        Ok(conn) => return Ok(conn),
+        Err(error) => error,
+    };
+    let looking = DatabaseUrl::Sqlite(database.to_owned()).connect_to_look(PATIENCE);
+    // Reads, which making the connection does not.
+    if let Ok(Some(Conn::Sqlite(mut conn))) = looking
+        && conn.batch_execute("SELECT count(*) FROM sqlite_schema").is_ok()
+    {
+        return Ok(conn);
+    }
+    Err(error)
+}
+
 /// A link, not a rename: it fails when somebody else made the file in the meantime.
 fn give_name(copy: &Path, to: &Path) -> Result<(), BackupError> {
-    let failed = |error| BackupError::Io(to.to_owned(), error);
+    let failed = |error| not_written(to, error);
     match fs::hard_link(copy, to) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(BackupError::Exists(to.to_owned())),
@@ -122,15 +149,14 @@ pub fn put_in_place(
     if fs::metadata(from).map_or(0, |file| file.len()) == 0 {
         return Err(BackupError::Missing(from.to_owned()));
     }
-    let failed = |error| BackupError::Io(database.to_owned(), error);
+    let failed = |error| not_written(database, error);
     let workshop = Workshop::beside(database).map_err(failed)?;
-    let copy = workshop.0.join("database");
-    copy_private(from, &copy).map_err(|error| BackupError::Io(from.to_owned(), error))?;
+    let copy = workshop.file("database");
+    copy_private(from, &copy, database)?;
     if wal_length(from) > 0 {
-        let wal = beside(from, "-wal");
-        copy_private(&wal, &beside(&copy, "-wal")).map_err(|error| BackupError::Io(wal, error))?;
+        copy_private(&beside(from, "-wal"), &beside(&copy, "-wal"), database)?;
     }
-    let checked = check(&copy).map_err(|error| named(error, from))?;
+    let checked = check(&copy, from, database).map_err(|error| with_reason(error, (&copy, from), database))?;
     accept(&checked)?;
     private_file::give_to_owner_of(database, &copy);
     File::open(&copy).and_then(|file| file.sync_all()).map_err(failed)?;
@@ -139,13 +165,17 @@ pub fn put_in_place(
     let is_kept = fs::metadata(database).is_ok_and(|file| file.len() > 0);
     if is_kept {
         // By a second name, so that the first one names a database at any moment.
-        fs::hard_link(database, &kept).or_else(|_| fs::copy(database, &kept).map(drop)).map_err(failed)?;
+        fs::hard_link(database, &kept).or_else(|_| copy_whole(database, &kept)).map_err(failed)?;
     }
     // What it had not taken in yet stays beside the old file, and never comes near the new one.
-    if wal_length(database) > 0 {
-        fs::rename(beside(database, "-wal"), beside(&kept, "-wal")).map_err(failed)?;
+    let (wal, kept_wal) = (beside(database, "-wal"), beside(&kept, "-wal"));
+    let has_wal = wal_length(database) > 0;
+    let moved = if has_wal { fs::rename(&wal, &kept_wal) } else { Ok(()) };
+    if let Err(error) = moved.and_then(|()| fs::rename(&copy, database)) {
+        let _ = fs::rename(&kept_wal, &wal);
+        let _ = fs::remove_file(&kept);
+        return Err(failed(error));
     }
-    fs::rename(&copy, database).map_err(failed)?;
     for ending in ["-wal", "-shm", ".mark"] {
         let _ = fs::remove_file(beside(database, ending));
     }
@@ -153,13 +183,13 @@ pub fn put_in_place(
     Ok((is_kept.then_some(kept), checked))
 }
 
-/// Looks at every page of a file, and whether it is one of ours. What lies in its `-wal` is brought into it.
-fn check(file: &Path) -> Result<Checked, BackupError> {
+/// Looks at every page of a copy, and whether it is of a database of ours. What lies in its `-wal` is brought into it. What is
+/// wrong with it is said of the `file` that it was made of; what is wrong with the disk, of the `place` it is at.
+fn check(copy: &Path, file: &Path, place: &Path) -> Result<Checked, BackupError> {
     let text =
-        file.to_str().ok_or_else(|| BackupError::Io(file.to_owned(), io::Error::other("the path is not UTF-8")))?;
-    let wrong = |error: diesel::result::Error| BackupError::Damaged(file.to_owned(), error.to_string());
-    let mut conn =
-        SqliteConnection::establish(text).map_err(|error| BackupError::Damaged(file.to_owned(), error.to_string()))?;
+        copy.to_str().ok_or_else(|| BackupError::Io(copy.to_owned(), io::Error::other("the path is not UTF-8")))?;
+    let wrong = |error: diesel::result::Error| sort(file, place, error.into());
+    let mut conn = SqliteConnection::establish(text).map_err(|error| sort(file, place, error.into()))?;
     conn.batch_execute("PRAGMA busy_timeout = 4000; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE")
         .map_err(wrong)?;
     let words: Vec<Line> =
@@ -169,7 +199,7 @@ fn check(file: &Path) -> Result<Checked, BackupError> {
         return Err(BackupError::Damaged(file.to_owned(), words.join("; ")));
     }
     // So that nobody takes it for the file that it was made of.
-    mark_anew(&mut conn).map_err(|error| damaged(file, error))?;
+    mark_anew(&mut conn).map_err(|error| sort(file, place, error))?;
     let of_foreign_keys: Number =
         sql_query("SELECT count(*) AS n FROM pragma_foreign_key_check").get_result(&mut conn).map_err(wrong)?;
     if of_foreign_keys.n > 0 {
@@ -184,7 +214,7 @@ fn check(file: &Path) -> Result<Checked, BackupError> {
         Ok(value.map(|line| line.line))
     };
     let oldest =
-        generations::parse(installed(generations::OLDEST)?.as_deref()).map_err(|error| damaged(file, error))?;
+        generations::parse(installed(generations::OLDEST)?.as_deref()).map_err(|error| sort(file, place, error))?;
     let pepper_check = installed(installation::PEPPER_CHECK)?;
     if let Some(unknown) = migrations::unknown_of(applied.iter().map(|line| line.line.as_str()))
         && oldest > generations::OWN
@@ -195,95 +225,62 @@ fn check(file: &Path) -> Result<Checked, BackupError> {
     Ok(Checked { pepper_check, keys: keys.n })
 }
 
-fn damaged(path: &Path, error: StoreError) -> BackupError {
-    BackupError::Damaged(path.to_owned(), error.to_string())
-}
-
-/// Says of the file that somebody named what is wrong with our copy of it.
-fn named(error: BackupError, path: &Path) -> BackupError {
-    let path = path.to_owned();
+/// What SQLite says of a file, or of the place where it was to write.
+fn sort(file: &Path, place: &Path, error: StoreError) -> BackupError {
     match error {
-        BackupError::Io(_, error) => BackupError::Io(path, error),
-        BackupError::Damaged(_, words) => BackupError::Damaged(path, words),
-        BackupError::Newer(_, version) => BackupError::Newer(path, version),
-        other => other,
+        StoreError::Fault(Fault::Full, words) => BackupError::Full(place.to_owned(), words),
+        StoreError::Fault(Fault::Busy | Fault::Unreachable, words) => {
+            BackupError::Io(place.to_owned(), io::Error::other(words))
+        }
+        StoreError::Fault(_, words) => BackupError::Damaged(file.to_owned(), words),
+        other => BackupError::Damaged(file.to_owned(), other.to_string()),
     }
 }
 
-fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = File::open(from)?;
+/// SQLite keeps to itself why the disk did not take something; whoever writes there too is told. The copy is worth nothing by now.
+fn with_reason(error: BackupError, (copy, of): (&Path, &Path), place: &Path) -> BackupError {
+    let write = || {
+        let mut file = OpenOptions::new().append(true).open(copy)?;
+        file.set_len(fs::metadata(of)?.len())?;
+        file.write_all(&[0; 65_536]).and_then(|()| file.sync_all())
+    };
+    match &error {
+        BackupError::Io(path, _) if path == place => {
+            write().map_or_else(|reason| not_written(place, reason), |()| error)
+        }
+        _ => error,
+    }
+}
+
+fn not_written(place: &Path, error: io::Error) -> BackupError {
+    if is_full(&error) {
+        return BackupError::Full(place.to_owned(), error.to_string());
+    }
+    BackupError::Io(place.to_owned(), error)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
+/// Copies into the workshop beside `place`.
+fn copy_private(from: &Path, to: &Path, place: &Path) -> Result<(), BackupError> {
+    let mut source = File::open(from).map_err(|error| BackupError::Io(from.to_owned(), error))?;
+    let mut target = private_file::make_new(to).map_err(|error| not_written(place, error))?;
+    let copied = io::copy(&mut source, &mut target).map_err(|error| match is_full(&error) {
+        true => not_written(place, error),
+        false => BackupError::Copy(from.to_owned(), place.to_owned(), error),
+    });
+    copied.and_then(|_| target.sync_all().map_err(|error| not_written(place, error)))
+}
+
+/// All of it, or no such file.
+fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
     let mut target = private_file::make_new(to)?;
-    io::copy(&mut source, &mut target)?;
-    target.sync_all()
-}
-
-/// A folder of our own on the disk of a file, for what has no name yet; removed with what is left in it.
-struct Workshop(PathBuf);
-
-impl Workshop {
-    fn beside(path: &Path) -> io::Result<Self> {
-        let random = SysRng.try_next_u64().map_err(io::Error::other)?;
-        let folder = beside(path, &format!(".new-{random:016x}"));
-        // By its whole name: SQLite takes a name that begins with file: for a URL.
-        let folder = std::path::absolute(folder)?;
-        fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    private_file::give_to_owner_of(from, to);
+    let copied = File::open(from).and_then(|mut source| io::copy(&mut source, &mut target));
+    copied.and_then(|_| target.sync_all()).inspect_err(|_| drop(fs::remove_file(to)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_somebody_else_took_meanwhile_is_left_to_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let (copy, to) = (folder.path().join("copy"), folder.path().join("to"));
-        fs::write(&copy, "ours").unwrap();
-        fs::write(&to, "theirs").unwrap();
-        let taken = give_name(&copy, &to);
-        assert!(matches!(taken, Err(BackupError::Exists(_))), "{taken:?}");
-        assert_eq!(fs::read_to_string(&to).unwrap(), "theirs");
-        let nowhere = give_name(&copy, &folder.path().join("none/to"));
-        assert!(matches!(nowhere, Err(BackupError::Io(..))), "{nowhere:?}");
-        fs::remove_file(&to).unwrap();
-        give_name(&copy, &to).unwrap();
-        assert_eq!(fs::read_to_string(&to).unwrap(), "ours");
-    }
-
-    #[test]
-    fn an_empty_file_is_no_database_that_was_kept_and_one_complaint_is_enough() {
-        let folder = tempfile::tempdir().unwrap();
-        let (from, database) = (folder.path().join("from"), folder.path().join("keystead.db"));
-        let mut conn = establish_sqlite(&from).unwrap();
-        migrations::run(&mut super::super::Conn::Sqlite(establish_sqlite(&from).unwrap())).unwrap();
-        fs::write(&database, "").unwrap();
-        let (kept, _) = put_in_place(&from, &database, "now", |_| Ok(())).unwrap();
-        assert_eq!(kept, None);
-        let (kept, _) = put_in_place(&from, &database, "later", |_| Ok(())).unwrap();
-        assert!(kept.is_some_and(|kept| kept.exists()));
-        conn.batch_execute(
-            "CREATE TABLE things (thing TEXT); INSERT INTO things VALUES (NULL); PRAGMA writable_schema = ON;
-            UPDATE sqlite_schema SET sql = 'CREATE TABLE things (thing TEXT NOT NULL)' WHERE name = 'things'",
-        )
-        .unwrap();
-        let refused = put_in_place(&from, &database, "damaged", |_| Ok(())).unwrap_err().to_string();
-        assert!(refused.contains("NULL value in things.thing"), "{refused}");
-    }
-
-    /// Nothing can be linked to a folder, as on a file system without links nothing can be to a file.
-    #[test]
-    fn where_nothing_can_be_linked_the_copy_itself_gets_the_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let (copy, to) = (folder.path().join("copy"), folder.path().join("to"));
-        fs::create_dir(&copy).unwrap();
-        give_name(&copy, &to).unwrap();
-        assert!(to.is_dir() && !copy.exists());
-    }
-}
+mod tests;

@@ -210,6 +210,112 @@ async fn what_is_no_good_backup_is_refused_and_the_database_stays() {
     server.stop().succeeded();
 }
 
+/// Names of what a backup or restore leaves behind if it does not clean up.
+fn leftovers(folder: &Path) -> Vec<String> {
+    let is_left = |name: &String| name.contains(".new-") || name.contains(".before-restore-");
+    names_in(folder).into_iter().filter(is_left).collect()
+}
+
+/// A limit on the size of files is a full disk that needs no privileges.
+#[test]
+fn a_full_disk_is_no_bad_backup_and_leaves_the_database() {
+    let keystead = Binary::on_sqlite();
+    keystead.serve().stop().succeeded();
+    keystead.run(&["backup", "monday"]).succeeded();
+    let before = fs::read(database(&keystead)).unwrap();
+    let kib = fs::metadata(keystead.folder().join("monday")).unwrap().len() / 1024;
+    let full = keystead.after_shell(&format!("ulimit -f {}", (kib - 8) * 2));
+    for (command, place) in [(["restore", "monday"], "keystead.db"), (["backup", "tuesday"], "tuesday")] {
+        let failed = full.run(&command);
+        let last = failed.stderr.lines().last().unwrap_or_default();
+        assert!(failed.code == Some(1) && last.contains("no room for") && last.contains(place), "{failed:?}");
+        assert!(last.contains("nothing was changed") && !last.contains("not a whole database"), "{last}");
+        assert_eq!(leftovers(&full.data_dir()), [""; 0]);
+    }
+    assert!(!full.folder().join("tuesday").exists() && leftovers(full.folder()).is_empty());
+    assert!(fs::read(database(&full)).unwrap() == before);
+    full.after_shell(":").run(&["restore", "monday"]).succeeded();
+}
+
+/// Whatever is the first that does not fit. Only root may make such a disk, so that this says nothing where somebody else runs it.
+#[test]
+fn a_disk_that_becomes_full_anywhere_in_a_restore_is_said_to_be_full() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut keystead = Binary::on_sqlite();
+    keystead.serve().stop().succeeded();
+    keystead.run(&["backup", "monday"]).succeeded();
+    let before = fs::read(database(&keystead)).unwrap();
+    let names = names_in(&keystead.data_dir());
+    let used: u64 =
+        names.iter().map(|name| fs::metadata(keystead.data_dir().join(name)).unwrap().len().div_ceil(4096)).sum();
+    let whole = before.len() as u64 / 4096;
+    let (mut said_by_sqlite, mut free) = (0, 0);
+    loop {
+        let size = (used + free) * 4;
+        keystead = keystead.on_a_disk_of(size);
+        let done = keystead.run(&["restore", "monday"]);
+        let kept = keystead.folder().join("out");
+        if done.code == Some(0) {
+            assert!(!leftovers(&kept).iter().any(|name| name.contains(".new-")));
+            break;
+        }
+        let last = done.stderr.lines().last().unwrap_or_default();
+        assert!(!last.contains("not a whole database"), "{free} pages free: {last}");
+        // What comes after that is the first start's work.
+        if !done.stdout.contains("is now what") {
+            assert!(last.contains("full") || last.contains("No space left"), "{free} pages free: {done:?}");
+            said_by_sqlite += u32::from(last.contains("disk is full"));
+            assert!(fs::read(kept.join("keystead.db")).unwrap() == before, "{free} pages free");
+            assert_eq!(leftovers(&kept), [""; 0], "{free} pages free");
+        }
+        // Page by page where the copy just fits.
+        let fits = whole - 4..whole + 16;
+        free = if free < fits.start {
+            fits.start.min(free + whole / 2)
+        } else {
+            free + if fits.contains(&free) { 1 } else { whole }
+        };
+        assert!(free < 20 * whole, "it never fits");
+    }
+    assert!(said_by_sqlite > 0, "each failed before SQLite looked at the copy");
+}
+
+/// Also what it is read from: the files of a server that ended well, and nothing that would have to be written first.
+#[test]
+fn on_a_volume_that_can_only_be_read_a_backup_is_made_elsewhere_and_nothing_else_is_blamed() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let keystead = Binary::on_sqlite();
+    keystead.serve().stop().succeeded();
+    keystead.run(&["backup", "monday"]).succeeded();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let to = elsewhere.path().join("tuesday");
+    let (keystead, to) = (keystead.on_a_read_only_volume(), to.to_str().unwrap());
+    keystead.run(&["backup", "tuesday"]).refused_with(&["tuesday", "Read-only file system"]);
+    keystead.run(&["restore", "monday"]).refused_with(&["keystead.db", "Read-only file system"]);
+    keystead.run(&["backup", to]).succeeded();
+    assert_eq!(count(Path::new(to), "installation WHERE name = 'pepper_check'"), 1);
+}
+
+#[test]
+fn what_a_killed_backup_left_goes_with_the_next_one() {
+    let keystead = Binary::on_sqlite();
+    keystead.run(&["migrate"]).succeeded();
+    let make = |name: &str| {
+        let folder = keystead.folder().join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("backup"), "half of it").unwrap();
+        folder
+    };
+    let (left, another) = (make("monday.new-0123456789abcdef"), make("tuesday.new-0123456789abcdef"));
+    let done = keystead.run(&["backup", "monday"]).succeeded();
+    assert!(!left.exists() && another.exists(), "{done:?}");
+    assert!(done.stderr.contains("removed what a backup or restore that was killed had left"), "{done:?}");
+}
+
 /// How a backup was made that is copied over the file of a server that was killed.
 #[derive(Clone, Copy, Debug)]
 enum Made {

@@ -86,6 +86,15 @@ impl Binary {
         self.after_shell(&format!("exec env {path} unshare -m sh -c '{inside}' \"$0\" \"$@\""))
     }
 
+    /// Started with its data directory on a disk of so many KiB, which is copied to `out` when it ends. Only root may make one.
+    pub fn on_a_disk_of(self, kib: u64) -> Self {
+        let mount = format!("rm -rf disk out; mkdir disk; mount -t tmpfs -o size={kib}k none disk");
+        let fill = "cp -a keystead-data/. disk/; mount --bind disk keystead-data";
+        let inside = format!("{mount} && {fill} && \"$0\" \"$@\"; code=$?; cp -a keystead-data out; exit $code");
+        let path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+        self.after_shell(&format!("exec env {path} unshare -m sh -c '{inside}' \"$0\" \"$@\""))
+    }
+
     /// Another program than this one.
     pub fn of_program(mut self, program: PathBuf) -> Self {
         self.program = program;
