@@ -23,7 +23,7 @@ use crate::{
     },
     app::{StartError, migrate_database, open_database},
     clock::SystemClock,
-    config::{ConfigError, Environment, LogFormat, Settings},
+    config::{self, ConfigError, Environment, LogFormat, Settings},
     domain::{
         email::Email,
         ids::OrgId,
@@ -269,10 +269,9 @@ fn read_password(from_stdin: bool) -> Result<Zeroizing<String>, CliError> {
     if !from_stdin {
         return Err(CliError::Argument("password: no terminal to ask on; use --password-stdin".to_owned()));
     }
-    let mut line = Zeroizing::new(String::new());
-    std::io::stdin().lock().read_line(&mut line).map_err(CliError::Password)?;
-    while line.ends_with(['\n', '\r']) {
-        line.pop();
-    }
-    Ok(line)
+    let mut line = Zeroizing::new(Vec::new());
+    std::io::stdin().lock().read_until(b'\n', &mut line).map_err(CliError::Password)?;
+    let line =
+        config::text(&line).map_err(|reason| CliError::Argument(format!("password: standard input {reason}")))?;
+    Ok(Zeroizing::new(line.trim_end_matches(['\n', '\r']).to_owned()))
 }

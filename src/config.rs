@@ -11,6 +11,7 @@ pub mod postgres_target;
 pub mod postgres_url;
 mod public_url;
 mod table;
+mod text;
 
 use std::net::SocketAddr;
 
@@ -20,6 +21,7 @@ pub use environment::{Environment, PgVariables};
 pub use parse::{LogFilter, LogFormat, OlderDatabase};
 pub use public_url::PublicUrl;
 pub use table::{Config, Settings, TABLE};
+pub use text::{NoText, text};
 
 /// One setting: its names, its default, and its line in `--help`.
 #[derive(Debug)]
@@ -148,7 +150,15 @@ impl Settings {
                 });
             }
         }
-        let config = self.check_all(&mut rows).and_then(|mut config| {
+        let config = self.check_all(&mut rows);
+        if config.is_none()
+            && rows.iter().all(|row| row.problem.is_none())
+            && let Some(row) = rows.iter_mut().find(|row| row.variable == "KEYSTEAD_DATA_DIR")
+        {
+            // Whatever else: a default in this folder cannot be used.
+            row.problem = Some("cannot be the folder of the database and the pepper".to_owned());
+        }
+        let config = config.and_then(|mut config| {
             if meet(&config.listen, config.metrics_listen.as_deref().unwrap_or_default()) {
                 let row = rows.iter_mut().find(|row| row.variable == "KEYSTEAD_METRICS_LISTEN")?;
                 row.problem = Some("the site is there (KEYSTEAD_LISTEN); metrics need a port of their own".to_owned());

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Config, DatabaseUrl, PgVariables, postgres_url::PostgresUrl};
+use super::{Config, DatabaseUrl, PgVariables, postgres_url::PostgresUrl, text};
 
 /// How long a new connection waits for what is in the file. Where the secrets are mounted from elsewhere, a read may hang.
 const READING: Duration = Duration::from_secs(1);
@@ -141,7 +141,8 @@ fn read(path: &Path, variables: &PgVariables, before: &DatabaseUrl) -> Result<Da
     if !std::fs::metadata(path).map_err(|error| unreadable(&error))?.is_file() {
         return Err(Unusable::NoFile);
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let text = text(&bytes).map_err(|_| Unusable::NoUrl)?;
     let url = DatabaseUrl::parse(text.trim()).and_then(|url| url.completed(variables));
     let url = url.map_err(|_| Unusable::NoUrl)?;
     let is_same = match (settings(&url), settings(before)) {
@@ -185,6 +186,7 @@ mod tests {
             ("postgres://ada:new@db/keys", true),
             ("postgresql://eve:other@db/keys\n", true),
             ("postgres://db/keys?password=new&user=eve", true),
+            ("\u{FEFF}postgres://ada:new@db/keys", true),
             ("postgres://ada:new@db/keys?application_name=x", false),
             // New connections would work with other tables than the open one that verification reads from.
             ("postgres://ada:new@db/keys?options=-c%20search_path%3Dother", false),
@@ -202,7 +204,7 @@ mod tests {
             ("sqlite:keys.db", false),
         ] {
             fs::write(&path, text).unwrap();
-            let expected = if is_used { complete(text.trim()) } else { complete(FIRST) };
+            let expected = if is_used { complete(text.trim_matches(['\u{FEFF}', '\n'])) } else { complete(FIRST) };
             assert!(address(&path, FIRST).now() == expected, "{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-use super::{Problem, Safeguards, Settings, Source, TABLE, parse, postgres_url};
+use super::{Problem, Safeguards, Settings, Source, TABLE, parse, postgres_url, text};
 
 /// The variables of a process.
 #[derive(Clone, Default)]
@@ -100,13 +100,17 @@ impl Settings {
             Ok(path) => path,
             Err(reason) => return self.refuse(FILE, reason),
         };
-        match std::fs::read_to_string(&path) {
-            Ok(text) if !text.trim().is_empty() => {
-                text.trim().clone_into(&mut self.database);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.refuse(FILE, format!("cannot read {}: {error}", path.display())),
+        };
+        match text(&bytes).map(str::trim) {
+            Ok("") => self.refuse(FILE, format!("{} is empty", path.display())),
+            Ok(text) => {
+                text.clone_into(&mut self.database);
                 self.given.sources.insert("DATABASE_URL", Source::File(path));
             }
-            Ok(_) => self.refuse(FILE, format!("{} is empty", path.display())),
-            Err(error) => self.refuse(FILE, format!("cannot read {}: {error}", path.display())),
+            Err(reason) => self.refuse(FILE, format!("{} {reason}", path.display())),
         }
     }
 }

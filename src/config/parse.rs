@@ -36,6 +36,9 @@ pub fn as_written(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What addresses begin with that are no paths, also without slashes.
+const URL_SCHEMES: [&str; 5] = ["file:", "sqlite:", ":memory:", "postgres:", "postgresql:"];
+
 /// The path of a file or folder. A shell would have taken quotes away and replaced `~` and `$HOME`; here nobody does, and a
 /// folder of that very name would be made under the working directory.
 pub fn path(text: &str) -> Result<PathBuf, String> {
@@ -51,6 +54,10 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     }
     if text.trim() != text {
         return refused("begins or ends with a blank");
+    }
+    // SQLite takes some of them for an address, and of others a folder of that name would be made.
+    if text.contains("://") || URL_SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
+        return refused("is an address, where a path belongs");
     }
     Ok(PathBuf::from(text))
 }
@@ -237,7 +244,7 @@ mod tests {
 
     #[test]
     fn paths_as_a_shell_would_have_changed_them() {
-        for meant in ["/var/lib/keystead", "./keystead-data", "data", "a~b", "C'est", "100$"] {
+        for meant in ["/var/lib/keystead", "./keystead-data", "data", "a~b", "C'est", "100$", "a:b", "./file:rel"] {
             assert_eq!(path(meant), Ok(PathBuf::from(meant)));
         }
         for mistake in [
@@ -251,6 +258,11 @@ mod tests {
             "$HOME/data",
             "/srv/${NAME}",
             " /d",
+            "file:rel",
+            "file:///data",
+            "sqlite:/data",
+            ":memory:",
+            "https://keys.example.com",
         ] {
             assert!(path(mistake).is_err(), "{mistake}");
         }

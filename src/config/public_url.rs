@@ -1,6 +1,6 @@
 //! Where people open the site, checked.
 
-use url::Url;
+use url::{Host, Url};
 
 /// Where people open the site: the base of links, and the only origins whose posts are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +28,19 @@ impl PublicUrl {
         if !matches!(url.scheme(), "http" | "https") || !bare || !anonymous {
             return Err(refused());
         }
-        Ok(Self {
-            origin: url.origin().ascii_serialization(),
-            host: host.to_owned(),
-            port,
-            aliases: Vec::new(),
-            secure: url.scheme() == "https",
-        })
+        // `keys.example.com.` is the same name, and browsers say it as people typed it.
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.is_empty() || host.ends_with('.') {
+            return Err(refused());
+        }
+        let origin = |host: &str| match url.port() {
+            Some(port) => format!("{}://{host}:{port}", url.scheme()),
+            None => format!("{}://{host}", url.scheme()),
+        };
+        let is_name = matches!(url.host(), Some(Host::Domain(_)));
+        let aliases = if is_name { vec![origin(&format!("{host}."))] } else { Vec::new() };
+        let secure = url.scheme() == "https";
+        Ok(Self { origin: origin(host), host: host.to_owned(), port, aliases, secure })
     }
 
     /// What holds while `KEYSTEAD_PUBLIC_URL` is unset: every loopback name of the port is the site.
@@ -112,11 +118,41 @@ mod tests {
         assert_eq!(origin("https://Keys.Example.com/").as_deref(), Some("https://keys.example.com"));
         assert_eq!(origin("http://192.168.1.5:8080").as_deref(), Some("http://192.168.1.5:8080"));
         assert_eq!(origin("https://keys.example.com:443").as_deref(), Some("https://keys.example.com"));
+        assert_eq!(origin("https://keys.example.com./").as_deref(), Some("https://keys.example.com"));
+        assert_eq!(origin("https://keys.example.com.:8443").as_deref(), Some("https://keys.example.com:8443"));
+        assert_eq!(origin("https://bücher.example").as_deref(), Some("https://xn--bcher-kva.example"));
         let parts = |text| PublicUrl::parse(text).map(|url| (url.host().to_owned(), url.port())).unwrap();
         assert_eq!(parts("https://keys.example.com"), ("keys.example.com".to_owned(), 443));
         assert_eq!(parts("http://[::1]:8080"), ("[::1]".to_owned(), 8080));
-        for bad in ["", "keys.example.com", "ftp://x", "https://x/path", "https://x?q", "https://u:p@x", "file:///x"] {
+        for bad in [
+            "",
+            "keys.example.com",
+            "ftp://x",
+            "https://x/path",
+            "https://x?q",
+            "https://u:p@x",
+            "file:///x",
+            "https://.",
+            "https://x..",
+        ] {
             assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_final_dot_changes_no_name() {
+        for text in ["https://keys.example.com:8443", "https://keys.example.com.:8443"] {
+            let url = PublicUrl::parse(text).unwrap();
+            assert_eq!(url.host(), "keys.example.com");
+            assert!(url.may_be_called("keys.example.com.:8443") && url.may_be_called("keys.example.com:8443"));
+            for own in ["https://keys.example.com:8443", "https://keys.example.com.:8443"] {
+                assert!(url.is_own_origin(own), "{own}");
+            }
+            for other in
+                ["https://keys.example.com..:8443", "https://keys.example.com.", "https://keys.example.com.evil:8443"]
+            {
+                assert!(!url.is_own_origin(other), "{other}");
+            }
         }
     }
 

@@ -110,6 +110,23 @@ async fn a_password_is_reset_while_the_server_runs_and_every_session_ends() {
     maya.sign_in("maya@acme.example", NEW).await;
 }
 
+/// As editors and PowerShell write what is piped in.
+#[tokio::test]
+async fn a_password_is_the_text_and_not_how_it_was_saved() {
+    let keystead = Binary::new();
+    let reset = ["admin", "reset-password", "--email", "maya@acme.example", "--password-stdin"];
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let new = "another horse battery";
+    keystead.run_with_input(&reset, &format!("\u{FEFF}{new}\r\n")).succeeded();
+    maya.sign_in("maya@acme.example", new).await;
+    let utf16: String = new.chars().flat_map(|c| [c, '\0']).collect();
+    let refused = keystead.run_with_input(&reset, &utf16);
+    refused.refused_with(&["password", "standard input", "UTF-16", "UTF-8"]);
+    assert!(!refused.stderr.contains("horse"));
+    maya.sign_in("maya@acme.example", new).await;
+}
+
 #[tokio::test]
 async fn resetting_a_password_is_audited() {
     let app = TestApp::start().await;

@@ -74,6 +74,13 @@ fn the_database_url_may_stand_in_a_file() {
     let line = checked.lines().find(|line| line.starts_with("DATABASE_URL ")).unwrap();
     assert!(line.contains("sqlite:elsewhere.db") && line.ends_with("file url"), "{line}");
 
+    std::fs::write(keystead.folder().join("url"), "\u{FEFF}sqlite:by-an-editor.db\r\n").unwrap();
+    keystead.run(&["migrate"]).succeeded();
+    assert!(keystead.folder().join("by-an-editor.db").is_file());
+    let utf16: Vec<u8> = "\u{FEFF}sqlite:x.db".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(keystead.folder().join("url"), utf16).unwrap();
+    keystead.run(&["migrate"]).refused_with(&["DATABASE_URL_FILE", "UTF-16"]);
+
     std::fs::write(keystead.folder().join("url"), "\n").unwrap();
     keystead.run(&["migrate"]).refused_with(&["DATABASE_URL_FILE", "empty"]);
     let both = keystead.with("DATABASE_URL", "sqlite:another.db");
