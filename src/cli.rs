@@ -131,7 +131,14 @@ enum CliError {
     Password(std::io::Error),
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
+    #[error(
+        "cannot start the {0} threads that it needs: {1}; allow more of them (ulimit -u, TasksMax, a limit of pids)"
+    )]
+    Threads(usize, std::io::Error),
 }
+
+/// Of its runtime, its database and its log.
+const THREADS_OF_A_COMMAND: usize = 8;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -181,6 +188,10 @@ fn run(settings: &Settings, command: Command, format: LogFormat) -> Result<ExitC
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }
+    process::can_have_threads(match command {
+        Command::Serve => process::threads_of_a_server(),
+        _ => THREADS_OF_A_COMMAND,
+    })?;
     let system = actix_web::rt::System::new();
     system.block_on(async {
         process::bear_limit_of_files()?;

@@ -17,6 +17,7 @@ use log_writer::LogWriter;
 use crate::{
     clock::{Clock, SystemClock},
     config::{LogFilter, LogFormat},
+    supervision,
 };
 
 /// What writes to standard error; none where the system gives no thread.
@@ -111,7 +112,12 @@ fn left_out(format: LogFormat, lines: u64) -> String {
 pub fn log_panics(format: LogFormat) {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
-        let words = in_one_line(&format!("thread '{}' {panic}", thread.name().unwrap_or("without a name")));
+        let said = supervision::words_of(panic.payload());
+        // Where tokio has no thread; whoever asked for it goes on with that (`supervision/threads.rs`).
+        let words = match said.strip_prefix("OS can't spawn worker thread: ") {
+            Some(why) => format!("{}: {why}", supervision::NO_THREAD),
+            None => in_one_line(&format!("thread '{}' {panic}", thread.name().unwrap_or("without a name"))),
+        };
         let way = std::backtrace::Backtrace::capture();
         let way = (way.status() == BacktraceStatus::Captured).then(|| way.to_string());
         let line = match format {

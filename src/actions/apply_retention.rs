@@ -14,6 +14,7 @@ use crate::{
         ended_keys::{self, ForgottenKeys},
         installation,
     },
+    supervision::blocking_or_here,
 };
 
 /// Failed sign-ins, which strangers make, go after this time even if other events stay longer.
@@ -76,12 +77,12 @@ async fn forget_keys(site: &Site, before: DateTime<Utc>) -> Result<usize, StoreE
 /// A log that cannot be written anew stays as it is, which harms nobody; the next run tries again.
 async fn forget_lines(site: &Site, before: DateTime<Utc>) -> usize {
     let log = Arc::clone(&site.keys.revocations);
-    match tokio::task::spawn_blocking(move || log.forget(before)).await {
-        Ok(Ok(lines)) => lines,
-        Ok(Err(error)) => {
+    match blocking_or_here(move || log.forget(before)).await {
+        Some(Ok(lines)) => lines,
+        Some(Err(error)) => {
             tracing::warn!(%error, "old lines of the log of revocations could not be removed");
             0
         }
-        Err(_) => 0,
+        None => 0,
     }
 }

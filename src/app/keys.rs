@@ -16,6 +16,7 @@ use crate::{
     metrics::Metrics,
     revocation_log::RevocationLog,
     store::{Db, database_lock::ServerWatch},
+    supervision::blocking_or_here,
     throttle::ChangeThrottle,
 };
 
@@ -68,8 +69,7 @@ impl Keys {
         let ended = |digest| EndedSecret { at, ending, key_id: key_id.clone(), digest };
         let ended: Vec<_> = digests.into_iter().map(ended).collect();
         let log = Arc::clone(&self.revocations);
-        let written = tokio::task::spawn_blocking(move || log.append(&ended)).await;
-        if let Ok(Err(error)) = written {
+        if let Some(Err(error)) = blocking_or_here(move || log.append(&ended)).await {
             tracing::error!(%error, %key_id, "a revocation is not in its log; it holds, but a restored backup would undo it");
         }
     }

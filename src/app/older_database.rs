@@ -12,6 +12,7 @@ use crate::{
         revived::{Revived, find_revived},
         wholeness,
     },
+    supervision::blocking,
 };
 
 /// How long Postgres may take for an answer.
@@ -32,15 +33,12 @@ pub async fn refuse_older(config: &Config) -> Result<(), StartError> {
         return Ok(());
     }
     let config = config.clone();
-    let looking = tokio::task::spawn_blocking(move || match (look_for_older(&config), &config.database) {
+    let looking = blocking(move || match (look_for_older(&config), &config.database) {
         (Err(StartError::Database(..)), DatabaseUrl::Sqlite(_)) | (Ok(None), _) => Ok(()),
         (Err(error), _) => Err(error),
         (Ok(Some(revived)), _) => Err(StartError::OlderDatabase(revived, revocation_log_path(&config))),
     });
-    match looking.await {
-        Ok(result) => result,
-        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
-    }
+    looking.await.unwrap_or_else(|error| Err(StartError::not_done(error)))
 }
 
 /// What a start refuses the database for, if anything; nothing is made or changed.

@@ -29,7 +29,7 @@ use crate::{
         migrations::{self, Migrated},
         sequences, wholeness,
     },
-    supervision::Supervision,
+    supervision::{Supervision, blocking},
     throttle::{ChangeThrottle, Throttle},
 };
 
@@ -178,7 +178,7 @@ pub async fn migrate_database(config: &Config) -> Result<(Db, Migrated), StartEr
         DatabaseUrl::Sqlite(_) => SQLITE_CONNECTIONS,
         DatabaseUrl::Postgres(_) => POSTGRES_CONNECTIONS,
     };
-    let opening = tokio::task::spawn_blocking(move || {
+    let opening = blocking(move || {
         let mut conn = url.connect().map_err(|error| StartError::Database(url.clone(), error))?;
         if let DatabaseUrl::Sqlite(path) = &url {
             write_log_again(&mut conn, path).map_err(|error| StartError::Database(url.clone(), error))?;
@@ -199,10 +199,7 @@ pub async fn migrate_database(config: &Config) -> Result<(Db, Migrated), StartEr
         let db = Db::open(address, size).map_err(|error| StartError::Database(url, error))?;
         Ok((db, done))
     });
-    match opening.await {
-        Ok(result) => result,
-        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
-    }
+    opening.await.unwrap_or_else(|error| Err(StartError::not_done(error)))
 }
 
 /// Reads the pepper, or makes one for a database that has never had one, and holds it against the database.

@@ -1,6 +1,6 @@
 //! Why the application cannot start.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use crate::{
     pepper_file::PepperError,
@@ -9,19 +9,20 @@ use crate::{
     store::{
         StoreError, connection::DatabaseUrl, database_lock::LockError, migrations::MigrationError, revived::Revived,
     },
+    supervision::{NO_THREAD, NotDone},
 };
 
 /// Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot make the data directory {0}: {1}")]
-    DataDir(PathBuf, std::io::Error),
+    DataDir(PathBuf, io::Error),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     LooseFile(#[from] LooseFile),
     #[error("cannot open {0}: {1}{whose}", whose = whose(.0, .1))]
-    DatabaseFile(PathBuf, std::io::Error),
+    DatabaseFile(PathBuf, io::Error),
     #[error("cannot open the database {0:?}: {1}")]
     Database(DatabaseUrl, StoreError),
     #[error("the database {0:?} cannot be used: {1}")]
@@ -42,7 +43,18 @@ pub enum StartError {
     )]
     OlderDatabase(Revived, PathBuf),
     #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
+    Thread(io::Error),
     #[error("the pepper in {0} is not the one this database was made with; use the right file")]
     WrongPepper(PathBuf),
+}
+
+impl StartError {
+    /// Why something of the start was not done on a thread of its own.
+    pub(super) fn not_done<F>(error: NotDone<F>) -> Self {
+        Self::Thread(io::Error::other(match error {
+            NotDone::NoThread(_) => NO_THREAD.to_owned(),
+            NotDone::Cancelled => "the program ends".to_owned(),
+            NotDone::Panicked(words) => words,
+        }))
+    }
 }

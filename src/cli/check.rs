@@ -3,8 +3,9 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use super::process;
 use crate::{
-    app,
+    app::{self, StartError},
     config::{DatabaseUrl, LogFormat, OlderDatabase, Settings},
     pepper_file,
     store::{
@@ -16,6 +17,9 @@ use crate::{
 
 /// How long a database may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// That it does not answer now is nobody's mistake.
+const NOT_ASKED: &str = "Note: the database was not asked";
 
 /// Prints it; nothing is made or changed.
 pub fn check(settings: &Settings, format: LogFormat) -> ExitCode {
@@ -51,12 +55,25 @@ pub fn check(settings: &Settings, format: LogFormat) -> ExitCode {
         say(format, "Every setting can be used.", &[]);
     }
     let Some(config) = config else { return ExitCode::FAILURE };
+    if let Err(error) = process::can_have_threads(process::threads_of_a_server()) {
+        // A database is asked on threads.
+        let words = error.to_string();
+        say(format, &format!("WRONG: {words}"), &[("problem", words.as_str().into())]);
+        return ExitCode::FAILURE;
+    }
     let mut problems = app::inspect_files(&config);
     let database = look_at_schema(&config.database, format);
     if let Database::Ours = database {
-        let looked = app::inspect_database(&config).unwrap_or_else(|error| (Some(error), None));
-        problems.extend(looked.0);
-        match looked.1 {
+        let (wrong, revived) = match app::inspect_database(&config) {
+            Err(StartError::Database(_, error)) if is_away(&config.database, &error) => {
+                let line = format!("{NOT_ASKED} for its pepper and its revocations: {error}");
+                say(format, &line.replace(char::is_control, " "), &[("schema", "unknown".into())]);
+                (None, None)
+            }
+            looked => looked.unwrap_or_else(|error| (Some(error), None)),
+        };
+        problems.extend(wrong);
+        match revived {
             Some(revived) if config.older_database == OlderDatabase::Accept => {
                 let line =
                     format!("Note: the database is older than revocations.log: the next start ends again {revived}");
@@ -108,7 +125,7 @@ fn look_at_schema(url: &DatabaseUrl, format: LogFormat) -> Database {
             format!("Note: the database has schema {version} of a newer version; this version can go on with it."),
         ),
         Err(MigrationError::Store(error)) if is_passing(url, error) => {
-            ("unknown", format!("Note: the database was not asked for its schema: {error}"))
+            ("unknown", format!("{NOT_ASKED} for its schema: {error}"))
         }
         Err(error) => ("unusable", format!("WRONG: the database cannot be used: {error}")),
     };
@@ -119,6 +136,11 @@ fn look_at_schema(url: &DatabaseUrl, format: LogFormat) -> Database {
         Err(MigrationError::Store(error)) if is_passing(url, error) => Database::NotYet,
         Err(_) => Database::Unusable,
     }
+}
+
+fn is_away(url: &DatabaseUrl, error: &StoreError) -> bool {
+    is_passing(url, error)
+        && matches!(error, StoreError::Fault(Fault::Busy | Fault::Unreachable | Fault::NoConnection, _))
 }
 
 /// Whether another time may be better. A file that cannot be opened stays one.

@@ -26,3 +26,28 @@ pub fn bear_limit_of_files() -> Result<(), super::CliError> {
     });
     Ok(())
 }
+
+/// Threads of a server when it has started: two for each processor (a worker, and one for what waits), hashing as many, and for its
+/// database, connections, metrics and log.
+pub fn threads_of_a_server() -> usize {
+    3 * std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get) + 12
+}
+
+/// Whether this process may have so many threads now. Libraries below cannot be asked: they panic when they get none.
+///
+/// # Errors
+/// When the operating system refuses one of them.
+pub fn can_have_threads(count: usize) -> Result<(), super::CliError> {
+    let (mut held, mut threads) = (Vec::new(), Vec::new());
+    let mut start = || {
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("trial".to_owned()).spawn(move || _ = wait.recv())?;
+        held.push(release);
+        threads.push(thread);
+        Ok(())
+    };
+    let started = (0..count).try_for_each(|_| start());
+    drop(held);
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    started.map_err(|error| super::CliError::Threads(count, error))
+}

@@ -9,7 +9,7 @@ use std::{
 use tokio::{task::JoinHandle, time::timeout_at};
 
 use super::LONGEST_STOP;
-use crate::{actions::flush_usage::count_unwritten, app::Site};
+use crate::{actions::flush_usage::count_unwritten, app::Site, supervision::blocking_or_here};
 
 /// What is left of the time for stopping when the database is given up: for the file of SQLite, and for the threads.
 const LEFT: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const FOR_THE_FILE: Duration = Duration::from_millis(500);
 pub async fn settle_with_database(site: Arc<Site>, mut flushing: JoinHandle<()>, told: Instant) {
     let until = told + site.config.drain + LONGEST_STOP.saturating_sub(LEFT);
     let leaving = Arc::clone(&site);
-    let leaving = tokio::task::spawn_blocking(move || leaving.follower.stop());
+    let leaving = blocking_or_here(move || leaving.follower.stop());
     let (flushed, left) = tokio::join!(timeout_at(until.into(), &mut flushing), timeout_at(until.into(), leaving));
     if flushed.is_err() {
         flushing.abort();
@@ -42,7 +42,7 @@ pub async fn settle_with_database(site: Arc<Site>, mut flushing: JoinHandle<()>,
     }
     // Whoever was given up may still be in the middle of it: then the file stays as after a crash.
     if flushed.is_ok() && left.is_ok() {
-        let closing = tokio::task::spawn_blocking(move || site.db.close());
+        let closing = blocking_or_here(move || site.db.close());
         let _ = timeout_at((until + FOR_THE_FILE).into(), closing).await;
     }
 }

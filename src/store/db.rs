@@ -18,7 +18,7 @@ use super::{
     pool::{self, Apart, LogConnectionErrors, Manager, Seats, reading},
     transaction::{self, Ended},
 };
-use crate::domain::position::Position;
+use crate::{domain::position::Position, supervision::blocking};
 
 /// How long a request waits for a free connection.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -288,12 +288,7 @@ where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        // Not even begun, as the server stops.
-        Err(error) if error.is_cancelled() => Err(StoreError::Fault(Fault::Other, error.to_string()).into()),
-        Err(error) => Err(StoreError::Unknown(format!("database work stopped: {error}")).into()),
-    }
+    blocking(work).await.unwrap_or_else(|error| Err(StoreError::from(error).into()))
 }
 
 #[cfg(test)]

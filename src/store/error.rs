@@ -3,6 +3,7 @@
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::{Conn, pg};
+use crate::supervision::{NO_THREAD, NotDone};
 
 /// Why a statement or transaction failed, or is not known to have succeeded.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +125,16 @@ pub fn is_certainly_not_committed(conn: &Conn, error: &DieselError) -> bool {
         _ if is_sqlite => matches!(sort_by_words(information.message()), Fault::Busy | Fault::Full),
         Kind::ClosedConnection => false,
         _ => pg::sql_state(information.message()).is_some_and(is_of_the_server_alone),
+    }
+}
+
+impl<F> From<NotDone<F>> for StoreError {
+    fn from(error: NotDone<F>) -> Self {
+        match error {
+            NotDone::NoThread(_) => Self::Fault(Fault::Other, NO_THREAD.to_owned()),
+            NotDone::Cancelled => Self::Fault(Fault::Other, "the server stops".to_owned()),
+            NotDone::Panicked(words) => Self::Unknown(format!("database work stopped: {words}")),
+        }
     }
 }
 

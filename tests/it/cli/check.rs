@@ -30,7 +30,7 @@ fn assert_wrong(checked: &Exit, words: &[&str]) {
 /// Of the same thing, and a start of it is refused with these words; the check goes first and changes nothing.
 fn assert_refused_by_both(keystead: &Binary, words: &[&str]) {
     let before = files(keystead.folder());
-    let checked = keystead.run(&["check"]);
+    let checked = keystead.check();
     assert_wrong(&checked, words);
     assert!(files(keystead.folder()) == before, "check changes nothing");
     keystead.run(&["serve"]).refused_with(words);
@@ -42,13 +42,13 @@ fn assert_refused_by_both(keystead: &Binary, words: &[&str]) {
 #[test]
 fn a_server_that_could_start_passes_before_its_first_start_and_after() {
     let keystead = Binary::new();
-    keystead.run(&["check"]).succeeded();
+    keystead.check().succeeded();
     assert!(!keystead.data_dir().exists());
     let server = keystead.serve();
-    keystead.run(&["check"]).succeeded();
+    keystead.check().succeeded();
     server.stop().succeeded();
     let before = files(keystead.folder());
-    let checked = keystead.run(&["check"]).succeeded();
+    let checked = keystead.check().succeeded();
     assert!(!checked.stdout.contains("WRONG"), "{checked:?}");
     assert!(files(keystead.folder()) == before);
 }
@@ -73,7 +73,7 @@ fn a_log_of_revocations_that_is_damaged() {
     assert_refused_by_both(&keystead, &["revocations.log is damaged at line 1", "keystead restore --accept"]);
     fs::remove_file(&log).unwrap();
     fs::create_dir(&log).unwrap();
-    assert_wrong(&keystead.run(&["check"]), &["revocations.log"]);
+    assert_wrong(&keystead.check(), &["revocations.log"]);
 }
 
 #[test]
@@ -82,12 +82,12 @@ fn a_file_of_the_database_that_cannot_be_one() {
     assert_refused_by_both(&with("sqlite:no/such/folder/k.db"), &["no/such/folder/k.db", "No such file"]);
     let folder = with("sqlite:folder");
     fs::create_dir(folder.folder().join("folder")).unwrap();
-    assert_wrong(&folder.run(&["check"]), &["folder", "directory"]);
+    assert_wrong(&folder.check(), &["folder", "directory"]);
     folder.run(&["serve"]).refused_with(&["folder", "directory"]);
     let text = with("sqlite:text");
     fs::write(text.folder().join("text"), "this is a text file, and a long one at that".repeat(100)).unwrap();
     fs::set_permissions(text.folder().join("text"), fs::Permissions::from_mode(0o600)).unwrap();
-    assert_wrong(&text.run(&["check"]), &["file is not a database"]);
+    assert_wrong(&text.check(), &["file is not a database"]);
     text.run(&["serve"]).refused_with(&["file is not a database"]);
     let nowhere = Binary::new().with("KEYSTEAD_DATA_DIR", "/dev/null/keystead");
     assert_refused_by_both(&nowhere, &["/dev/null/keystead", "Not a directory"]);
@@ -106,7 +106,7 @@ fn a_volume_that_can_only_be_read() {
             keystead.serve().stop().succeeded();
         }
         let keystead = keystead.on_a_read_only_volume();
-        let checked = keystead.run(&["check"]);
+        let checked = keystead.check();
         assert_wrong(&checked, &["revocations.log", "Read-only file system"]);
         if !keystead.database().is_postgres() {
             assert_wrong(&checked, &["cannot open", "keystead.db", "Read-only file system"]);
@@ -123,7 +123,7 @@ async fn a_database_that_is_older_than_the_log() {
     let key = maya.create_key("Production").await;
     maya.revoke(&key).await;
     server.stop().succeeded();
-    keystead.run(&["check"]).succeeded();
+    keystead.check().succeeded();
     let log = fs::read(keystead.data_dir().join("revocations.log")).unwrap();
     // As if the database were from before this key was revoked.
     let server = keystead.serve();
@@ -136,7 +136,7 @@ async fn a_database_that_is_older_than_the_log() {
     fs::write(keystead.data_dir().join("revocations.log"), [log, line.into_bytes()].concat()).unwrap();
     assert_refused_by_both(&keystead, &["1 key revoked and 0 secrets rotated", "keystead restore --accept"]);
     let keystead = keystead.with("KEYSTEAD_OLDER_DATABASE", "accept");
-    let checked = keystead.run(&["check"]).succeeded();
+    let checked = keystead.check().succeeded();
     assert!(checked.stdout.contains("Note: the database is older"), "{checked:?}");
     assert!(!checked.stdout.contains("WRONG"), "{checked:?}");
 }

@@ -8,3 +8,4 @@ mod keys;
 mod logs;
 mod migrate;
 mod serve;
+mod threads;

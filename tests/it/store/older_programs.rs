@@ -24,7 +24,7 @@ use keystead::{
 };
 
 use super::{journey, upgrades};
-use crate::support::{Binary, Exit, PASSWORD, TestApp, TestDatabase, on_own_thread, until};
+use crate::support::{Binary, PASSWORD, TestApp, TestDatabase, on_own_thread, until};
 
 /// No program of ours will ever know it.
 const FUTURE: &str = "20991231000000";
@@ -98,16 +98,6 @@ fn for_generations_from(url: &DatabaseUrl, oldest: i64) {
     );
     let url = url.clone();
     on_own_thread(move || sql_query(sql).execute(&mut url.connect().unwrap()).unwrap());
-}
-
-/// `keystead check`, again where the database of a busy machine did not answer in its time: of that it makes no mistake.
-fn check(keystead: &Binary) -> Exit {
-    loop {
-        let checked = keystead.run(&["check"]);
-        if !checked.stdout.contains("the database was not asked for its schema") {
-            return checked;
-        }
-    }
 }
 
 fn url_of(keystead: &Binary) -> DatabaseUrl {
@@ -190,20 +180,20 @@ fn a_newer_schema_is_said_at_the_start_and_by_check() {
     let url = url_of(&keystead);
     let is_postgres = keystead.database().is_postgres();
     let words = if is_postgres { "the database is empty" } else { "there is no database yet" };
-    let missing = check(&keystead).succeeded().stdout;
+    let missing = keystead.check().succeeded().stdout;
     assert!(missing.contains(words), "{missing}");
     assert!(!keystead.data_dir().exists(), "check makes nothing");
     keystead.run(&["migrate"]).succeeded();
-    assert!(check(&keystead).succeeded().stdout.contains("has this version's schema"));
+    assert!(keystead.check().succeeded().stdout.contains("has this version's schema"));
     widen(connect(&url));
     let before = files_of(&keystead);
-    let checked = check(&keystead).succeeded().stdout;
+    let checked = keystead.check().succeeded().stdout;
     assert_eq!(files_of(&keystead), before, "check changes nothing");
     assert!(checked.contains(&format!("has schema {FUTURE} of a newer version; this version can go on")), "{checked}");
     let migrated = keystead.run(&["migrate"]).succeeded().stdout;
     assert!(migrated.contains("this version can go on with it"), "{migrated}");
     let server = keystead.serve();
-    let checked = check(&keystead).succeeded().stdout;
+    let checked = keystead.check().succeeded().stdout;
     assert!(checked.contains("this version can go on"), "also while it runs: {checked}");
     let log = server.stop().succeeded().stderr;
     let said = log.lines().find(|line| line.contains("WARN") && line.contains("of a newer version"));
@@ -220,7 +210,7 @@ fn check_leaves_the_files_of_a_killed_server_as_they_are() {
     let files = || files_of(&keystead).into_iter().filter(|(name, _)| !name.ends_with("-shm")).collect::<Vec<_>>();
     let before = files();
     assert!(before.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()));
-    assert!(check(&keystead).succeeded().stdout.contains("has this version's schema"));
+    assert!(keystead.check().succeeded().stdout.contains("has this version's schema"));
     assert!(files() == before, "check changes nothing");
     keystead.serve().stop().succeeded();
 }
@@ -238,7 +228,7 @@ fn a_program_is_refused_with_the_reason_when_a_newer_one_took_something_away() {
     for command in ["serve", "migrate"] {
         keystead.run(&[command]).refused_with(&words);
     }
-    let checked = check(&keystead);
+    let checked = keystead.check();
     assert_eq!(checked.code, Some(1), "{checked:?}");
     assert!(checked.stdout.contains("WRONG: the database cannot be used: the database has schema"), "{checked:?}");
 }

@@ -139,6 +139,16 @@ impl Binary {
         self.run_with_input(arguments, "")
     }
 
+    /// `keystead check`, again where the database of a busy machine did not answer in its time: of that it makes no mistake.
+    pub fn check(&self) -> Exit {
+        loop {
+            let checked = self.run(&["check"]);
+            if !checked.stdout.contains("the database was not asked") {
+                return checked;
+            }
+        }
+    }
+
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Exit {
         let mut child = self.command(arguments).spawn().unwrap();
         // Who refuses its arguments does not read.
