@@ -72,6 +72,7 @@ pub fn create(path: &Path) -> Result<Pepper, PepperError> {
     let suffix = SysRng.try_next_u64().map_err(|error| failed(io::Error::other(error)))?;
     let whole = path.with_extension(format!("new-{suffix:016x}"));
     let mut file = private_file::make_new(&whole).map_err(failed)?;
+    private_file::give_to_owner_of(private_file::folder_of(path), &file);
     let written = file
         .write_all(bytes.as_slice())
         .and_then(|()| file.sync_all())

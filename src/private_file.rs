@@ -1,12 +1,18 @@
 //! Files that only their owner may read (the pepper, the database, the log of revocations, the set-up link), and what it
 //! takes for one to survive a power cut.
+//!
+//! Trap: who runs a command as root (`sudo keystead restore`) works in a folder in which the server's user may put whatever it
+//! likes, also a link to a file of root's. So no link is followed there, only what was just made is given away, by its
+//! descriptor, and a file of somebody else's that has a second name is not written.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, Metadata, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
+
+use rustix::{fs::OFlags, process::geteuid};
 
 /// Reading and writing by others, and writing by the group. Reading by the group is somebody's choice: a backup's, or that
 /// of a mounted secret.
@@ -20,12 +26,91 @@ pub struct LooseFile(PathBuf, io::Error);
 /// Makes an empty file, unless there is one.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be made, or is a link.
 pub fn make(path: &Path) -> io::Result<()> {
-    if make_new(path).is_ok() {
-        give_to_owner_of(folder_of(path), path);
+    open_or_make(path, OpenOptions::new().append(true), folder_of(path)).map(drop)
+}
+
+/// Opens a file, or makes an empty one that belongs to whom `before` belongs to.
+///
+/// # Errors
+/// When it can be neither opened nor made, is a link, or not to be written by root.
+pub fn open_or_make(path: &Path, how: &OpenOptions, before: &Path) -> io::Result<File> {
+    loop {
+        match open(path, how) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        match how.clone().create_new(true).mode(0o600).open(path) {
+            // Somebody else made it in between.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.inspect(|file| give_to_owner_of(before, file)),
+        }
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
+/// Opens a file that is there.
+///
+/// # Errors
+/// When it cannot be opened, is a link, or not to be written by root.
+pub fn open(path: &Path, how: &OpenOptions) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    match how.clone().custom_flags(flags).open(path) {
+        Ok(file) => refuse_of_others(path, &file.metadata()?).map(|()| file),
+        Err(_) if path.is_symlink() => {
+            Err(io::Error::other("it is a link, which is not followed here; put the file itself there"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses what is no file, and to root a file of somebody else than its folder's owner that has a second name: it may have been
+/// linked there.
+fn refuse_of_others(path: &Path, found: &Metadata) -> io::Result<()> {
+    if !found.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let owner_of_folder = fs::metadata(folder_of(path))?.uid();
+    if may_write(geteuid().is_root(), (found.uid(), found.nlink()), owner_of_folder) {
+        return Ok(());
+    }
+    Err(io::Error::other("it has a second name and is not its folder's owner's; root does not write to it"))
+}
+
+/// The same for a file that somebody else is going to open, if it is there. SQLite itself follows no link beside a database.
+///
+/// # Errors
+/// As [`open`].
+pub fn check_if_there(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => refuse_of_others(path, &found),
+        Err(_) => Ok(()),
+    }
+}
+
+/// A name that is the only one was given by whoever made the file.
+fn may_write(is_root: bool, (owner, names): (u32, u64), owner_of_folder: u32) -> bool {
+    !is_root || names <= 1 || owner == owner_of_folder
+}
+
+/// Whether this link may stand for what it names. One that somebody else than root put there, or could replace, may not for root.
+///
+/// # Errors
+/// That it may not, and what to do.
+pub fn may_follow(link: &Path) -> io::Result<()> {
+    let (link, folder) = (fs::symlink_metadata(link)?, fs::metadata(folder_of(link))?);
+    if is_followed(geteuid().is_root(), link.uid(), folder.uid()) {
+        return Ok(());
+    }
+    let words = format!(
+        "is a link in a folder of uid {}, which root does not follow; run this as that user, or name the file itself",
+        folder.uid()
+    );
+    Err(io::Error::other(words))
+}
+
+fn is_followed(is_root: bool, owner: u32, owner_of_folder: u32) -> bool {
+    !is_root || (owner == 0 && owner_of_folder == 0)
 }
 
 /// Makes a file that must not exist yet, for writing.
@@ -47,7 +132,8 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = make_new(&new)?;
     file.write_all(content)?;
     file.sync_all()?;
-    give_to_owner_of(if path.exists() { path } else { folder_of(path) }, &new);
+    let is_there = fs::symlink_metadata(path).is_ok_and(|before| before.is_file());
+    give_to_owner_of(if is_there { path } else { folder_of(path) }, &file);
     fs::rename(&new, path)?;
     sync_folder(path)
 }
@@ -73,19 +159,20 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Gives a file that was just made to the owner and group of the one before it: who runs a command as root leaves nothing that a
-/// server with a user of its own could not open. Anybody else cannot give files away, and need not. That it cannot be done is said.
-pub fn give_to_owner_of(before: &Path, new: &Path) {
-    if !rustix::process::geteuid().is_root() {
+/// Gives a file that this process has just made to the owner and group of the one before it: who runs a command as root leaves
+/// nothing that a server with a user of its own could not open. Anybody else cannot give files away, and need not. That it cannot
+/// be done is said.
+pub fn give_to_owner_of(before: &Path, new: &File) {
+    if !geteuid().is_root() {
         return;
     }
-    let owner = |file: fs::Metadata| (file.uid(), file.gid());
-    let given = fs::metadata(before).map(owner).and_then(|to| match fs::metadata(new).map(owner)? {
+    let owner = |file: Metadata| (file.uid(), file.gid());
+    let given = fs::metadata(before).map(owner).and_then(|to| match new.metadata().map(owner)? {
         own if own == to => Ok(()),
-        _ => chown(new, Some(to.0), Some(to.1)),
+        _ => fchown(new, Some(to.0), Some(to.1)),
     });
     if let Err(error) = given {
-        tracing::warn!(file = %new.display(), %error, "this file stays root's, and a server of another user cannot open it");
+        tracing::warn!(beside = %before.display(), %error, "a new file stays root's, and a server of another user cannot open it");
     }
 }
 
@@ -101,7 +188,7 @@ pub fn whose(path: &Path, error: &io::Error) -> String {
             Err(_) => return String::new(),
         },
     };
-    let (mode, asks) = (found.mode() & 0o777, rustix::process::geteuid().as_raw());
+    let (mode, asks) = (found.mode() & 0o777, geteuid().as_raw());
     format!("; {what} belongs to uid {} (mode {mode:04o}), and this program runs as uid {asks}", found.uid())
 }
 
@@ -112,7 +199,7 @@ pub fn is_named(path: &Path, file: &File) -> bool {
 }
 
 /// Takes away what others may do with a file that was copied, restored or made by somebody else, and says so in the log. A
-/// mounted secret cannot be changed; that others may read it is then said, and borne.
+/// mounted secret cannot be changed; that others can read it is then said, and borne.
 ///
 /// # Errors
 /// When others may write to it and that cannot be mended.
@@ -123,7 +210,7 @@ pub fn mend_mode(path: &Path) -> Result<(), LooseFile> {
         return Ok(());
     }
     let before = format!("{mode:04o}");
-    match fs::set_permissions(path, Permissions::from_mode(mode & 0o700)) {
+    match behind_link(path).and_then(|real| tighten(&real)) {
         Ok(()) => {
             tracing::warn!(file = %path.display(), before, "others could read or change this file; its mode was mended")
         }
@@ -135,59 +222,19 @@ pub fn mend_mode(path: &Path) -> Result<(), LooseFile> {
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_may_not_open_a_file_learns_whose_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
-        let own = rustix::process::geteuid().as_raw();
-        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        let path = folder.path().join("keystead.db");
-        let of_folder = whose(&path, &denied);
-        assert_eq!(
-            of_folder,
-            format!("; its folder belongs to uid {own} (mode 0700), and this program runs as uid {own}")
-        );
-        make(&path).unwrap();
-        let of_file = whose(&path, &denied);
-        assert_eq!(of_file, format!("; it belongs to uid {own} (mode 0600), and this program runs as uid {own}"));
-        assert_eq!(whose(&path, &io::ErrorKind::StorageFull.into()), "");
+/// The file that a path is about, through links that may be followed.
+fn behind_link(path: &Path) -> io::Result<PathBuf> {
+    if !path.is_symlink() {
+        return Ok(path.to_owned());
     }
-
-    /// Only root can give files away, so that this says nothing where somebody else runs it.
-    #[test]
-    fn what_root_makes_belongs_to_whom_the_folder_or_the_file_before_belongs_to() {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        chown(folder.path(), Some(65_533), Some(65_532)).unwrap();
-        let owner = |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).unwrap();
-        let path = folder.path().join("keystead.db");
-        make(&path).unwrap();
-        assert_eq!(owner(&path), (65_533, 65_532));
-        chown(&path, Some(65_531), Some(65_530)).unwrap();
-        make(&path).unwrap();
-        assert_eq!(owner(&path), (65_531, 65_530), "it was there");
-        replace(&path, b"new").unwrap();
-        assert_eq!(owner(&path), (65_531, 65_530));
-        replace(&folder.path().join("other"), b"new").unwrap();
-        assert_eq!(owner(&folder.path().join("other")), (65_533, 65_532));
-    }
-
-    /// Files whose mode nobody may change, whoever asks: as mounted ones.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn what_everybody_may_change_is_refused_and_what_they_may_read_is_borne() {
-        let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let (changed, read) = ("/proc/self/timerslack_ns", "/proc/self/status");
-        assert_eq!((mode(changed), mode(read)), (0o666, 0o444));
-        let refused = mend_mode(Path::new(changed)).unwrap_err().to_string();
-        assert!(refused.contains(changed) && refused.contains("0600"), "{refused}");
-        mend_mode(Path::new(read)).unwrap();
-        mend_mode(Path::new("/proc/self/no-such-file")).unwrap();
-    }
+    may_follow(path)?;
+    path.canonicalize()
 }
+
+fn tighten(path: &Path) -> io::Result<()> {
+    let file = open(path, OpenOptions::new().read(true))?;
+    file.set_permissions(Permissions::from_mode(file.metadata()?.permissions().mode() & 0o700))
+}
+
+#[cfg(test)]
+mod tests;

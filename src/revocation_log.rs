@@ -12,8 +12,7 @@ mod watch;
 use std::{
     collections::{HashSet, VecDeque},
     fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -236,7 +235,7 @@ pub fn mend(path: &Path) -> Result<usize, RevocationLogError> {
         return Ok(0);
     }
     let failed = |error| RevocationLogError::Io(path.to_owned(), error);
-    let before = fs::read(path).map_err(failed)?;
+    let before = lines::bytes_of(path).map_err(failed)?;
     let lines = before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count();
     private_file::replace(path, text_of(complete_from, &entries).as_bytes()).map_err(failed)?;
     Ok(lines.saturating_sub(entries.len()))
@@ -260,9 +259,9 @@ pub fn set_aside(path: &Path, suffix: &str) -> Result<Option<PathBuf>, Revocatio
 /// The log, made if there is none, and without what a crash left of a last line.
 fn open_whole(path: &Path) -> io::Result<File> {
     let file = open_file(path)?;
-    let text = fs::read(path)?;
+    let mut text = Vec::new();
+    (&file).read_to_end(&mut text)?;
     if text.is_empty() {
-        private_file::give_to_owner_of(private_file::folder_of(path), path);
         (&file).write_all(HEAD.as_bytes())?;
         file.sync_all()?;
         sync_folder(path)?;
@@ -277,7 +276,8 @@ fn open_whole(path: &Path) -> io::Result<File> {
 
 fn open_file(path: &Path) -> io::Result<File> {
     loop {
-        let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
+        let how = OpenOptions::new().append(true).read(true).to_owned();
+        let file = private_file::open_or_make(path, &how, private_file::folder_of(path))?;
         // Shared: several programs may append. Who wants to replace the file must be alone.
         file.lock_shared()?;
         // Somebody may have replaced it between the two.

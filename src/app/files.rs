@@ -20,8 +20,10 @@ pub(super) fn make_data_dir(path: &Path) -> Result<(), StartError> {
 /// Made here and not by SQLite, so that only its owner can read it; SQLite gives its other files the same mode.
 pub(super) fn make_database_file(path: &Path) -> Result<(), StartError> {
     private_file::make(path).map_err(|error| StartError::DatabaseFile(path.to_owned(), error))?;
-    for end in ["", "-wal", "-shm"] {
-        private_file::mend_mode(&private_file::beside(path, end))?;
+    for end in ["", "-wal", "-shm", "-journal"] {
+        let file = private_file::beside(path, end);
+        private_file::check_if_there(&file).map_err(|error| StartError::DatabaseFile(file.clone(), error))?;
+        private_file::mend_mode(&file)?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, DatabaseUrl},
     domain::hex,
     pepper_file::{self, PepperError},
-    private_file::{beside, folder_of},
+    private_file::{beside, check_if_there, folder_of},
     revocation_log::{self, RevocationLogError},
     store::{StoreError, database_lock::LockError, installation, revived::Revived},
 };
@@ -31,7 +31,9 @@ pub fn inspect_files(config: &Config) -> Vec<StartError> {
         let lock = beside(path, ".lock");
         if let Err(error) = can_write(path) {
             found.push(StartError::DatabaseFile(path.clone(), error));
-        } else if let Err(error) = can_write(&lock).and_then(|()| can_write(&beside(path, "-wal"))) {
+        } else if let Err(error) =
+            can_write(&lock).and_then(|()| check_if_there(&lock)).and_then(|()| can_write(&beside(path, "-wal")))
+        {
             found.push(LockError::Failed(lock, error).into());
         }
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{PgVariables, parse, postgres_target::PostgresTarget, postgres_url::PostgresUrl};
+use crate::private_file;
 
 /// Where the database is, from `DATABASE_URL`.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl DatabaseUrl {
     /// What psql refuses too, and what Keystead cannot do, by the name of the setting or variable.
     pub fn completed(&self, variables: &PgVariables) -> Result<Self, String> {
         let url = match self {
-            Self::Sqlite(path) => return Ok(Self::Sqlite(behind_links(path))),
+            Self::Sqlite(path) => return behind_links(path).map(Self::Sqlite),
             Self::Postgres(url) => url,
         };
         let complete = |url: PostgresUrl| PostgresTarget::of(&url).map(|_| Self::Postgres(url.complete()));
@@ -57,14 +58,15 @@ impl std::fmt::Debug for DatabaseUrl {
 }
 
 /// What a link stands for, also where there is nothing yet.
-fn behind_links(path: &Path) -> PathBuf {
+fn behind_links(path: &Path) -> Result<PathBuf, String> {
     const MOST: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST {
         let Ok(target) = std::fs::read_link(&path) else { break };
+        private_file::may_follow(&path).map_err(|error| format!("{} {error}", path.display()))?;
         path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
     }
-    path
+    Ok(path)
 }
 
 /// The text with every password in it replaced, also when it is no URL that could be used.
@@ -101,9 +103,9 @@ mod tests {
         for (link, to) in [("one", "two"), ("two", "sub/three"), ("circle", "circle")] {
             std::os::unix::fs::symlink(to, at(link)).unwrap();
         }
-        assert_eq!(behind_links(&at("one")), at("sub/three"));
-        assert_eq!(behind_links(&at("plain")), at("plain"));
-        assert_eq!(behind_links(&at("circle")), at("circle"));
+        assert_eq!(behind_links(&at("one")), Ok(at("sub/three")));
+        assert_eq!(behind_links(&at("plain")), Ok(at("plain")));
+        assert_eq!(behind_links(&at("circle")), Ok(at("circle")));
     }
 
     #[test]

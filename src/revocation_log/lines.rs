@@ -1,15 +1,22 @@
 //! The text of the log: a head for people, then one line for each secret that ended.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::OpenOptions,
+    io::{self, Read},
+    path::Path,
+};
 
 use chrono::{DateTime, Utc};
 
 use super::RevocationLogError;
-use crate::domain::{
-    ended_secret::{EndedSecret, Ending},
-    hex,
-    ids::KeyId,
-    pepper::SecretDigest,
+use crate::{
+    domain::{
+        ended_secret::{EndedSecret, Ending},
+        hex,
+        ids::KeyId,
+        pepper::SecretDigest,
+    },
+    private_file,
 };
 
 /// The first line of the file; lines that begin with `#` are for people.
@@ -32,7 +39,14 @@ pub struct Lines {
 
 /// Reads a log. A last line without an end was cut short by a crash, and is none.
 pub fn read(path: &Path) -> Result<Lines, RevocationLogError> {
-    fs::read(path).map(|bytes| lines_of(&bytes)).map_err(|error| RevocationLogError::Io(path.to_owned(), error))
+    bytes_of(path).map(|bytes| lines_of(&bytes)).map_err(|error| RevocationLogError::Io(path.to_owned(), error))
+}
+
+/// The content of a log, which is no link.
+pub fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    private_file::open(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What is in a log, without making or changing one; nothing if there is none.

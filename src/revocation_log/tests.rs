@@ -275,3 +275,24 @@ fn a_log_is_free_when_nobody_has_it_open_or_there_is_none() {
     assert!(RevocationLog::is_free(&path.join("below-a-file")).is_err(), "what cannot be found out is not free");
     drop(folder);
 }
+
+/// Whoever owns the folder could have root's command write into any file.
+#[test]
+fn a_link_is_no_log_and_what_it_leads_to_stays_as_it_is() {
+    let (folder, path) = place();
+    let (theirs, new) = (folder.path().join("theirs"), folder.path().join("new"));
+    fs::write(&theirs, "half a line").unwrap();
+    for target in [&theirs, &new] {
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        let words = RevocationLog::open(&path).unwrap_err().to_string();
+        assert!(words.contains("revocations.log") && words.contains("it is a link"), "{words}");
+        assert_eq!(mend(&path).is_err(), target == &theirs);
+        fs::remove_file(&path).unwrap();
+    }
+    assert_eq!((fs::read_to_string(&theirs).unwrap(), new.exists()), ("half a line".to_owned(), false));
+    // The folder itself may be one.
+    let link = folder.path().join("folder");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    RevocationLog::open(&link.join(FILE_NAME)).unwrap().append(&[ended(1)]).unwrap();
+    assert_eq!(RevocationLog::open(&path).unwrap().entries().unwrap().len(), 1);
+}

@@ -152,14 +152,14 @@ pub fn put_in_place(
     let failed = |error| not_written(database, error);
     let workshop = Workshop::beside(database).map_err(failed)?;
     let copy = workshop.file("database");
-    copy_private(from, &copy, database)?;
+    let ours = copy_private(from, &copy, database)?;
     if wal_length(from) > 0 {
         copy_private(&beside(from, "-wal"), &beside(&copy, "-wal"), database)?;
     }
     let checked = check(&copy, from, database).map_err(|error| with_reason(error, (&copy, from), database))?;
     accept(&checked)?;
-    private_file::give_to_owner_of(database, &copy);
-    File::open(&copy).and_then(|file| file.sync_all()).map_err(failed)?;
+    private_file::give_to_owner_of(database, &ours);
+    ours.sync_all().map_err(failed)?;
 
     let kept = beside(database, &format!(".before-restore-{stamp}"));
     let is_kept = fs::metadata(database).is_ok_and(|file| file.len() > 0);
@@ -240,7 +240,7 @@ fn sort(file: &Path, place: &Path, error: StoreError) -> BackupError {
 /// SQLite keeps to itself why the disk did not take something; whoever writes there too is told. The copy is worth nothing by now.
 fn with_reason(error: BackupError, (copy, of): (&Path, &Path), place: &Path) -> BackupError {
     let write = || {
-        let mut file = OpenOptions::new().append(true).open(copy)?;
+        let mut file = private_file::open(copy, OpenOptions::new().append(true))?;
         file.set_len(fs::metadata(of)?.len())?;
         file.write_all(&[0; 65_536]).and_then(|()| file.sync_all())
     };
@@ -264,20 +264,21 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Copies into the workshop beside `place`.
-fn copy_private(from: &Path, to: &Path, place: &Path) -> Result<(), BackupError> {
+fn copy_private(from: &Path, to: &Path, place: &Path) -> Result<File, BackupError> {
     let mut source = File::open(from).map_err(|error| BackupError::Io(from.to_owned(), error))?;
     let mut target = private_file::make_new(to).map_err(|error| not_written(place, error))?;
     let copied = io::copy(&mut source, &mut target).map_err(|error| match is_full(&error) {
         true => not_written(place, error),
         false => BackupError::Copy(from.to_owned(), place.to_owned(), error),
     });
-    copied.and_then(|_| target.sync_all().map_err(|error| not_written(place, error)))
+    copied.and_then(|_| target.sync_all().map_err(|error| not_written(place, error)))?;
+    Ok(target)
 }
 
 /// All of it, or no such file.
 fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
     let mut target = private_file::make_new(to)?;
-    private_file::give_to_owner_of(from, to);
+    private_file::give_to_owner_of(from, &target);
     let copied = File::open(from).and_then(|mut source| io::copy(&mut source, &mut target));
     copied.and_then(|_| target.sync_all()).inspect_err(|_| drop(fs::remove_file(to)))
 }

@@ -13,7 +13,7 @@ use diesel::{prelude::*, sql_query, sql_types::BigInt};
 use super::{
     Conn, StoreError, connection::establish_sqlite, error::Fault, file_mark::FileMark, transaction::in_transaction,
 };
-use crate::private_file::beside;
+use crate::private_file::{beside, open};
 
 /// `sysexits.h`: an error occurred while doing I/O on some file.
 const EX_IOERR: i32 = 74;
@@ -171,7 +171,7 @@ fn end_log_at_last_commit(path: &Path) -> Result<(), StoreError> {
 }
 
 fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(beside(path, "-wal"))
+    open(&beside(path, "-wal"), OpenOptions::new().read(true).write(true))
 }
 
 fn fault(error: io::Error) -> StoreError {

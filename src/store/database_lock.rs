@@ -6,7 +6,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use crate::{
         key_record::Epoch,
         position::{Mark, Position},
     },
-    private_file::{beside, give_to_owner_of, whose},
+    private_file::{self, beside, whose},
 };
 
 /// The locks of a running server on its SQLite file; they end with the process, however it ends.
@@ -56,15 +56,13 @@ impl DatabaseLock {
     pub fn take(path: &Path) -> Result<Self, LockError> {
         // By its real name: through a link it would be another lock.
         let real = path.canonicalize().map_err(|error| LockError::Failed(path.to_owned(), error))?;
-        // Its owner's alone: whoever can open it can hold the lock.
         let mut how = OpenOptions::new();
-        // What is in it is the running server's, until this one has the lock.
-        how.write(true).create(true).truncate(false).mode(0o600);
+        how.read(true).write(true);
         let lock_file = beside(&real, ".lock");
-        let beside = lock(path, &lock_file, &how)?;
-        give_to_owner_of(&real, &lock_file);
+        // Its owner's alone: whoever can open it can hold the lock. What is in it is the running server's, until this one has it.
+        let beside = lock(path, &lock_file, private_file::open_or_make(&lock_file, &how, &real))?;
         let _database = match cfg!(target_os = "linux") {
-            true => Some(lock(path, &real, OpenOptions::new().read(true).write(true))?),
+            true => Some(lock(path, &real, private_file::open(&real, &how))?),
             false => None,
         };
         beside.set_len(0).map_err(|error| LockError::Failed(lock_file, error))?;
@@ -81,9 +79,9 @@ impl DatabaseLock {
     }
 }
 
-fn lock(database: &Path, path: &Path, how: &OpenOptions) -> Result<File, LockError> {
+fn lock(database: &Path, path: &Path, opened: io::Result<File>) -> Result<File, LockError> {
     let failed = |error| LockError::Failed(path.to_owned(), error);
-    let file = how.open(path).map_err(failed)?;
+    let file = opened.map_err(failed)?;
     for tried in 1.. {
         match file.try_lock() {
             Ok(()) => break,
@@ -162,7 +160,7 @@ impl ServerWatch {
     /// # Errors
     /// When that cannot be found out: then somebody may.
     pub fn look(&self) -> io::Result<Server> {
-        let beside = match File::open(&self.beside) {
+        let beside = match private_file::open(&self.beside, OpenOptions::new().read(true)) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
@@ -231,6 +229,23 @@ mod tests {
         lock.say(said(3).applied, Duration::from_secs(1)).unwrap();
         std::fs::remove_file(folder.path().join("keystead.db.lock")).unwrap();
         assert_eq!(ServerWatch::start(&path).unwrap().look().unwrap(), Server::Running(None));
+    }
+
+    /// Whoever owns the folder could have root's command empty any file. The database itself may stand behind one.
+    #[test]
+    fn a_link_is_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("real.db"), "").unwrap();
+        std::fs::write(at("theirs"), "theirs").unwrap();
+        std::os::unix::fs::symlink("real.db", at("keystead.db")).unwrap();
+        std::os::unix::fs::symlink("theirs", at("real.db.lock")).unwrap();
+        let refused = DatabaseLock::take(&at("keystead.db")).unwrap_err().to_string();
+        assert!(refused.contains("real.db.lock") && refused.contains("it is a link"), "{refused}");
+        assert!(ServerWatch::start(&at("keystead.db")).unwrap().look().is_err());
+        assert_eq!(std::fs::read_to_string(at("theirs")).unwrap(), "theirs");
+        std::fs::remove_file(at("real.db.lock")).unwrap();
+        drop(DatabaseLock::take(&at("keystead.db")).unwrap());
     }
 
     #[test]

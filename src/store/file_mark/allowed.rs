@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use super::{
     wal::{self, Salts},
     wal_length,
 };
-use crate::private_file::{beside, sync_folder};
+use crate::private_file::{beside, open_or_make, sync_folder};
 
 /// What is known of the marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,9 @@ impl Marks {
         let [one, two, three] = self.allowed;
         let words = format!("{one:08x} {two:08x} {three:08x} {:08x} {:016x}", self.waiting, self.salts);
         let line = format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()));
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside(path, ".mark"))?;
+        let mark = beside(path, ".mark");
+        let file = open_or_make(&mark, OpenOptions::new().read(true).write(true), path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", mark.display())))?;
         file.write_all_at(line.as_bytes(), 0)?;
         file.sync_all()
     }

@@ -29,6 +29,18 @@ fn write(conn: &mut SqliteConnection, rows: usize) {
 }
 
 #[test]
+fn a_mark_is_not_written_through_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keystead.db");
+    fs::write(folder.path().join("theirs"), "theirs").unwrap();
+    std::os::unix::fs::symlink("theirs", beside(&path, ".mark")).unwrap();
+    let marks = Marks { allowed: [1; 3], waiting: 2, salts: 0 };
+    let refused = marks.write(&path).unwrap_err().to_string();
+    assert!(refused.contains("keystead.db.mark: it is a link"), "{refused}");
+    assert_eq!(fs::read_to_string(folder.path().join("theirs")).unwrap(), "theirs");
+}
+
+#[test]
 fn a_wal_belongs_to_the_file_of_its_own_moment_and_to_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keystead.db");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::sources;
 
 /// The modules, from the top layer down. Modules of one layer do not import each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["main"],
     &["cli"],
     &["server"],
@@ -15,7 +15,8 @@ const LAYERS: [&[&str]; 11] = [
     &["app"],
     &["key_index", "passwords", "throttle", "notices", "pepper_file", "telemetry", "metrics"],
     &["store", "revocation_log"],
-    &["config", "clock", "private_file", "supervision"],
+    &["config", "clock"],
+    &["private_file", "supervision"],
     &["domain"],
 ];
 

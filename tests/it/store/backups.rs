@@ -113,6 +113,48 @@ async fn what_root_restores_belongs_to_whom_it_belonged_before() {
     }
 }
 
+/// The server's user owns the folder, and waits for root with a link of each name that a restore writes.
+#[tokio::test]
+async fn what_root_restores_is_written_through_no_link() {
+    let keystead = Binary::on_sqlite();
+    keystead.run(&["migrate"]).succeeded();
+    keystead.run(&["backup", "monday"]).succeeded();
+    let (data, secret, new) = (keystead.data_dir(), keystead.folder().join("secret"), keystead.folder().join("new"));
+    let link = |name: &str, to: &Path| std::os::unix::fs::symlink(to, data.join(name)).unwrap();
+    fs::write(&secret, "root's").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let before = fs::metadata(&secret).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        chown(&data, Some(65_533), Some(65_532)).unwrap();
+        for name in names_in(&data) {
+            chown(data.join(name), Some(65_533), Some(65_532)).unwrap();
+        }
+    }
+    for (name, what) in [("keystead.db.lock", "monday"), ("revocations.log", "--accept")] {
+        let _ = fs::remove_file(data.join(name));
+        for target in [&secret, &new] {
+            link(name, target);
+            keystead.run(&["restore", what]).refused_with(&[name, "it is a link"]);
+            fs::remove_file(data.join(name)).unwrap();
+        }
+    }
+    // A link of the name under which the database before is to be kept.
+    let (keep, database) = (".before-restore-now", database(&keystead));
+    link(&format!("keystead.db{keep}"), &new);
+    let put = backup::put_in_place(&keystead.folder().join("monday"), &database, "now", |_| Ok(()));
+    assert!(matches!(put, Err(BackupError::Io(..))), "{put:?}");
+    if is_root {
+        fs::remove_file(&database).unwrap();
+        link("keystead.db", &secret);
+        keystead.run(&["restore", "monday"]).refused_with(&["keystead.db", "uid 65533", "root does not follow"]);
+        fs::remove_file(&database).unwrap();
+    }
+    let after = fs::metadata(&secret).unwrap();
+    assert_eq!((after.uid(), after.mode(), after.ctime()), (before.uid(), before.mode(), before.ctime()));
+    assert_eq!((fs::read_to_string(&secret).unwrap(), new.exists()), ("root's".to_owned(), false));
+}
+
 #[tokio::test]
 async fn a_backup_comes_back_and_what_was_revoked_since_does_not() {
     let keystead = Binary::on_sqlite();

@@ -466,7 +466,7 @@ async fn an_emptied_log_does_not_claim_what_the_database_did_not_know() {
     let path = app.database.folder().join(FILE_NAME);
     let empty = async || {
         std::fs::write(&path, "").unwrap();
-        until(&app, "it is whole again", async || log_of(&app).contains(" revoked ")).await;
+        until(&app, "it is whole again", async || log_of(&app).contains(" revoked key_")).await;
     };
     empty().await;
     assert!(!log_of(&app).contains("complete from"), "the database knows all of it: {}", log_of(&app));
