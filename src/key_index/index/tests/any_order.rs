@@ -19,11 +19,12 @@ fn any_order(seed: u64) {
     let index = KeyIndex::default();
     // What the database says, and whether it can be read; and every digest there was.
     let mut keys: Vec<(KeyRecord, bool)> = Vec::new();
+    let mut gone: Vec<KeyRecord> = Vec::new();
     let mut readings: Vec<Reading> = vec![index.read()];
     let mut digests = 0;
     for step in 0..300 {
         let at = any(keys.len().max(1));
-        let what = if keys.is_empty() { 0 } else { any(10) };
+        let what = if keys.is_empty() { 0 } else { any(12) };
         match what {
             0 => {
                 keys.push((record(digests), true));
@@ -40,11 +41,17 @@ fn any_order(seed: u64) {
             4 => keys[at].1 = !keys[at].1,
             5 => drop(keys[at].0.secrets.remove(0)),
             6 => {
-                let (gone, _) = keys.swap_remove(at);
-                index.forget(&[gone.id.as_str()], &[]);
+                gone.push(keys.swap_remove(at).0);
+                index.forget(&[gone[gone.len() - 1].id.as_str()], &[]);
             }
             7 => readings.push(index.read()),
             8 => drop(readings.swap_remove(any(readings.len()))),
+            9 => read_everything(&index, &keys),
+            10 => {
+                // It is back, as from a copy of the database.
+                gone.pop().into_iter().for_each(|record| keys.push((record, true)));
+                keys.last().filter(|key| key.1).into_iter().for_each(|(record, _)| index.put(record));
+            }
             _ => {}
         }
         let changed = if what == 0 { keys.len() - 1 } else { at };
@@ -85,4 +92,19 @@ fn any_order(seed: u64) {
         }
     }
     assert!(index.generation() > 0, "nothing was ever given back: {seed}");
+}
+
+fn read_everything(index: &KeyIndex, keys: &[(KeyRecord, bool)]) {
+    let mut reload = index.reload();
+    for (record, can_be_read) in keys {
+        let id = record.id.as_str();
+        let without = KeyRecord { secrets: Vec::new(), ..record.clone() };
+        if *can_be_read { reload.key(&without) } else { reload.refuse(id) }
+    }
+    for (record, _) in keys {
+        for secret in &record.secrets {
+            reload.secret(record.id.as_str(), secret);
+        }
+    }
+    reload.finish();
 }
