@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{
     KeyIndex, Lease,
-    following::{Thread, wake},
+    following::{Filling, Thread, wake},
     membership::Membership,
     progress::Progress,
     revocation_keeper::RevocationKeeper,
@@ -80,6 +80,7 @@ impl Follower {
             stopping,
             must_load: true,
             loads_again: 0,
+            filling: Filling::default(),
             may_end_again: older_database == OlderDatabase::Accept,
             failing: Failing::default(),
             supervision,

@@ -1,6 +1,7 @@
 //! What the follower's thread does: look what is committed, apply it, renew the lease; and begin anew when it cannot go on.
 
 mod apply;
+mod filling;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,6 +14,8 @@ use std::{
 };
 
 use tokio::sync::watch;
+
+pub use filling::Filling;
 
 use super::{
     KeyIndex,
@@ -64,6 +67,7 @@ pub struct Thread {
     pub may_end_again: bool,
     /// Loads in a row after which secrets had come back to life.
     pub loads_again: u32,
+    pub filling: Filling,
     pub failing: Failing<ErrorKind>,
     pub supervision: Arc<Supervision>,
 }
@@ -152,6 +156,11 @@ impl Thread {
             let is_member = self.membership.renew(&mut conn, applied, begun)?;
             if self.failing.is_over() {
                 tracing::info!("changes of keys are followed again");
+            }
+            if self.has_come(&mut conn)? {
+                tracing::info!("what was missing in the database has come; everything is read again");
+                self.must_load = true;
+                continue;
             }
             if is_member {
                 let longest_lease = self.membership.longest_lease();

@@ -14,6 +14,7 @@ use super::{
     columns::{Digest32, Millis},
     dialect,
     schema::{api_keys, key_secrets},
+    wholeness::{self, KeysAlone},
 };
 use crate::domain::{
     ids::{KeyId, OrgId},
@@ -87,6 +88,9 @@ pub enum Scanned<'a> {
     Key(KeyRecord),
     /// The id of a key that cannot be read: nobody may pass with it, and the others work.
     Unreadable(&'a str),
+    /// Keys that were shown and have no secret yet. Asked between the two: whatever secret comes later is shown after it, or was
+    /// not there.
+    Alone(KeysAlone),
     /// A secret of the key with this id.
     Secret(&'a str, SecretRecord),
 }
@@ -113,6 +117,9 @@ pub fn scan(conn: &mut Conn, mut each: impl FnMut(Scanned<'_>) -> ControlFlow<()
         "SELECT id, organization_id, name, revoked_at, expires_at, number FROM api_keys",
         key
     );
+    if each(Scanned::Alone(wholeness::keys_alone(conn)?)).is_break() {
+        return Ok(());
+    }
     let mut secret = |(key_id, digest, ended): SecretRow| {
         let record = SecretRecord { digest: SecretDigest(digest.0), is_replaced: ended.is_some() };
         each(Scanned::Secret(&key_id, record))

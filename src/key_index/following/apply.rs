@@ -4,13 +4,13 @@ use std::{collections::HashSet, ops::ControlFlow};
 
 use super::Thread;
 use crate::{
-    domain::position::Position,
+    domain::{key_record::Epoch, position::Position},
     key_index::Forgotten,
     store::{
         Conn, StoreError,
         key_changes::{self, Change},
         key_records::{self, Scanned},
-        wholeness,
+        wholeness::{self, KeysAlone},
     },
 };
 
@@ -25,6 +25,7 @@ impl Thread {
     /// the database any more. What is committed meanwhile is either read here or has an epoch after the one noted first, so
     /// that it is applied after this: reading a key twice does no harm.
     pub(super) fn load(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        let begun = self.membership.now();
         let tables = wholeness::check(conn)?;
         if !self.may_end_again
             && let Some(revived) = self.keeper.find_revived(conn)?
@@ -32,17 +33,19 @@ impl Thread {
             self.progress.send_modify(|progress| (progress.is_loaded, progress.refused) = (false, Some(revived)));
             return Ok(());
         }
+        self.wait_for_secrets(conn)?;
         let logged = self.keeper.end_again(conn)?;
         let position = key_changes::current(conn)?;
         let (keys, secrets) = key_records::estimate(conn)?;
         self.index.reserve(keys, secrets);
         let (stopping, keeper) = (&self.stopping, &mut self.keeper);
         let mut reload = self.index.reload();
-        let (mut rows, mut revived) = (0_u32, 0_usize);
+        let (mut rows, mut revived, mut alone) = (0_u32, 0_usize, KeysAlone::default());
         key_records::scan(conn, |scanned| {
             match scanned {
                 Scanned::Key(record) => reload.key(&record),
                 Scanned::Unreadable(id) => reload.refuse(id),
+                Scanned::Alone(found) => alone = found,
                 Scanned::Secret(key_id, mut secret) => {
                     // Ended above, and alive again: the database went back meanwhile. It must not be alive in memory too.
                     if logged.contains(&secret.digest) && !secret.is_replaced {
@@ -78,6 +81,8 @@ impl Thread {
             forgotten_secrets = forgotten.secrets,
             "the index is loaded"
         );
+        let is_empty = self.db.has_nodes() && position.epoch > Epoch(0) && self.index.keys() == 0;
+        self.note_missing(alone, is_empty, self.membership.now().saturating_sub(begun));
         Ok(())
     }
 
@@ -102,6 +107,7 @@ impl Thread {
         let mut ids: Vec<&str> = changes.iter().map(|change| change.key_id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
+        self.filling.forget(&ids);
         let found = key_records::find(conn, &ids)?;
         found.records.iter().for_each(|record| self.keeper.note_changes(&self.index, record));
         found.records.iter().for_each(|record| self.index.put(record));

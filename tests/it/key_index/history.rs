@@ -1,6 +1,8 @@
 //! A database whose history is another than the one that was followed: restored, forked, cut off at an older change. The
 //! server notices by itself, answers nobody until it has read everything again, and then says what the rows say.
 
+use chrono::TimeDelta;
+
 use super::follower::until_told;
 use crate::support::{Key, PASSWORD, Person, TestApp, TestDatabase, until};
 
@@ -170,6 +172,72 @@ async fn on_postgres_a_database_that_is_half_restored_is_not_loaded() {
     for key in [first, second] {
         until_told(&app, &key.secret, "VALID").await;
     }
+}
+
+/// Logical replication and a dump of the data alone fill tables that have their primary keys, and no change says so.
+#[tokio::test]
+async fn on_postgres_secrets_that_come_after_their_keys_are_taken_in() {
+    let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
+    let (_, first, second) = two_keys(&app).await;
+    app.execute_all(&[
+        "CREATE TABLE dumped AS SELECT * FROM key_secrets",
+        &format!("DELETE FROM key_secrets WHERE key_id = '{}'", first.id),
+        // Whatever makes it read everything again.
+        "UPDATE key_epoch SET value = value + 2",
+    ])
+    .await;
+    until_told(&app, &first.secret, "NOT_FOUND").await;
+    until_told(&app, &second.secret, "VALID").await;
+    app.execute("INSERT INTO key_secrets SELECT * FROM dumped ON CONFLICT DO NOTHING").await;
+    app.clock.pass(TimeDelta::seconds(3));
+    until_told(&app, &first.secret, "VALID").await;
+}
+
+#[tokio::test]
+async fn on_postgres_keys_without_any_secret_are_not_loaded_at_once_nor_refused_for_ever() {
+    let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
+    let (maya, first, second) = two_keys(&app).await;
+    app.execute_all(&[
+        "CREATE TABLE dumped AS SELECT * FROM key_secrets",
+        "DELETE FROM key_secrets",
+        "UPDATE key_epoch SET value = value + 2",
+    ])
+    .await;
+    let failures = app.site.follower.progress().failures;
+    until("it has tried", async || app.site.follower.progress().failures > failures + 1).await;
+    assert_eq!(app.site.keys.index.secrets(), 2, "nothing was taken out of memory");
+    // It may be true.
+    app.clock.pass(TimeDelta::seconds(31));
+    until_told(&app, &first.secret, "NOT_FOUND").await;
+    // A secret that a change tells of is no reason to read everything.
+    let rotated = maya.rotate(&first).await;
+    until_told(&app, &rotated.secret, "VALID").await;
+    app.execute(&format!("INSERT INTO key_secrets SELECT * FROM dumped WHERE key_id = '{}'", second.id)).await;
+    app.clock.pass(TimeDelta::seconds(3));
+    until_told(&app, &second.secret, "VALID").await;
+}
+
+/// The copy of the keys comes after that of their changes.
+#[tokio::test]
+async fn on_postgres_keys_that_come_after_their_changes_are_taken_in() {
+    let app = TestApp::start_on(TestDatabase::postgres(), |_| {}).await;
+    let (_, first, _) = two_keys(&app).await;
+    app.execute_all(&[
+        "CREATE TABLE dumped_keys AS SELECT * FROM api_keys",
+        "CREATE TABLE dumped AS SELECT * FROM key_secrets",
+        "DELETE FROM key_secrets",
+        "DELETE FROM api_keys",
+        "UPDATE key_epoch SET value = value + 2",
+    ])
+    .await;
+    until_told(&app, &first.secret, "NOT_FOUND").await;
+    app.execute_all(&[
+        "INSERT INTO api_keys SELECT * FROM dumped_keys",
+        "INSERT INTO key_secrets SELECT * FROM dumped",
+    ])
+    .await;
+    app.clock.pass(TimeDelta::seconds(3));
+    until_told(&app, &first.secret, "VALID").await;
 }
 
 /// The database went back in time just after the log of revocations was held against it.
