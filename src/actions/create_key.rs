@@ -19,7 +19,8 @@ use crate::{
         secret::{EntropyError, Secret},
     },
     store::{
-        Fault, StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets, organizations, sequences,
+        Fault, StoreError, api_keys, audit_events, form_tokens, key_changes, key_secrets, organizations,
+        sequences::{self, When},
     },
 };
 
@@ -139,7 +140,7 @@ pub async fn create_key(keys: &Keys, authority: &Authority, input: CreateKey) ->
     };
     let mut made = insert().await;
     if matches!(made, Err(CreateKeyError::Store(StoreError::Fault(Fault::Numbers, _)))) {
-        keys.db.write(sequences::catch_up_with_keys).await?;
+        keys.db.write(|conn| sequences::catch_up(conn, When::NumberTaken)).await?;
         made = insert().await;
     }
     let ((key, secret), change) = made?;

@@ -25,9 +25,10 @@ use crate::{
         connection::DatabaseUrl,
         database_file::write_log_again,
         database_lock::ServerWatch,
-        installation,
+        in_transaction, installation,
         migrations::{self, Migrated},
-        sequences, wholeness,
+        sequences::{self, When},
+        wholeness,
     },
     supervision::{Supervision, blocking},
     throttle::{ChangeThrottle, Throttle},
@@ -195,7 +196,8 @@ pub async fn migrate_database(config: &Config) -> Result<(Db, Migrated), StartEr
                 "the database has the schema of a newer version of keystead; this version goes on with it"
             );
         }
-        sequences::catch_up(&mut conn).map_err(|error| StartError::Database(url.clone(), error))?;
+        in_transaction(&mut conn, |conn| sequences::catch_up(conn, When::Start))
+            .map_err(|error| StartError::Database(url.clone(), error))?;
         let db = Db::open(address, size).map_err(|error| StartError::Database(url, error))?;
         Ok((db, done))
     });

@@ -9,6 +9,9 @@ use diesel::{
 
 use super::{Conn, StoreError, pg::PgConnection};
 
+/// Whoever sets sequences holds it; any number that nobody else uses.
+const LOCK: i64 = 0x6b65_7973_0002;
+
 /// A column that is numbered.
 struct Numbered {
     table: &'static str,
@@ -43,31 +46,44 @@ struct Number {
     number: i64,
 }
 
-/// Sets each sequence that is behind to the greatest number that its column has. Where this role may only look, the log says
-/// what to do; where it may not even look, that is not known before a key cannot be made.
+/// When it is asked whether a sequence is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At a start.
+    Start,
+    /// A key was refused because another has its number: then both are likely to be behind.
+    NumberTaken,
+}
+
+/// Sets each sequence that is behind to the greatest number that its column has; to be called in a transaction. Where this role may
+/// only look, the log says what to do; where it may not even look, that is not known before a key cannot be made.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub fn catch_up(conn: &mut Conn) -> Result<(), StoreError> {
+pub fn catch_up(conn: &mut Conn, when: When) -> Result<(), StoreError> {
     let Conn::Postgres(conn) = conn else { return Ok(()) };
-    for column in [KEYS, EVENTS] {
+    let mut is_alone = false;
+    // Events first: no index refuses a number that another one has, and once keys can be made there are events of them.
+    for column in [EVENTS, KEYS] {
         let Some(sequence) = find(conn, &column)? else { continue };
-        if sequence.may_look && is_behind(conn, &column, &sequence)? {
+        let is_to_be_set = |conn: &mut PgConnection| match sequence.may_look {
+            true => is_behind(conn, &column, &sequence),
+            false => Ok(when == When::NumberTaken),
+        };
+        if !is_to_be_set(conn)? {
+            continue;
+        }
+        if !is_alone {
+            // Or two would set it one after the other, and the second back to where rows have numbers that are not committed.
+            sql_query(format!("SELECT pg_advisory_xact_lock({LOCK}) IS NULL AS is_so")).execute(conn)?;
+            is_alone = true;
+        }
+        // Somebody else may have done it meanwhile.
+        if is_to_be_set(conn)? {
             set(conn, &column, &sequence)?;
         }
     }
     Ok(())
-}
-
-/// The same when a key was refused because another has its number.
-///
-/// # Errors
-/// As [`catch_up`].
-pub fn catch_up_with_keys(conn: &mut Conn) -> Result<(), StoreError> {
-    let Conn::Postgres(conn) = conn else { return Ok(()) };
-    let Some(sequence) = find(conn, &KEYS)? else { return Ok(()) };
-    // Somebody else may have done it meanwhile.
-    if !sequence.may_look || is_behind(conn, &KEYS, &sequence)? { set(conn, &KEYS, &sequence) } else { Ok(()) }
 }
 
 /// The sequence of a column, and what this role may do with it: a connection that was refused for want of rights is given up.
@@ -104,7 +120,7 @@ fn set(conn: &mut PgConnection, column: &Numbered, sequence: &Sequence) -> Resul
             sequence = name,
             statement,
             "rows are numbered as others had been (was the database copied without its sequences?), and this role may not set the \
-             sequence: whoever owns the tables must run this statement, or no key can be made"
+             sequence: whoever owns the tables must run this statement, or no key can be made and events share numbers"
         );
     }
     Ok(())

@@ -150,7 +150,7 @@ fn every_change_writes_its_audit_event_in_its_own_transaction() {
     let housekeeping = ["actions/apply_retention.rs", "actions/purge_expired.rs", "actions/flush_usage.rs"];
     for (path, text) in sources("actions").into_iter().filter(|(path, _)| !housekeeping.contains(&path.as_str())) {
         // So is setting a sequence, which belongs to no transaction.
-        let text = text.replace(".write(sequences::", "");
+        let text = text.replace(".write(|conn| sequences::", "");
         if let Some(at) = text.find(".write(") {
             assert!(text[at..].contains("audit_events::insert"), "{path} writes without an audit event");
         }

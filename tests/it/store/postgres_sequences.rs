@@ -26,6 +26,27 @@ async fn a_key_whose_number_another_one_has_is_made_all_the_same() {
     let numbers = "SELECT name || ' ' || number AS line FROM api_keys ORDER BY number DESC LIMIT 2";
     assert_eq!(app.lines(numbers).await, ["Brand new 6", "Key 5 5"]);
     assert_eq!(app.audited().await.iter().filter(|action| *action == "key.created").count(), 6);
+    // Nor has an event the number of another one.
+    const SHARED: &str = "SELECT seq::text AS line FROM audit_events GROUP BY seq HAVING count(*) > 1";
+    assert_eq!(app.lines(SHARED).await, Vec::<String>::new());
+}
+
+/// Two that repair at once: the second finds nothing to do.
+#[tokio::test]
+async fn keys_that_are_made_at_once_after_a_copy_have_events_of_their_own_numbers() {
+    const SHARED: &str = "SELECT seq::text AS line FROM audit_events GROUP BY seq HAVING count(*) > 1";
+    let app = app_with_keys(12).await;
+    let maya = app.second_admin(&app.lines("SELECT id AS line FROM organizations").await[0]).await;
+    app.execute_all(&RESTARTED).await;
+    let making = (0..6).map(|n| {
+        let maya = maya.clone();
+        tokio::spawn(async move { maya.try_create_key(&format!("At once {n}")).await.status })
+    });
+    for made in making.collect::<Vec<_>>() {
+        assert!(made.await.unwrap() < 400);
+    }
+    assert_eq!(app.lines(SHARED).await, Vec::<String>::new());
+    assert_eq!(app.lines("SELECT count(*)::text AS line FROM api_keys").await, ["18"]);
 }
 
 #[tokio::test]
