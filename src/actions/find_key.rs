@@ -1,4 +1,4 @@
-//! Find a living key of the admin's organization and how much it is used, for the pop-ups that ask about it.
+//! Find a living key of the asker's organization and how much it is used, for the pop-ups that ask about it.
 
 use crate::{
     app::Keys,

@@ -26,14 +26,10 @@ pub struct Remembered {
 /// The person behind a live session, as pages show them.
 #[derive(Clone, Debug)]
 pub struct Viewer {
-    /// What they may do, and where.
+    /// Who they are, what they may do, and where.
     pub authority: Authority,
     /// By which session.
     pub session_id: SessionId,
-    /// Of the person.
-    pub user_id: UserId,
-    /// Who, for people.
-    pub user_name: Name,
     /// Where they work, for people.
     pub organization_name: Name,
     /// What they are there.
@@ -49,8 +45,7 @@ pub async fn resume_session(site: &Site, session: Remembered, client: Client) ->
     let member = site.db.read(move |conn| users::find_member(conn, &organization_id, &user_id)).await?;
     Ok(member.map(|member| {
         let (organization_id, organization_name) = member.organization;
-        let (user_id, user_name) = member.user.clone();
         let authority = Authority::of_live_session(organization_id, member.user, member.role, client);
-        Viewer { authority, session_id, user_id, user_name, organization_name, role: member.role }
+        Viewer { authority, session_id, organization_name, role: member.role }
     }))
 }

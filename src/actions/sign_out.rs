@@ -3,9 +3,10 @@
 use crate::{
     app::Site,
     domain::{
+        actor::Actor,
         audit_event::{AuditAction, AuditActor, AuditEvent},
         authority::Authority,
-        ids::{SessionId, UserId},
+        ids::SessionId,
     },
     store::{StoreError, audit_events, sessions},
 };
@@ -14,12 +15,9 @@ use crate::{
 ///
 /// # Errors
 /// [`StoreError`]; then the session goes on.
-pub async fn sign_out(
-    site: &Site,
-    authority: &Authority,
-    user_id: &UserId,
-    session_id: &SessionId,
-) -> Result<(), StoreError> {
+pub async fn sign_out(site: &Site, authority: &Authority, session_id: &SessionId) -> Result<(), StoreError> {
+    // Nobody else has a session.
+    let (Actor::Person(user_id, _) | Actor::Operator(user_id, _)) = authority.actor() else { return Ok(()) };
     let now = site.clock.now();
     let (authority, user_id, session_id) = (authority.clone(), user_id.clone(), session_id.clone());
     site.db

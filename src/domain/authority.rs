@@ -15,8 +15,8 @@ pub struct NotPermitted(pub Permission);
 
 /// Who acts, for which organization, and what they may do.
 ///
-/// Each kind of actor has one file that makes it (held by the architecture test). The organization in it is the only one that its
-/// holder can name.
+/// Of each kind of actor it is made in one file (held by the architecture test); an [`Actor`] alone, for the audit log, permits nothing.
+/// The organization in it is the only one that its holder can name.
 #[derive(Clone, Debug)]
 pub struct Authority {
     organization_id: OrgId,

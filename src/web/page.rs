@@ -5,7 +5,7 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 
 use super::{return_path, section::Section, theme};
-use crate::{actions::resume_session::Viewer, app::Site, middleware::failure::Failure};
+use crate::{actions::resume_session::Viewer, app::Site, domain::name::Name, middleware::failure::Failure};
 
 /// What every full page shows around its content.
 pub struct Page {
@@ -119,9 +119,10 @@ impl Page {
 
 impl ViewerCard {
     fn of(viewer: &Viewer) -> Self {
+        let name = viewer.authority.actor().name().map_or("", Name::as_str);
         Self {
-            name: viewer.user_name.to_string(),
-            initials: initials(viewer.user_name.as_str()),
+            name: name.to_owned(),
+            initials: initials(name),
             organization: viewer.organization_name.to_string(),
             role: viewer.role.label(),
         }

@@ -24,7 +24,7 @@ pub async fn submit(
     viewer: Viewer,
     _body: web::Bytes,
 ) -> Result<HttpResponse, Failure> {
-    sign_out(&site, &viewer.authority, &viewer.user_id, &viewer.session_id).await?;
+    sign_out(&site, &viewer.authority, &viewer.session_id).await?;
     // Takes the cookie away; that it deletes the row once more does no harm.
     session.purge();
     let mut answer = see_other("/sign-in");
