@@ -53,11 +53,16 @@ impl Authority {
         &self.client
     }
 
+    /// Whether they may do that: for what is shown. Whoever does something asks [`Self::require`].
+    pub const fn may(&self, permission: Permission) -> bool {
+        self.permissions.contain(permission)
+    }
+
     /// Every action asks this before it looks anything up.
     ///
     /// # Errors
     /// [`NotPermitted`].
     pub const fn require(&self, permission: Permission) -> Result<(), NotPermitted> {
-        if self.permissions.contain(permission) { Ok(()) } else { Err(NotPermitted(permission)) }
+        if self.may(permission) { Ok(()) } else { Err(NotPermitted(permission)) }
     }
 }

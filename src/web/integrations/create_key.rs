@@ -17,7 +17,7 @@ use crate::{
         resume_session::Viewer,
     },
     app::Site,
-    domain::{form_token::FormToken, name::Name},
+    domain::{form_token::FormToken, name::Name, permission::Permission},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
@@ -69,6 +69,7 @@ const TAKEN: &str = "A key with this name already exists. Choose a different nam
 
 /// `GET /settings/integrations/keys/new`
 pub async fn show(site: web::Data<Site>, request: HttpRequest, viewer: Viewer) -> Result<HttpResponse, Failure> {
+    viewer.authority.require(Permission::CreateKeys)?;
     let dialog = CreateKeyDialog {
         page: Page::of_settings(&site, &request, &viewer, SECTION),
         name: String::new(),

@@ -16,7 +16,7 @@ use crate::{
         resume_session::Viewer,
     },
     app::Site,
-    domain::{ids::KeyId, usage::KeyWithUsage},
+    domain::{ids::KeyId, permission::Permission, usage::KeyWithUsage},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments},
@@ -62,6 +62,10 @@ pub struct KeyList {
     pub brand: String,
     pub organization: String,
     pub rows: Vec<KeyRow>,
+    /// Whether whoever looks may create keys.
+    pub may_create: bool,
+    /// Whether they may rotate and revoke them.
+    pub may_change: bool,
     /// Keys of this page without a row here: theirs in the database is damaged.
     pub damaged: i64,
     pub total: i64,
@@ -104,6 +108,8 @@ impl KeyList {
         Self {
             brand: site.config.brand.to_string(),
             organization: viewer.organization_name.to_string(),
+            may_create: viewer.authority.may(Permission::CreateKeys),
+            may_change: viewer.authority.may(Permission::ChangeKeys),
             damaged,
             total,
             page,
@@ -201,4 +207,61 @@ pub async fn key_gone(
     }
     let list = add_list(site, viewer, list_page, None, Fragments::default()).await?;
     Ok(htmx::toast_answer(failure.status, Toast::of_failure(&failure), list))
+}
+
+#[cfg(test)]
+mod tests {
+    use askama::Template;
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::domain::{
+        actor::Actor, api_key::ApiKey, ids::OrgId, name::Name, secret::KeyPrefix, secret::Secret, usage::KeyUsage,
+    };
+
+    fn list(keys: usize, may: bool) -> KeyList {
+        let now = DateTime::UNIX_EPOCH;
+        let prefix = KeyPrefix::parse("talvin_live").unwrap();
+        let key = || ApiKey {
+            id: KeyId::generate(now),
+            organization_id: OrgId::generate(now),
+            name: Name::parse("Production").unwrap(),
+            prefix: prefix.clone(),
+            hint: Secret::generate(&prefix).unwrap().hint(),
+            created_by: (&Actor::CommandLine).into(),
+            created_at: now,
+            revoked_at: None,
+            version: 1,
+        };
+        let row = |_| KeyRow::new(&KeyWithUsage { key: key(), usage: KeyUsage::default() }, now);
+        KeyList {
+            brand: "Talvin AI".to_owned(),
+            organization: "Acme".to_owned(),
+            rows: (0..keys).map(row).collect(),
+            may_create: may,
+            may_change: may,
+            damaged: 0,
+            total: keys as i64,
+            page: 1,
+            first: 1,
+            last: keys as i64,
+            previous: None,
+            next: None,
+        }
+    }
+
+    #[test]
+    fn whoever_may_only_look_is_offered_nothing_else() {
+        for (keys, may) in [(0, true), (0, false), (2, true), (2, false)] {
+            let list = list(keys, may);
+            let shown = KeyListFragment { list: &list }.render().unwrap();
+            let actions = KeyActionsFragment { list: &list }.render().unwrap();
+            let offers = |what: &str| shown.contains(what) || actions.contains(what);
+            assert_eq!(offers("/keys/new"), may, "{keys} {may}");
+            assert_eq!(offers("/rotate"), may && keys > 0, "{keys} {may}");
+            assert_eq!(offers("/revoke"), may && keys > 0, "{keys} {may}");
+            assert_eq!(offers("Actions</th>"), may && keys > 0, "{keys} {may}");
+            assert!(shown.matches("Production").count() >= keys);
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::{
     app::Site,
     domain::{
         name::Name,
+        permission::Permission,
         usage::{Activity, KeyWithUsage},
     },
     key_index::Receipt,
@@ -57,6 +58,7 @@ pub async fn show(
     viewer: Viewer,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
+    viewer.authority.require(Permission::ChangeKeys)?;
     let list_page = list_page_of(&request);
     let Some(key) = find_key(&site.keys, &viewer.authority, key_id(&id)?).await? else {
         return key_gone(&site, &request, &viewer, list_page).await;

@@ -16,7 +16,7 @@ use crate::{
         rotate_key::{RotateKey, RotateKeyError, rotate_key},
     },
     app::Site,
-    domain::{form_token::FormToken, usage::KeyWithUsage},
+    domain::{form_token::FormToken, permission::Permission, usage::KeyWithUsage},
     middleware::failure::Failure,
     web::{
         htmx::{self, Fragments, dialog},
@@ -54,6 +54,7 @@ pub async fn show(
     viewer: Viewer,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
+    viewer.authority.require(Permission::ChangeKeys)?;
     let list_page = list_page_of(&request);
     let Some(key) = find_key(&site.keys, &viewer.authority, key_id(&id)?).await? else {
         return key_gone(&site, &request, &viewer, list_page).await;
