@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{
     ids::{KeyId, OrgId},
     pepper::SecretDigest,
+    policy::Policy,
 };
 
 /// The number of a change to what verifications answer; epochs are consecutive, and in the order of commits.
@@ -31,6 +32,8 @@ pub struct KeyRecord {
     pub is_revoked: bool,
     /// From when on it is refused; `None` is never.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What else it is limited to.
+    pub policy: Policy,
     /// Its secrets, also those that ended.
     pub secrets: Vec<SecretRecord>,
 }

@@ -17,6 +17,7 @@ pub mod organization;
 pub mod password;
 pub mod pepper;
 pub mod permission;
+pub mod policy;
 pub mod position;
 pub mod secret;
 pub mod text;

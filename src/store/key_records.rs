@@ -13,6 +13,7 @@ use super::{
     Conn, StoreError,
     columns::{Digest32, Millis},
     dialect,
+    error::Fault,
     schema::{api_keys, key_secrets},
     wholeness::{self, KeysAlone},
 };
@@ -20,6 +21,7 @@ use crate::domain::{
     ids::{KeyId, OrgId},
     key_record::{KeyNumber, KeyRecord, SecretRecord},
     pepper::SecretDigest,
+    policy::Policy,
 };
 
 /// Rows a step of a scan on Postgres, whose cursors stand in a transaction.
@@ -62,7 +64,7 @@ macro_rules! on_rows {
     };
 }
 
-type KeyRow = (String, String, String, Option<Millis>, Option<Millis>, i64);
+type KeyRow = (String, String, String, Option<Millis>, Option<Millis>, i64, Option<String>);
 type SecretRow = (String, Digest32, Option<Millis>);
 
 /// About how many keys and secrets there are. Postgres says what it estimated last: to count it would read both tables whole,
@@ -114,7 +116,7 @@ pub fn scan(conn: &mut Conn, mut each: impl FnMut(Scanned<'_>) -> ControlFlow<()
         keys,
         KeyRow,
         KeyByName,
-        "SELECT id, organization_id, name, revoked_at, expires_at, number FROM api_keys",
+        "SELECT id, organization_id, name, revoked_at, expires_at, number, policy FROM api_keys",
         key
     );
     if each(Scanned::Alone(wholeness::keys_alone(conn)?)).is_break() {
@@ -143,11 +145,13 @@ struct KeyByName {
     expires_at: Option<Millis>,
     #[diesel(sql_type = BigInt)]
     number: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    policy: Option<String>,
 }
 
 impl From<KeyByName> for KeyRow {
     fn from(row: KeyByName) -> Self {
-        (row.id, row.organization_id, row.name, row.revoked_at, row.expires_at, row.number)
+        (row.id, row.organization_id, row.name, row.revoked_at, row.expires_at, row.number, row.policy)
     }
 }
 
@@ -195,6 +199,7 @@ const KEY_COLUMNS: (
     api_keys::revoked_at,
     api_keys::expires_at,
     api_keys::number,
+    api_keys::policy,
 ) = (
     api_keys::id,
     api_keys::organization_id,
@@ -202,6 +207,7 @@ const KEY_COLUMNS: (
     api_keys::revoked_at,
     api_keys::expires_at,
     api_keys::number,
+    api_keys::policy,
 );
 const SECRET_COLUMNS: (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at) =
     (key_secrets::key_id, key_secrets::digest, key_secrets::expires_at);
@@ -224,7 +230,7 @@ fn join(keys: Vec<KeyRow>, secrets: Vec<SecretRow>, found: &mut Found) {
 }
 
 fn read(row: &KeyRow, secrets: Vec<SecretRecord>) -> Result<KeyRecord, StoreError> {
-    let (id, organization_id, name, revoked_at, expires_at, number) = row;
+    let (id, organization_id, name, revoked_at, expires_at, number, policy) = row;
     let damaged = StoreError::damaged;
     Ok(KeyRecord {
         id: KeyId::parse(id).ok_or_else(|| damaged("api_keys.id"))?,
@@ -233,6 +239,8 @@ fn read(row: &KeyRow, secrets: Vec<SecretRecord>) -> Result<KeyRecord, StoreErro
         name: name.clone(),
         is_revoked: revoked_at.is_some(),
         expires_at: expires_at.map(DateTime::try_from).transpose()?,
+        policy: Policy::parse(policy.as_deref())
+            .map_err(|unknown| StoreError::Fault(Fault::Damaged, unknown.to_string()))?,
         secrets,
     })
 }

@@ -75,6 +75,7 @@ diesel::table! {
         version -> BigInt,
         expires_at -> Nullable<BigInt>,
         number -> BigInt,
+        policy -> Nullable<Text>,
     }
 }
 

@@ -7,4 +7,5 @@ CREATE TABLE half_sessions (
     expires_at BIGINT NOT NULL
 );
 
+-- Locks nothing that anybody waits for: the table is new.
 CREATE INDEX half_sessions_by_expiry ON half_sessions (expires_at);

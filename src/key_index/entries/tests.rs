@@ -8,6 +8,7 @@ use super::*;
 use crate::domain::{
     ids::{KeyId, OrgId},
     key_record::{KeyNumber, KeyRecord, SecretRecord},
+    policy::Policy,
 };
 
 mod copy;
@@ -41,6 +42,7 @@ fn record(name: &str, secrets: &[u8]) -> KeyRecord {
         name: name.to_owned(),
         is_revoked: false,
         expires_at: None,
+        policy: Policy::default(),
         secrets: secrets.iter().map(secret).collect(),
     }
 }

@@ -11,6 +11,7 @@ use super::*;
 use crate::domain::{
     ids::OrgId,
     key_record::{KeyNumber, SecretRecord},
+    policy::Policy,
     usage::{UsageDelta, verifications},
 };
 
@@ -33,6 +34,7 @@ fn record(number: u64) -> KeyRecord {
         name: format!("Key {number}"),
         is_revoked: false,
         expires_at: None,
+        policy: Policy::default(),
         secrets: vec![SecretRecord { digest: digest(number), is_replaced: false }],
     }
 }

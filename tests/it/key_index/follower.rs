@@ -135,37 +135,39 @@ async fn a_follower_that_has_nothing_to_do_looks_as_often_as_it_should_and_says_
 /// It is in the database, so it is not gone; and beside it one that is gone is forgotten.
 #[tokio::test]
 async fn a_key_that_cannot_be_read_is_refused_until_it_can_and_one_that_is_gone_is_forgotten() {
-    let app = TestApp::start().await;
-    let maya = app.admin().await;
-    let (damaged, gone) = (maya.create_key("Damaged").await, maya.create_key("Gone").await);
-    let change = |epoch: i64, key: &Key, is_removal: i64| {
-        let mark = epoch.to_string().repeat(32);
-        format!(
-            "INSERT INTO key_changes (epoch, key_id, mark, is_removal) VALUES ({epoch}, '{}', '{mark}', {is_removal})",
-            key.id
-        )
-    };
-    app.execute_all(&[
-        &format!("UPDATE api_keys SET expires_at = 9223372036854775807 WHERE id = '{}'", damaged.id),
-        &format!("DELETE FROM key_secrets WHERE key_id = '{}'", gone.id),
-        &format!("DELETE FROM api_keys WHERE id = '{}'", gone.id),
-        &change(3, &damaged, 1),
-        &change(3, &gone, 1),
-        "UPDATE key_epoch SET value = 3",
-    ])
-    .await;
-    until("it is applied", async || app.site.follower.progress().applied.epoch == Epoch(3)).await;
-    assert_eq!([app.verify(&damaged.secret).await, app.verify(&gone.secret).await], ["NOT_FOUND", "NOT_FOUND"]);
-    assert_eq!((app.site.keys.index.keys(), app.site.keys.index.secrets()), (1, 1));
-    app.execute_all(&[
-        "UPDATE api_keys SET expires_at = NULL",
-        &change(4, &damaged, 0),
-        "UPDATE key_epoch SET value = 4",
-    ])
-    .await;
-    until_told(&app, &damaged.secret, "VALID").await;
-    let progress = app.site.follower.progress();
-    assert_eq!((progress.gaps, progress.lost_histories), (0, 0), "it followed");
+    for damage in ["expires_at = 9223372036854775807", r#"policy = '{"scopes": ["invoices:read"]}'"#] {
+        let app = TestApp::start().await;
+        let maya = app.admin().await;
+        let (damaged, gone) = (maya.create_key("Damaged").await, maya.create_key("Gone").await);
+        let change = |epoch: i64, key: &Key, is_removal: i64| {
+            let mark = epoch.to_string().repeat(32);
+            format!(
+                "INSERT INTO key_changes (epoch, key_id, mark, is_removal) VALUES ({epoch}, '{}', '{mark}', {is_removal})",
+                key.id
+            )
+        };
+        app.execute_all(&[
+            &format!("UPDATE api_keys SET {damage} WHERE id = '{}'", damaged.id),
+            &format!("DELETE FROM key_secrets WHERE key_id = '{}'", gone.id),
+            &format!("DELETE FROM api_keys WHERE id = '{}'", gone.id),
+            &change(3, &damaged, 1),
+            &change(3, &gone, 1),
+            "UPDATE key_epoch SET value = 3",
+        ])
+        .await;
+        until("it is applied", async || app.site.follower.progress().applied.epoch == Epoch(3)).await;
+        assert_eq!([app.verify(&damaged.secret).await, app.verify(&gone.secret).await], ["NOT_FOUND", "NOT_FOUND"]);
+        assert_eq!((app.site.keys.index.keys(), app.site.keys.index.secrets()), (1, 1));
+        app.execute_all(&[
+            "UPDATE api_keys SET expires_at = NULL, policy = NULL",
+            &change(4, &damaged, 0),
+            "UPDATE key_epoch SET value = 4",
+        ])
+        .await;
+        until_told(&app, &damaged.secret, "VALID").await;
+        let progress = app.site.follower.progress();
+        assert_eq!((progress.gaps, progress.lost_histories), (0, 0), "it followed");
+    }
 }
 
 /// As a change, and by reading everything again.
