@@ -23,6 +23,9 @@ use keystead::{
 const ACTIVE_KEYS: i64 = 10_000;
 const FLUSH_GOAL: Duration = Duration::from_millis(50);
 const PAGE: usize = 25;
+/// Rows of the running hour.
+const MANY_OPEN: i64 = 1_000_000;
+const PAGE_GOAL: Duration = Duration::from_millis(25);
 
 #[allow(clippy::disallowed_methods)] // no setting of the server
 fn main() {
@@ -78,6 +81,19 @@ fn main() {
         closings.push(begun.elapsed());
     }
     report("closing an hour, 2,000 rows at once", closings, None);
+
+    // As after a full hour in which a million keys were used; the page is of 25 of them.
+    for chunk in 0..MANY_OPEN / ACTIVE_KEYS {
+        let first = chunk * ACTIVE_KEYS + 1;
+        add(&mut conn, now, &flush_of(first..=first + ACTIVE_KEYS - 1, now, 1));
+    }
+    let analyze = match conn {
+        Conn::Sqlite(_) => "PRAGMA optimize",
+        Conn::Postgres(_) => "VACUUM ANALYZE",
+    };
+    diesel::sql_query(analyze).execute(&mut conn).unwrap();
+    let page = (0..100).map(|_| show(&mut conn, &ids[..PAGE])).collect();
+    report("the page: 25 keys, a million rows open", page, Some(PAGE_GOAL));
 }
 
 /// Of keys with these numbers.

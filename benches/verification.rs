@@ -1,7 +1,7 @@
 //! What a verification costs: `cargo bench --bench verification`, or one section of it: `… -- memory`.
 //!
 //! The result is the ratio to a bare actix-web handler, measured in turns on the same machine, not the absolute figure.
-//! "Bare" is always `GET` + SHA-256 + std `HashMap` + empty 200 and nothing else (`verification/bare.rs`), asked with the
+//! "Bare" is always `GET` + SHA-256 + std `HashMap` + empty 200 and nothing else (`support/bare.rs`), asked with the
 //! very same requests; what a `POST` costs by itself is printed beside it.
 //!
 //! Linux only. Writes to temporary folders alone.
@@ -10,7 +10,6 @@ mod support;
 
 /// In a folder of their own; cargo would take files beside this one for benchmarks.
 mod verification {
-    pub mod bare;
     pub mod compare;
     pub mod in_process;
     pub mod memory;
@@ -19,18 +18,15 @@ mod verification {
 
 use std::process::ExitCode;
 
-use support::{cores, sections};
+use support::{bare, cores, sections};
 use verification::{
-    bare, compare, in_process, memory,
+    compare, in_process, memory,
     stage::{MANY, Stage},
 };
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, keys] = &arguments[..]
-        && word == "bare"
-    {
-        bare::serve(keys.parse().expect("a number of keys"));
+    if let Some(keys) = bare::asked_for() {
+        bare::serve(keys);
         return ExitCode::SUCCESS;
     }
     println!("{}; {} connections; medians, and beside them the half of all around it", cores::described(), 32);

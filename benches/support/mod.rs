@@ -4,6 +4,7 @@
 // Every benchmark is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod bare;
 pub mod client;
 pub mod cores;
 pub mod driver;

@@ -148,6 +148,13 @@ impl Server {
         line.split_whitespace().next().unwrap().parse::<f64>().unwrap() * 1024.0 / 1e6
     }
 
+    /// Bytes that it had sent to storage, from `/proc/PID/io`.
+    pub fn written(&self) -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.process.id())).expect("the server lives");
+        let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).expect("Linux counts it");
+        line.parse().expect("a number")
+    }
+
     /// SIGKILL.
     pub fn kill(self) {
         drop(self);

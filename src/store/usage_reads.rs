@@ -148,3 +148,43 @@ pub fn counts(
         Conn::Postgres(c) => planned::<CountsOnPostgres>(&values).load(c),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::sql_query;
+
+    use super::*;
+    use crate::store::{connection::DatabaseUrl, migrations};
+
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+
+    /// How SQLite would run a statement; it plans without statistics, so an empty database tells.
+    fn plan<S: Statement>() -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keystead.db");
+        std::fs::write(&path, "").unwrap();
+        let mut conn = DatabaseUrl::Sqlite(path).connect().unwrap();
+        migrations::run(&mut conn).unwrap();
+        let text = S::SQL.replace("IN ?", "IN (SELECT value FROM json_each('[]'))").replace('?', "0");
+        let Conn::Sqlite(conn) = &mut conn else { unreachable!() };
+        let steps: Vec<Step> = sql_query(format!("EXPLAIN QUERY PLAN {text}")).load(conn).unwrap();
+        steps.into_iter().map(|step| step.detail).collect()
+    }
+
+    /// What is read of the open hours and of the closed ones is found by key: a scan of a table reads a million rows for 25 keys.
+    /// `tests/it/store/page_plans.rs` has the same of Postgres.
+    #[test]
+    fn on_sqlite_a_page_finds_what_it_reads_by_key() {
+        for (statement, plan) in [("last uses", plan::<LastUses>()), ("counts", plan::<CountsOnSqlite>())] {
+            let scans: Vec<_> = plan.iter().filter(|step| step.starts_with("SCAN")).collect();
+            let is_small =
+                |step: &&&String| ["SCAN hours", "SCAN json_each"].iter().any(|small| step.starts_with(small));
+            assert!(scans.iter().all(|step| is_small(&step)), "{statement}: {plan:#?}");
+            assert!(plan.iter().any(|step| step.starts_with("SEARCH")), "{statement}: {plan:#?}");
+        }
+    }
+}

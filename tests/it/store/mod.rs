@@ -13,6 +13,7 @@ mod lost_commits;
 mod migration_locks;
 mod nodes;
 mod older_programs;
+mod page_plans;
 mod postgres_connections;
 mod postgres_faults;
 mod postgres_locks;

@@ -13,13 +13,22 @@ use actix_web::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::support::{
-    self,
+use super::{
+    block_on,
     http::KEY_IN_BODY,
     keys::{KEY_BYTES, key},
 };
 
 type Map = HashMap<[u8; 32], u64>;
+
+/// The keys to serve, when this program was started as the bare handler ([`super::server::Server::start_bare`]).
+pub fn asked_for() -> Option<u64> {
+    let arguments: Vec<String> = std::env::args().collect();
+    match &arguments[..] {
+        [_, word, keys] if word == "bare" => Some(keys.parse().expect("a number of keys")),
+        _ => None,
+    }
+}
 
 /// Serves until it is killed. As many workers as the server under test: a worker a core it may run on.
 pub fn serve(keys: u64) {
@@ -28,7 +37,7 @@ pub fn serve(keys: u64) {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     println!("bare at {}", listener.local_addr().unwrap());
     std::io::stdout().flush().unwrap();
-    support::block_on(async {
+    block_on(async {
         let app = move || {
             let verify = resource("/v1/keys/verify").route(post().to(by_body));
             let forward_auth = resource("/v1/forward-auth").route(get().to(by_header));
