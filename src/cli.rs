@@ -18,6 +18,7 @@ use crate::{
     actions::{
         back_up::BackUpError,
         create_admin::{CreateAdminError, NewAdmin, Workplace, create_admin},
+        error_code::OUTCOME_UNKNOWN,
         reset_password::{ResetPasswordError, reset_password},
         restore_backup::RestoreError,
     },
@@ -40,7 +41,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "keystead", version, max_term_width = 100)]
 struct Arguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     settings: Settings,
     #[command(subcommand)]
     command: Option<Command>,
@@ -105,6 +106,9 @@ struct CreateAdminArguments {
     password_stdin: bool,
 }
 
+/// Exit status when a change may be made or not.
+const UNKNOWN: u8 = 3;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
@@ -162,7 +166,10 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             fail(format, &error.to_string());
-            ExitCode::FAILURE
+            match error {
+                CliError::Refused(OUTCOME_UNKNOWN, _) => ExitCode::from(UNKNOWN),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -81,6 +81,11 @@ pub fn announce(format: LogFormat, line: &str, facts: &[(&str, Value)]) {
     }
 }
 
+/// One line on standard error, at once: how far a command is.
+pub fn note(format: LogFormat, line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", written(format, "INFO", line, &[]));
+}
+
 /// One line on standard error that tells why the program ends, whatever a database put into the message.
 pub fn fail(format: LogFormat, message: &str) {
     let line = in_one_line(message);

@@ -1,8 +1,9 @@
 //! What went wrong, for programs: one word for each error of an action, wherever it is told.
 
 use super::{
-    command_authority::CommandAuthorityError, create_key::CreateKeyError, find_key::ReadError, limits::LimitReached,
-    revoke_key::RevokeKeyError, rotate_key::RotateKeyError, set_up::SetUpError, sign_in::SignInError,
+    command_authority::CommandAuthorityError, create_admin::CreateAdminError, create_key::CreateKeyError,
+    find_key::ReadError, limits::LimitReached, reset_password::ResetPasswordError, revoke_key::RevokeKeyError,
+    rotate_key::RotateKeyError, set_up::SetUpError, sign_in::SignInError,
 };
 use crate::{
     domain::{authority::NotPermitted, secret::EntropyError},
@@ -133,6 +134,27 @@ impl ErrorCode for SignInError {
     }
 }
 
+impl ErrorCode for CreateAdminError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoOrganization(_) => NOT_FOUND,
+            Self::EmailTaken => "email_taken",
+            Self::Password(error) => error.code(),
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
+impl ErrorCode for ResetPasswordError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoAccount => NOT_FOUND,
+            Self::Password(error) => error.code(),
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
 impl ErrorCode for SetUpError {
     fn code(&self) -> &'static str {
         match self {
@@ -146,7 +168,19 @@ impl ErrorCode for SetUpError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::permission::Permission, store::Fault};
+    use chrono::DateTime;
+
+    use crate::{
+        domain::{
+            actor::Actor,
+            api_key::ApiKey,
+            ids::{KeyId, OrgId},
+            name::Name,
+            permission::Permission,
+            secret::{KeyHint, KeyPrefix},
+        },
+        store::Fault,
+    };
 
     /// Programs decide by these: a line that has to be changed here is a promise that is broken.
     #[test]
@@ -181,6 +215,27 @@ mod tests {
         assert_eq!(CreateKeyError::from(unknown()).code(), "outcome_unknown");
         assert_eq!(RotateKeyError::from(unknown()).code(), "outcome_unknown");
         assert_eq!(RevokeKeyError::from(unknown()).code(), "outcome_unknown");
+        let key = || {
+            Box::new(ApiKey {
+                id: KeyId::generate(DateTime::UNIX_EPOCH),
+                organization_id: OrgId::generate(DateTime::UNIX_EPOCH),
+                name: Name::parse("CI").unwrap(),
+                prefix: KeyPrefix::parse("talvin_live").unwrap(),
+                hint: KeyHint::parse("x9Kq").unwrap(),
+                created_by: (&Actor::CommandLine).into(),
+                created_at: DateTime::UNIX_EPOCH,
+                revoked_at: None,
+                version: 1,
+            })
+        };
+        assert_eq!(RotateKeyError::Changed(key()).code(), "changed");
+        assert_eq!(RevokeKeyError::UnknownVersion(key()).code(), "changed");
+        let organization = || OrgId::generate(DateTime::UNIX_EPOCH);
+        assert_eq!(CommandAuthorityError::NoSuchOrganization(organization()).code(), "not_found");
+        assert_eq!(CreateAdminError::NoOrganization(organization()).code(), "not_found");
+        assert_eq!(CreateAdminError::EmailTaken.code(), "email_taken");
+        assert_eq!(ResetPasswordError::NoAccount.code(), "not_found");
+        assert_eq!(ResetPasswordError::from(unknown()).code(), "outcome_unknown");
         assert_eq!(CommandAuthorityError::from(store()).code(), "unavailable");
         assert_eq!(
             (SignInError::Wrong.code(), SignInError::Throttled(1).code()),

@@ -11,7 +11,7 @@ use crate::{
     app::Keys,
     domain::{api_key::ApiKey, authority::Authority, ids::KeyId, permission::Permission, position::Position},
     key_index::{Receipt, ReceiptProgress},
-    store::{api_keys, key_changes},
+    store::{StoreError, api_keys, key_changes},
 };
 
 /// How long after a revocation somebody may still wait for its receipt: longer than the longest lease.
@@ -54,6 +54,25 @@ pub async fn follow_change(
         Some(key) => Ok(Some((key, reach(keys, change, patience).await))),
         None => Ok(None),
     }
+}
+
+/// A key of the organization that was revoked, and the change that did it, as long as changes are kept.
+///
+/// # Errors
+/// See [`ReadError`].
+pub async fn find_revocation(
+    keys: &Keys,
+    authority: &Authority,
+    key_id: KeyId,
+) -> Result<Option<(ApiKey, Option<Position>)>, ReadError> {
+    authority.require(Permission::ReadKeys)?;
+    let organization_id = authority.organization_id().clone();
+    let found = keys.db.read(move |conn| {
+        let key = api_keys::find(conn, &organization_id, &key_id)?.filter(|key| key.revoked_at.is_some());
+        let change = key_changes::last_of(conn, &key_id)?;
+        Ok::<_, StoreError>(key.map(|key| (key, change)))
+    });
+    Ok(found.await?)
 }
 
 /// How far a revocation has come that another request waits for; `None` while there is none.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::find_key::ReadError;
 use crate::{
     app::Keys,
-    domain::{authority::Authority, permission::Permission, usage::KeyWithUsage},
+    domain::{api_key::ApiKey, authority::Authority, permission::Permission, usage::KeyWithUsage},
     store::{api_keys, key_usage},
 };
 
@@ -24,6 +24,16 @@ pub struct KeyPage {
     pub page: i64,
     /// At least 1.
     pub pages: i64,
+}
+
+/// The whole list, as it was at one moment.
+///
+/// # Errors
+/// See [`ReadError`].
+pub async fn list_all_keys(keys: &Keys, authority: &Authority) -> Result<(Vec<ApiKey>, i64), ReadError> {
+    authority.require(Permission::ReadKeys)?;
+    let organization_id = authority.organization_id().clone();
+    Ok(keys.db.read(move |conn| api_keys::list_living(conn, &organization_id, 0, i64::MAX)).await?)
 }
 
 /// A page of the list.

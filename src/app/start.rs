@@ -1,6 +1,9 @@
 //! Bringing the application up: the locks, the database, the pepper, and the threads that work beside requests.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use super::{
     DatabaseCheck, Keys, Place, Site,
@@ -26,7 +29,7 @@ use crate::{
         database_file::write_log_again,
         database_lock::ServerWatch,
         in_transaction, installation,
-        migrations::{self, Migrated},
+        migrations::{self, Migrated, Standing},
         sequences::{self, When},
         wholeness,
     },
@@ -37,6 +40,8 @@ use crate::{
 /// Connections in the pool: SQLite answers in microseconds, Postgres over a wire.
 const SQLITE_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 8;
+/// How long the database may take to say whether it is one of ours.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 impl Site {
     /// Takes the lock, opens and migrates the database and checks the pepper against it.
@@ -118,15 +123,15 @@ impl Site {
 }
 
 /// Opens what a command needs for the actions on keys, beside the servers of this database if there are any. It answers nobody:
-/// its index is empty.
+/// its index is empty. It makes no database, pepper or schema, which are the server's.
 ///
 /// # Errors
 /// See [`StartError`].
 pub async fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> Result<Keys, StartError> {
-    make_data_dir(&config.data_dir)?;
+    look_first(config).await?;
+    refuse_older(config).await?;
     let watch = match &config.database {
         DatabaseUrl::Sqlite(path) => {
-            make_database_file(path)?;
             let watch = ServerWatch::start(path).map_err(|error| StartError::DatabaseFile(path.clone(), error))?;
             Some(Arc::new(watch))
         }
@@ -154,6 +159,31 @@ pub async fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> Result<Keys, S
         change_throttle: ChangeThrottle::default(),
         receipts: Receipts::default(),
     })
+}
+
+/// Whether a server was there before: its database, with the schema of this version or a newer one, and its pepper.
+async fn look_first(config: &Config) -> Result<(), StartError> {
+    let config = config.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        let (url, failed) = (&config.database, |error| StartError::Database(config.database.clone(), error));
+        let Some(mut conn) = url.connect_to_look(PATIENCE).map_err(failed)? else {
+            return Err(StartError::NoDatabase(url.clone()));
+        };
+        match migrations::look(&mut conn).map_err(|error| StartError::Migration(url.clone(), error))? {
+            Standing::Missing => Err(StartError::NoDatabase(url.clone())),
+            Standing::Behind(_) => Err(StartError::OldSchema(url.clone())),
+            Standing::Current | Standing::Newer(_) => {
+                match installation::find(&mut conn, installation::PEPPER_CHECK).map_err(failed)? {
+                    Some(_) => Ok(()),
+                    None => Err(StartError::NoDatabase(url.clone())),
+                }
+            }
+        }
+    });
+    match looking.await {
+        Ok(result) => result,
+        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+    }
 }
 
 /// Opens the database and brings its schema up to date.

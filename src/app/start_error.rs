@@ -42,6 +42,14 @@ pub enum StartError {
          (all of them; with `none` they are given up). Then start it again"
     )]
     OlderDatabase(Revived, PathBuf),
+    /// For a command that does not make one.
+    #[error(
+        "there is no database of keystead at {0:?}; is this the data directory of the server (KEYSTEAD_DATA_DIR, DATABASE_URL)?"
+    )]
+    NoDatabase(DatabaseUrl),
+    /// For a command that does not change it.
+    #[error("the schema of {0:?} is an older version's: start the server of this version, or run keystead migrate")]
+    OldSchema(DatabaseUrl),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     #[error("the pepper in {0} is not the one this database was made with; use the right file")]

@@ -1,6 +1,8 @@
 //! `keystead keys`: the actions on keys without a browser, also while servers run on the database.
 
-use std::{io::Write, sync::Arc, time::Duration};
+mod output;
+
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -11,23 +13,25 @@ use crate::{
         create_key::{CreateKey, NewKey, create_key},
         error_code::{ErrorCode, NOT_FOUND, OUTCOME_UNKNOWN},
         find_key::find_key,
-        follow_change::{Reach, follow_revocation, reach},
-        list_keys::list_keys,
-        revoke_key::{RevokeKey, revoke_key},
+        follow_change::{Reach, find_revocation, follow_revocation, reach},
+        list_keys::list_all_keys,
+        revoke_key::{RevokeKey, RevokeKeyError, revoke_key},
         rotate_key::{RotateKey, rotate_key},
     },
     app::{Keys, open_keys},
     clock::SystemClock,
-    config::Config,
+    config::{Config, LogFormat},
     domain::{
+        api_key::ApiKey,
         authority::Authority,
         form_token::FormToken,
         ids::{KeyId, OrgId},
         name::Name,
-        usage::KeyWithUsage,
+        position::Position,
     },
-    key_index::{Receipt, ReceiptProgress},
+    key_index::Receipt,
 };
+use output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum KeysCommand {
@@ -43,7 +47,7 @@ pub enum KeysCommand {
     },
     /// Give a key a new secret and print it, once, on standard output; the old one stops working at once
     Rotate(OneKey),
-    /// Revoke a key for good, and wait until no server answers yes to it any more
+    /// Revoke a key for good, and wait until no server answers yes to it any more; may be repeated
     Revoke(OneKey),
 }
 
@@ -68,12 +72,14 @@ pub struct OneKey {
 /// How long the command waits for a receipt before it says how far it is, and then again.
 const A_WHILE: Duration = Duration::from_secs(1);
 
-/// Does it. With `--json` a refusal is `{"code": …, "detail": …}` on standard output, beside the line on standard error.
+/// Does it. With `--json`, or where everything that is logged is JSON, a refusal is `{"code": …, "detail": …}` on standard output,
+/// beside the line on standard error.
 pub async fn run(config: &Config, command: KeysCommand) -> Result<(), CliError> {
-    let is_json = command.of().json;
-    let done = act(config, command).await;
+    let is_json = command.of().json || config.log_format == LogFormat::Json;
+    let output = Output { is_json, format: config.log_format };
+    let done = act(config, command, &output).await;
     if let (true, Err(CliError::Refused(code, detail))) = (is_json, &done) {
-        print(&json!({ "code": code, "detail": detail }).to_string());
+        output.document(&json!({ "code": code, "detail": detail }));
     }
     done
 }
@@ -87,60 +93,65 @@ impl KeysCommand {
     }
 }
 
-async fn act(config: &Config, command: KeysCommand) -> Result<(), CliError> {
-    let of = command.of();
-    let organization_id = OrgId::parse(&of.organization)
-        .ok_or_else(|| CliError::Argument("--organization: not an organization's id".to_owned()))?;
-    let is_json = of.json;
+async fn act(config: &Config, command: KeysCommand, output: &Output) -> Result<(), CliError> {
+    let wrong = |words: &str| CliError::Refused("invalid", words.to_owned());
+    let organization_id = OrgId::parse(&command.of().organization);
+    let organization_id = organization_id.ok_or_else(|| wrong("--organization: not an organization's id"))?;
+    let key_id = |one: &OneKey| KeyId::parse(&one.key).ok_or_else(|| wrong("not a key's id"));
     // What is written wrong is refused before anything is opened.
-    let name = match &command {
+    match command {
+        KeysCommand::List(_) => {
+            let (keys, authority) = open(config, organization_id).await?;
+            list(&keys, &authority, output).await
+        }
         KeysCommand::Create { name, .. } => {
-            Some(Name::parse(name).map_err(|error| CliError::Argument(format!("--name: {error}")))?)
+            let name = Name::parse(&name).map_err(|error| wrong(&format!("--name: {error}")))?;
+            output.refuse_nowhere()?;
+            let (keys, authority) = open(config, organization_id).await?;
+            let input = CreateKey { name, form_token: FormToken::generate().map_err(failed)? };
+            let made = create_key(&keys, &authority, input).await.map_err(failed)?;
+            hand_over(&keys, &made, output).await
         }
-        _ => None,
-    };
-    let key_id = match &command {
-        KeysCommand::Rotate(one) | KeysCommand::Revoke(one) => {
-            Some(KeyId::parse(&one.key).ok_or_else(|| CliError::Argument("not a key's id".to_owned()))?)
+        KeysCommand::Rotate(one) => {
+            let key_id = key_id(&one)?;
+            output.refuse_nowhere()?;
+            let (keys, authority) = open(config, organization_id).await?;
+            let version = version_of(&keys, &authority, &key_id).await?;
+            let input = RotateKey { key_id, version, form_token: FormToken::generate().map_err(failed)? };
+            let made = rotate_key(&keys, &authority, input).await.map_err(failed)?;
+            hand_over(&keys, &made, output).await
         }
-        _ => None,
-    };
-    let keys = open_keys(config, Arc::new(SystemClock)).await?;
-    let authority = command_authority(&keys, organization_id).await.map_err(failed)?;
-    match (command, name, key_id) {
-        (KeysCommand::Create { .. }, Some(name), _) => create(&keys, &authority, name, is_json).await,
-        (KeysCommand::Rotate(_), _, Some(key_id)) => rotate(&keys, &authority, key_id, is_json).await,
-        (KeysCommand::Revoke(_), _, Some(key_id)) => revoke(&keys, &authority, key_id, is_json).await,
-        _ => list(&keys, &authority, is_json).await,
+        KeysCommand::Revoke(one) => {
+            let key_id = key_id(&one)?;
+            let (keys, authority) = open(config, organization_id).await?;
+            revoke(&keys, &authority, key_id, output).await
+        }
     }
 }
 
-async fn list(keys: &Keys, authority: &Authority, is_json: bool) -> Result<(), CliError> {
-    let (mut all, mut damaged, mut page) = (Vec::new(), 0, 1);
-    loop {
-        let part = list_keys(keys, authority, page).await.map_err(failed)?;
-        all.extend(part.keys);
-        damaged += part.damaged;
-        if page >= part.pages {
-            break;
-        }
-        page += 1;
-    }
-    if is_json {
-        print(&json!({ "data": all.iter().map(as_json).collect::<Vec<_>>() }).to_string());
+async fn open(config: &Config, organization_id: OrgId) -> Result<(Keys, Authority), CliError> {
+    let keys = open_keys(config, Arc::new(SystemClock)).await?;
+    let authority = command_authority(&keys, organization_id).await.map_err(failed)?;
+    Ok((keys, authority))
+}
+
+async fn list(keys: &Keys, authority: &Authority, output: &Output) -> Result<(), CliError> {
+    let (all, damaged) = list_all_keys(keys, authority).await.map_err(failed)?;
+    if output.is_json {
+        output.document(&json!({ "data": all.iter().map(as_json).collect::<Vec<_>>(), "damaged": damaged }));
     } else {
-        for KeyWithUsage { key, .. } in &all {
-            let made = key.created_at.format("%Y-%m-%d");
-            print(&format!("{}  {}_…{}  {made}  {}", key.id, key.prefix.as_str(), key.hint.as_str(), key.name));
+        for key in &all {
+            let (prefix, hint, made) = (key.prefix.as_str(), key.hint.as_str(), key.created_at.format("%Y-%m-%d"));
+            output.line(&format!("{}  {prefix}_…{hint}  {made}  {}", key.id, key.name));
         }
     }
     if damaged > 0 {
-        note(&format!("{damaged} more keys cannot be shown: their rows in the database are damaged"));
+        output.note(&format!("{damaged} more keys cannot be shown: their rows in the database are damaged"));
     }
     Ok(())
 }
 
-fn as_json(KeyWithUsage { key, .. }: &KeyWithUsage) -> Value {
+fn as_json(key: &ApiKey) -> Value {
     json!({
         "id": key.id.as_str(),
         "organization_id": key.organization_id.as_str(),
@@ -153,103 +164,125 @@ fn as_json(KeyWithUsage { key, .. }: &KeyWithUsage) -> Value {
     })
 }
 
-async fn create(keys: &Keys, authority: &Authority, name: Name, is_json: bool) -> Result<(), CliError> {
-    let input = CreateKey { name, form_token: FormToken::generate().map_err(failed)? };
-    let made = create_key(keys, authority, input).await.map_err(failed)?;
-    hand_over(&made, is_json);
-    if !made.is_known_here && !is_json {
-        note("Not every server has confirmed yet that it knows the key.");
-    }
-    Ok(())
-}
-
-async fn rotate(keys: &Keys, authority: &Authority, key_id: KeyId, is_json: bool) -> Result<(), CliError> {
-    let version = version_of(keys, authority, &key_id).await?;
-    let input = RotateKey { key_id, version, form_token: FormToken::generate().map_err(failed)? };
-    let made = rotate_key(keys, authority, input).await.map_err(failed)?;
-    // At once: it must not be lost while other nodes are waited for.
-    hand_over(&made, is_json);
-    loop {
-        match reach(keys, made.change, A_WHILE).await {
-            Reach::Everywhere(receipt) if is_json => break print(&receipt_json(&receipt).to_string()),
-            Reach::Everywhere(receipt) => break note(&format!("The old key no longer works. {}", words_of(&receipt))),
-            Reach::SoFar(progress) => note(&format!("The old key stops working. {}", so_far(&progress))),
+/// The secret first, for it must not be lost while nodes are waited for; then where the change is true. A new key is waited for a
+/// second at most, the end of an old secret until it has ended everywhere.
+async fn hand_over(keys: &Keys, made: &NewKey, output: &Output) -> Result<(), CliError> {
+    output.secret(made).map_err(|error| {
+        let words = format!(
+            "{} ({}) has a new secret, and it could not be written to standard output ({error}): it is lost. Rotate the key to get \
+             another one",
+            made.name, made.id
+        );
+        CliError::Refused("secret_lost", words)
+    })?;
+    if !made.is_rotation {
+        let reach = reach(keys, made.change, A_WHILE).await;
+        if let Reach::SoFar(_) = reach {
+            output.note("Not every server has confirmed yet that it knows the key.");
         }
+        output.after_secret(&match reach {
+            Reach::Everywhere(receipt) => receipt_json(made.change, &receipt),
+            Reach::SoFar(_) => Value::Null,
+        });
+        return Ok(());
     }
+    let receipt = wait(keys, made.change, "The old key stops working.", output).await;
+    output.after_secret(&receipt_json(made.change, &receipt));
+    if receipt.is_lost {
+        return Err(CliError::Refused(OUTCOME_UNKNOWN, LOST.to_owned()));
+    }
+    output.note(&format!("The old key no longer works. {}", output::words_of(&receipt)));
     Ok(())
 }
 
-async fn revoke(keys: &Keys, authority: &Authority, key_id: KeyId, is_json: bool) -> Result<(), CliError> {
-    let version = version_of(keys, authority, &key_id).await?;
+/// What is said of a change that the database may not have.
+const LOST: &str = "the database was restored or replaced meanwhile, and this change may not be in it; list the keys to see what \
+    holds, and do it again if it is not there";
+
+async fn revoke(keys: &Keys, authority: &Authority, key_id: KeyId, output: &Output) -> Result<(), CliError> {
+    let found = find_key(keys, authority, key_id.clone()).await.map_err(failed)?;
+    let Some(version) = found.map(|found| found.key.version) else {
+        return revoked_before(keys, authority, key_id, output).await;
+    };
     let mut revoking = Box::pin(revoke_key(keys, authority, RevokeKey { key_id: key_id.clone(), version }));
-    let (key, receipt) = loop {
+    let done = loop {
         if let Ok(done) = tokio::time::timeout(A_WHILE, &mut revoking).await {
-            break done.map_err(failed)?;
+            break done;
         }
         if let Ok(Some(progress)) = follow_revocation(keys, authority, key_id.clone()).await {
-            note(&so_far(&progress));
+            output.note(&output::so_far(&progress));
         }
     };
-    if is_json {
-        print(&json!({ "key_id": key.id.as_str(), "receipt": receipt_json(&receipt) }).to_string());
-    } else {
-        print(&format!("{} is revoked. {}", key.name, words_of(&receipt)));
+    match done {
+        Ok((key, receipt)) => {
+            let revocation = find_revocation(keys, authority, key_id).await.ok().flatten();
+            say_revoked(&key, revocation.and_then(|(_, change)| change), &receipt, output)
+        }
+        // Another one was faster.
+        Err(RevokeKeyError::NotFound) => revoked_before(keys, authority, key_id, output).await,
+        Err(error) => Err(failed(error)),
     }
-    let lost = || CliError::Refused(OUTCOME_UNKNOWN, "the revocation may be lost; do it again".to_owned());
-    if receipt.is_lost { Err(lost()) } else { Ok(()) }
+}
+
+/// Whoever repeats it wants to know the same: that no server answers yes any more.
+async fn revoked_before(keys: &Keys, authority: &Authority, key_id: KeyId, output: &Output) -> Result<(), CliError> {
+    let (key, change) = find_revocation(keys, authority, key_id.clone())
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| CliError::Refused(NOT_FOUND, format!("the organization has no key {key_id}")))?;
+    let Some(change) = change else {
+        // It is so long ago that every server has long read it.
+        let receipt = Receipt { confirmed: 0, nodes: Some(0), after: Duration::ZERO, is_lost: false };
+        output.line_or(&format!("{} was revoked long ago.", key.name), || revoked_json(&key, None, &receipt));
+        return Ok(());
+    };
+    let receipt = wait(keys, change, "It was revoked before.", output).await;
+    say_revoked(&key, Some(change), &receipt, output)
+}
+
+fn say_revoked(key: &ApiKey, change: Option<Position>, receipt: &Receipt, output: &Output) -> Result<(), CliError> {
+    if receipt.is_lost {
+        return Err(CliError::Refused(OUTCOME_UNKNOWN, LOST.to_owned()));
+    }
+    let line = format!("{} is revoked. {}", key.name, output::words_of(receipt));
+    output.line_or(&line, || revoked_json(key, change, receipt));
+    Ok(())
+}
+
+fn revoked_json(key: &ApiKey, change: Option<Position>, receipt: &Receipt) -> Value {
+    let receipt = change.map(|change| receipt_json(change, receipt));
+    json!({ "key": { "id": key.id.as_str(), "name": key.name.as_str() }, "receipt": receipt })
+}
+
+/// Until the change is true everywhere; says how far it is meanwhile.
+async fn wait(keys: &Keys, change: Position, what: &str, output: &Output) -> Receipt {
+    loop {
+        match reach(keys, change, A_WHILE).await {
+            Reach::Everywhere(receipt) => break receipt,
+            Reach::SoFar(progress) => output.note(&format!("{what} {}", output::so_far(&progress))),
+        }
+    }
+}
+
+fn receipt_json(change: Position, receipt: &Receipt) -> Value {
+    let Receipt { confirmed, nodes, after, is_lost } = receipt;
+    let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    json!({
+        "epoch": change.epoch.0,
+        "everywhere": !is_lost,
+        "confirmed": confirmed,
+        "nodes": nodes,
+        "after_ms": after_ms,
+    })
 }
 
 /// The newest version: whoever types a command has seen no other.
 async fn version_of(keys: &Keys, authority: &Authority, key_id: &KeyId) -> Result<i64, CliError> {
     let found = find_key(keys, authority, key_id.clone()).await.map_err(failed)?;
-    let words = || format!("the organization has no key {key_id}; it may have been revoked before");
+    let words = || format!("the organization has no living key {key_id}");
     found.map(|found| found.key.version).ok_or_else(|| CliError::Refused(NOT_FOUND, words()))
-}
-
-/// The secret alone on standard output, so that a script can take it from there; everything else beside it.
-fn hand_over(made: &NewKey, is_json: bool) {
-    if is_json {
-        let key = json!({ "id": made.id.as_str(), "name": made.name.as_str() });
-        return print(&json!({ "key": key, "secret": made.secret.expose() }).to_string());
-    }
-    note(&format!("{} ({}); its secret is shown only now:", made.name, made.id));
-    print(made.secret.expose());
-}
-
-fn receipt_json(receipt: &Receipt) -> Value {
-    let Receipt { confirmed, nodes, after, is_lost } = receipt;
-    json!({ "everywhere": !is_lost, "confirmed": confirmed, "nodes": nodes, "after_ms": after.as_millis() as u64 })
-}
-
-fn words_of(receipt: &Receipt) -> String {
-    match receipt.nodes {
-        _ if receipt.is_lost => receipt.to_string(),
-        None => "The database cannot be asked which servers refuse it; those that do not answer nobody.".to_owned(),
-        Some(0) => "No server runs on this database, so nobody answers.".to_owned(),
-        Some(_) if receipt.confirmed == 0 => {
-            "No server has confirmed it; one that cannot read the change answers nobody any more.".to_owned()
-        }
-        Some(_) => receipt.to_string(),
-    }
-}
-
-fn so_far(progress: &ReceiptProgress) -> String {
-    match progress.nodes {
-        None => "The database cannot be asked which servers refuse it.".to_owned(),
-        Some(_) => progress.to_string(),
-    }
 }
 
 fn failed(error: impl std::fmt::Display + ErrorCode) -> CliError {
     CliError::Refused(error.code(), error.to_string())
-}
-
-/// A closed pipe is nobody's fault.
-fn print(line: &str) {
-    let mut output = std::io::stdout().lock();
-    let _ = writeln!(output, "{line}").and_then(|()| output.flush());
-}
-
-fn note(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -165,17 +165,15 @@ impl ServerWatch {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let files = [beside.as_ref(), self.database.as_ref()];
-        let mut is_locked = false;
-        for file in files.into_iter().flatten() {
-            is_locked |= is_locked_by_somebody(file)?;
-        }
-        if !is_locked {
+        let is_locked = |file: Option<&File>| file.map_or(Ok(false), is_locked_by_somebody);
+        // A line in a file that nobody holds is what somebody said who is gone.
+        let says = is_locked(beside.as_ref())?;
+        if !says && !is_locked(self.database.as_ref())? {
             return Ok(Server::None);
         }
         let mut line = [0; LINE];
-        let said = beside.filter(|file| file.read_exact_at(&mut line, 0).is_ok()).and_then(|_| Said::read(&line));
-        Ok(Server::Running(said))
+        let read = beside.filter(|file| says && file.read_exact_at(&mut line, 0).is_ok());
+        Ok(Server::Running(read.and_then(|_| Said::read(&line))))
     }
 }
 
@@ -228,6 +226,9 @@ mod tests {
         let lock = DatabaseLock::take(&path).unwrap();
         lock.say(said(3).applied, Duration::from_secs(1)).unwrap();
         std::fs::remove_file(folder.path().join("keystead.db.lock")).unwrap();
+        assert_eq!(ServerWatch::start(&path).unwrap().look().unwrap(), Server::Running(None));
+        // Nor does what lies there of another time say anything.
+        std::fs::write(folder.path().join("keystead.db.lock"), said(9).line()).unwrap();
         assert_eq!(ServerWatch::start(&path).unwrap().look().unwrap(), Server::Running(None));
     }
 

@@ -1,7 +1,7 @@
 //! The session of a person: how it begins, and what it remembers. Before it is known whose it is, a browser may have half a
 //! session: a state without an owner, for ten minutes, which no handler takes for somebody.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use actix_session::{
     Session,
@@ -81,14 +81,19 @@ impl Owner {
 /// # Errors
 /// A fault when the database fails; then nobody is signed in.
 pub async fn begin(site: &Site, session: &Session, signed_in: SignedIn) -> Result<(), Failure> {
-    let no_json = |_| Failure::fault("");
     let key = generate_session_key();
+    let state = state_of(signed_in.clone()).map_err(|_| Failure::fault(""))?;
+    open_session(site, digest_of(&key), signed_in, state).await?;
+    // Only now: what the library finds changed it saves, and the session from before it ends, whatever the handler answers.
     session.clear();
     session.renew();
-    session.insert(OWNER, Owner::from(signed_in.clone())).map_err(no_json)?;
-    let state = serde_json::to_string(&*session.entries()).map_err(|_| Failure::fault(""))?;
-    open_session(site, digest_of(&key), signed_in, state).await?;
-    session.insert(OPENED, key.as_ref()).map_err(no_json)
+    session.insert(OPENED, key.as_ref()).map_err(|_| Failure::unknown())
+}
+
+/// As the library reads it: each entry is JSON, and so is the whole.
+fn state_of(signed_in: SignedIn) -> serde_json::Result<String> {
+    let owner = serde_json::to_string(&Owner::from(signed_in))?;
+    serde_json::to_string(&HashMap::from([(OWNER, owner)]))
 }
 
 /// By what the database knows the key in a cookie: who reads the table cannot sign in with it.

@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{arrival, device_cookie, htmx, name_error::name_error, page::Page, return_path};
+use super::{arrival, device_cookie, htmx, name_error::name_error, page::Page, return_path, see_other};
 use crate::{
     actions::{
         create_admin::NewAdmin,
@@ -151,7 +151,10 @@ async fn submit(
         Ok(answer)
     };
     match result {
-        Ok(arrived) => arrival::begin(&site, &session, &request, arrived, return_path::HOME).await,
+        // The account is made: whoever has no session for it yet signs in.
+        Ok(arrived) => arrival::begin(&site, &session, &request, arrived, return_path::HOME)
+            .await
+            .or_else(|_| Ok(see_other("/sign-in"))),
         Err(SetUpError::BadLink) => Err(bad_link()),
         Err(SetUpError::Password(fault)) => again(Failure::of_password(&fault)),
         Err(SetUpError::Store(error)) => again(Failure::of_store(&error)),

@@ -86,7 +86,10 @@ async fn submit(
     let client = client_of(&request, &site.config.trusted_proxies);
     let devices = device_cookie::of_request(&site, &request);
     let failure = match sign_in(&site, &client, &email, password, devices).await {
-        Ok(arrived) => return arrival::begin(&site, &session, &request, arrived, &return_to).await,
+        Ok(arrived) => match arrival::begin(&site, &session, &request, arrived, &return_to).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        },
         Err(SignInError::Wrong) => wrong(),
         Err(SignInError::Throttled(seconds)) => Failure::too_many_attempts(seconds),
         Err(SignInError::Password(fault)) => Failure::of_password(&fault),

@@ -46,7 +46,8 @@ async fn keys_are_made_rotated_and_revoked_while_a_server_runs_and_it_knows_when
     let first = made.stdout.trim();
     assert_eq!(made.stdout, format!("{first}\n"), "a script takes it from there");
     assert!(made.stderr.contains("Nightly import (key_") && !made.stderr.contains(first), "{}", made.stderr);
-    assert_eq!(code(&server, first).await, "VALID");
+    // The command waits a second for it at most.
+    until("the server knows it", async || code(&server, first).await == "VALID").await;
     let page = maya.get("/settings/integrations").await;
     assert!(page.one("td .sub, th .sub").starts_with("by the command line"), "who made it is told");
     let listed = commands.listed();
@@ -64,8 +65,9 @@ async fn keys_are_made_rotated_and_revoked_while_a_server_runs_and_it_knows_when
     assert!(revoked.stdout.starts_with("Nightly import is revoked. Refused on 1 of 1 node after"), "{revoked:?}");
     assert_eq!(code(&server, second).await, "REVOKED");
     assert_eq!(commands.listed(), []);
-    let again = commands.run(&["revoke", id]);
-    again.refused_with(&["has no key", "revoked before"]);
+    let again = commands.run(&["revoke", id]).succeeded();
+    assert!(again.stdout.starts_with("Nightly import is revoked. Refused on 1 of 1 node after"), "{again:?}");
+    commands.run(&["rotate", id]).refused_with(&["has no living key"]);
 
     let audited = maya.get("/settings/integrations").await.expect(200);
     assert!(!audited.text().contains("Nightly import"));
@@ -85,20 +87,23 @@ async fn programs_are_told_in_json_and_the_secret_stands_in_one_place() {
     let made = commands.json(&["create", "--name", "CI"]).remove(0);
     assert_eq!(made["key"]["name"], "CI");
     let (id, secret) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
-    assert_eq!(code(&server, secret).await, "VALID");
-    let rotated = commands.json(&["rotate", id]);
-    assert_eq!(rotated[0]["key"]["id"], id, "the secret comes first");
-    let is_everywhere = |receipt: &Value| {
+    let is_everywhere = |done: &Value| {
+        let receipt = &done["receipt"];
         assert_eq!(
             (&receipt["everywhere"], &receipt["confirmed"], &receipt["nodes"]),
             (&true.into(), &1.into(), &1.into())
         );
+        receipt["epoch"].as_i64().unwrap()
     };
-    is_everywhere(&rotated[1]);
+    until("the server knows it", async || code(&server, secret).await == "VALID").await;
+    let rotated = commands.json(&["rotate", id]);
+    assert_eq!((rotated.len(), &rotated[0]["key"]["id"]), (1, &id.into()));
+    let rotation = is_everywhere(&rotated[0]);
     let revoked = commands.json(&["revoke", id]).remove(0);
-    assert_eq!(revoked["key_id"], id);
-    is_everywhere(&revoked["receipt"]);
-    let again = commands.run(&["revoke", id, "--json"]);
+    assert_eq!(revoked["key"]["id"], id);
+    assert_eq!(is_everywhere(&revoked), rotation + 1);
+    assert_eq!(is_everywhere(&commands.json(&["revoke", id])[0]), rotation + 1, "again it is the same change");
+    let again = commands.run(&["rotate", id, "--json"]);
     let refused: Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((&refused["code"], again.code), (&"not_found".into(), Some(1)));
 }
@@ -155,10 +160,72 @@ async fn what_cannot_be_is_refused_with_one_line() {
         (vec!["create", "--organization", &own, "--name", ""], "--name"),
         (vec!["create", "--organization", &own, "--name", "production"], "already exists"),
         (vec!["revoke", "production", "--organization", &own], "not a key's id"),
-        (vec!["rotate", &unknown_key, "--organization", &own], "has no key"),
+        (vec!["rotate", &unknown_key, "--organization", &own], "has no living key"),
+        (vec!["revoke", &unknown_key, "--organization", &own], "has no key"),
     ] {
         let refused = keystead.run(&[&["keys"], &arguments[..]].concat());
         refused.refused_with(&[words]);
         assert_eq!(refused.stdout, "");
+    }
+}
+
+/// A script's disk is full, or it has closed its output.
+#[tokio::test]
+async fn a_secret_that_cannot_be_printed_is_no_success() {
+    let keystead = Binary::new();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let organization = maya.get("/settings/integrations").await.one("#organization-id");
+    let keystead = keystead.after_shell("exec >/dev/full");
+    let create = ["keys", "create", "--organization", &organization, "--name"];
+    let lost = keystead.run(&[&create[..], &["Lost"]].concat());
+    lost.refused_with(&["Lost (key_", "it is lost", "Rotate the key"]);
+    let keystead = keystead.after_shell("exec >&-");
+    keystead.run(&[&create[..], &["Not made"]].concat()).refused_with(&["nothing was changed"]);
+    let keystead = keystead.after_shell("exec >/dev/null");
+    keystead.run(&[&create[..], &["Not made"]].concat()).refused_with(&["nothing was changed"]);
+    assert_eq!(maya.listed().await, ["Lost"]);
+}
+
+/// The wrong directory, or one that no server has used: nothing is made there.
+#[tokio::test]
+async fn where_no_server_was_nothing_is_made() {
+    let keystead = Binary::on_sqlite();
+    let list = ["keys", "list", "--organization", &format!("org_{}", "0".repeat(27))];
+    keystead.run(&list).refused_with(&["there is no database of keystead", "KEYSTEAD_DATA_DIR"]);
+    assert!(!keystead.data_dir().exists());
+}
+
+#[tokio::test]
+async fn a_database_that_a_server_would_refuse_is_refused() {
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let key = maya.create_key("Production").await;
+    let organization = maya.get("/settings/integrations").await.one("#organization-id");
+    server.stop().succeeded();
+    let (database, backup) = (keystead.data_dir().join("keystead.db"), keystead.folder().join("backup"));
+    std::fs::copy(&database, &backup).unwrap();
+    let commands = Commands { keystead: &keystead, organization };
+    commands.run(&["revoke", &key.id]).succeeded();
+    std::fs::copy(&backup, &database).unwrap();
+    for arguments in [vec!["list"], vec!["rotate", &key.id]] {
+        commands.run(&arguments).refused_with(&["is older than", "restore --accept"]);
+    }
+}
+
+#[tokio::test]
+async fn where_the_log_is_json_every_line_is() {
+    let keystead = Binary::new().with("KEYSTEAD_LOG_FORMAT", "json");
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let organization = maya.get("/settings/integrations").await.one("#organization-id");
+    let commands = Commands { keystead: &keystead, organization };
+    let made = commands.run(&["create", "--name", "CI"]).succeeded();
+    let listed = commands.run(&["list"]).succeeded();
+    let refused = commands.run(&["create", "--name", "ci"]);
+    assert_eq!(refused.code, Some(1));
+    for line in [made, listed, refused].iter().flat_map(|exit| exit.stdout.lines().chain(exit.stderr.lines())) {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
 }

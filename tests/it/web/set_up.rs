@@ -169,3 +169,15 @@ async fn the_link_of_one_installation_opens_no_other() {
     assert_ne!(token(&app), token(&other));
     set_up(&other.anonymous(), &token(&app), &[]).await.expect(404);
 }
+
+/// The account is made by then, and the link is used up.
+#[tokio::test]
+async fn whoever_gets_no_session_after_setting_up_signs_in() {
+    let app = TestApp::start().await;
+    let maya = app.anonymous();
+    app.execute("ALTER TABLE sessions RENAME TO sessions_away").await;
+    let answer = set_up(&maya, &token(&app), &[]).await.expect(303);
+    assert_eq!(answer.header("location"), "/sign-in");
+    app.execute("ALTER TABLE sessions_away RENAME TO sessions").await;
+    maya.sign_in("maya@acme.example", PASSWORD).await;
+}

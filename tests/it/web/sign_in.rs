@@ -480,6 +480,23 @@ async fn a_fault_is_no_wrong_password_and_counts_no_try() {
     assert!(!app.audited().await.contains(&"session.sign_in_failed".to_owned()));
 }
 
+/// Nobody is signed in, and somebody who was stays so.
+#[tokio::test]
+async fn a_session_that_cannot_be_opened_is_a_fault_that_changed_nothing() {
+    let app = app_with_maya().await;
+    let maya = app.anonymous();
+    maya.sign_in(MAYA, PASSWORD).await;
+    let before = (app.audited().await, app.count("sessions").await);
+    let cookies = maya.cookies();
+    app.execute("ALTER TABLE audit_events RENAME TO audit_events_away").await;
+    let refused = maya.try_sign_in(MAYA, PASSWORD).await.expect(503);
+    assert!(refused.alert().contains("nothing was changed"), "{}", refused.alert());
+    app.execute("ALTER TABLE audit_events_away RENAME TO audit_events").await;
+    assert_eq!(maya.cookies(), cookies);
+    assert!(maya.is_signed_in().await, "the session from before lives on");
+    assert_eq!((app.audited().await, app.count("sessions").await), before);
+}
+
 #[tokio::test]
 async fn a_browser_that_keeps_no_cookies_is_told_so() {
     let app = app_with_maya().await;
