@@ -10,7 +10,7 @@ use super::{
     files::{lock_database, make_data_dir, make_database_file, set_aside, set_foreign_wal_aside},
     follow_database_clock,
     keys::key_defaults,
-    older_database::{refuse_older, revocation_log_path},
+    older_database::{look_for_older, refuse_older, revocation_log_path},
     start_error::StartError,
 };
 use crate::{
@@ -129,7 +129,6 @@ impl Site {
 /// See [`StartError`].
 pub async fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> Result<Keys, StartError> {
     look_first(config).await?;
-    refuse_older(config).await?;
     let watch = match &config.database {
         DatabaseUrl::Sqlite(path) => {
             let watch = ServerWatch::start(path).map_err(|error| StartError::DatabaseFile(path.clone(), error))?;
@@ -173,10 +172,14 @@ async fn look_first(config: &Config) -> Result<(), StartError> {
             Standing::Missing => Err(StartError::NoDatabase(url.clone())),
             Standing::Behind(_) => Err(StartError::OldSchema(url.clone())),
             Standing::Current | Standing::Newer(_) => {
-                match installation::find(&mut conn, installation::PEPPER_CHECK).map_err(failed)? {
-                    Some(_) => Ok(()),
-                    None => Err(StartError::NoDatabase(url.clone())),
+                let check = installation::find(&mut conn, installation::PEPPER_CHECK).map_err(failed)?;
+                drop(conn);
+                if check.is_none() {
+                    return Err(StartError::NoDatabase(url.clone()));
                 }
+                // A command does not end again what had ended: it would have to say so beside what it was asked for.
+                look_for_older(&config)?
+                    .map_or(Ok(()), |revived| Err(StartError::OlderDatabase(revived, revocation_log_path(&config))))
             }
         }
     });

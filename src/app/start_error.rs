@@ -39,7 +39,8 @@ pub enum StartError {
     #[error(
         "the database is older than {1} (a backup, or a standby that had missed changes): {0} would work again, so nothing was \
          changed and nobody is answered. Say which revocations are kept, with the settings of this server: keystead restore --accept \
-         (all of them; with `none` they are given up). Then start it again"
+         (all of them; with `none` they are given up). Then start the server, which with KEYSTEAD_OLDER_DATABASE=accept does the first by \
+         itself"
     )]
     OlderDatabase(Revived, PathBuf),
     /// For a command that does not make one.

@@ -184,11 +184,11 @@ impl LogFormat {
 /// What a start does with a database that is older than the log of revocations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OlderDatabase {
-    /// Refuses it, until somebody has said which revocations are kept.
-    #[default]
-    Refuse,
     /// Ends again what had ended, and says so in the log.
+    #[default]
     Accept,
+    /// Refuses it, until somebody has said which revocations are kept.
+    Refuse,
 }
 
 impl OlderDatabase {

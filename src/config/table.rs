@@ -119,10 +119,10 @@ settings! {
     ended_keys_kept: Option<TimeDelta> =
         "KEYSTEAD_ENDED_KEYS_KEPT_DAYS", "DAYS", DefaultValue::Text("90"), parse::days_or_never;
 
-    /// What a start does with a database that is older than revocations.log: refuse it until keystead restore --accept says
-    /// which revocations are kept, or accept it and end again what had ended
+    /// What a start does with a database that is older than revocations.log: accept it and end again what had ended, or refuse
+    /// it until keystead restore --accept says which revocations are kept
     older_database: OlderDatabase =
-        "KEYSTEAD_OLDER_DATABASE", "refuse|accept", DefaultValue::Text("refuse"), OlderDatabase::parse;
+        "KEYSTEAD_OLDER_DATABASE", "accept|refuse", DefaultValue::Text("accept"), OlderDatabase::parse;
 
     /// Proxies whose X-Forwarded-For is believed, as addresses or networks separated by commas
     trusted_proxies: Vec<IpNet> =

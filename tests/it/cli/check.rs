@@ -117,7 +117,7 @@ fn a_volume_that_can_only_be_read() {
 
 #[tokio::test]
 async fn a_database_that_is_older_than_the_log() {
-    let keystead = Binary::new();
+    let keystead = Binary::new().with("KEYSTEAD_OLDER_DATABASE", "refuse");
     let server = keystead.serve();
     let maya = server.set_up().await;
     let key = maya.create_key("Production").await;
@@ -135,7 +135,7 @@ async fn a_database_that_is_older_than_the_log() {
     let line = format!("{words} {:08x}\n", crc32fast::hash(words.as_bytes()));
     fs::write(keystead.data_dir().join("revocations.log"), [log, line.into_bytes()].concat()).unwrap();
     assert_refused_by_both(&keystead, &["1 key revoked and 0 secrets rotated", "keystead restore --accept"]);
-    let keystead = keystead.with("KEYSTEAD_OLDER_DATABASE", "accept");
+    let keystead = keystead.with("KEYSTEAD_OLDER_DATABASE", "");
     let checked = keystead.check().succeeded();
     assert!(checked.stdout.contains("Note: the database is older"), "{checked:?}");
     assert!(!checked.stdout.contains("WRONG"), "{checked:?}");

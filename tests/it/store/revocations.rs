@@ -177,6 +177,7 @@ impl Older {
         } else {
             std::fs::copy(&copy, keystead.database().sqlite_file()).unwrap();
         }
+        let keystead = keystead.with("KEYSTEAD_OLDER_DATABASE", "refuse");
         Self { keystead, keys: [(revoked, "REVOKED"), (rotated, "ROTATED"), (living, "VALID")] }
     }
 
@@ -230,10 +231,11 @@ async fn an_older_database_is_refused_until_somebody_says_which_revocations_are_
 }
 
 #[tokio::test]
-async fn an_older_database_is_accepted_where_a_setting_says_so() {
-    let older = Older::new(false).await;
+async fn an_older_database_is_made_good_where_nobody_said_that_it_is_to_be_refused() {
+    let mut older = Older::new(false).await;
+    older.keystead = older.keystead.with("KEYSTEAD_OLDER_DATABASE", "");
     for restart in 0..2 {
-        let server = older.keystead.serve_with(&["--older-database", "accept"]);
+        let server = older.keystead.serve();
         older.assert_told_by(&server).await;
         let log = server.stop().succeeded().stderr;
         assert_eq!(log.contains(MERGED), restart == 0, "{log}");
