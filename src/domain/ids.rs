@@ -79,9 +79,31 @@ id!(
     "nod_"
 );
 
+impl NodeId {
+    /// What this run is called when it makes itself known for the nth time: a row of an earlier time must not be taken for this.
+    #[must_use]
+    pub fn registered(&self, times: u32) -> Self {
+        Self(format!("{}-{times}", self.0))
+    }
+
+    /// The run that is called so, and how often it had made itself known then; 0 where a program called it so that does not count.
+    pub fn run_of(id: &str) -> (&str, u32) {
+        let counted = id.rsplit_once('-').and_then(|(run, times)| Some((run, times.parse().ok()?)));
+        counted.unwrap_or((id, 0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_known_by_each_of_its_names() {
+        let run = NodeId::generate(DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000));
+        assert_eq!(NodeId::run_of(run.registered(12).as_str()), (run.as_str(), 12));
+        assert_eq!(NodeId::run_of(run.as_str()), (run.as_str(), 0));
+        assert_eq!(NodeId::run_of("nod_a-b"), ("nod_a-b", 0));
+    }
 
     #[test]
     fn a_generated_id_can_be_read_back() {

@@ -24,6 +24,8 @@ const RENEW: Duration = Duration::from_secs(1);
 pub struct Membership {
     /// False on SQLite, where this server is the only one (it holds a lock on the file).
     has_nodes: bool,
+    run: NodeId,
+    registered: u32,
     /// A new one each time this node registers: a late DELETE that was meant for an earlier row must not find this one.
     id: Option<NodeId>,
     lease: Arc<Lease>,
@@ -43,8 +45,23 @@ pub struct Membership {
 impl Membership {
     pub fn new(has_nodes: bool, lease: Arc<Lease>, length: Duration, clock: Arc<dyn Clock>) -> Self {
         let (id, renewed, silent_since, other_lengths) = (None, None, HashMap::new(), HashSet::new());
-        let (lock, said) = (None, None);
-        Self { has_nodes, id, lease, length, clock, renewed, silent_since, lock, said, other_lengths, longest: length }
+        let (lock, said, registered, longest) = (None, None, 0, length);
+        let run = NodeId::generate(clock.now());
+        Self {
+            has_nodes,
+            run,
+            registered,
+            id,
+            lease,
+            length,
+            clock,
+            renewed,
+            silent_since,
+            lock,
+            said,
+            other_lengths,
+            longest,
+        }
     }
 
     /// With the lock of the SQLite file that this server holds.
@@ -92,7 +109,6 @@ impl Membership {
         }
         // Forgotten while it was silent: its lease has long ended.
         tracing::warn!("this node had not renewed its lease and was forgotten; it takes part again");
-        self.lease.give_up();
         self.register(conn, applied)
     }
 
@@ -106,9 +122,12 @@ impl Membership {
     }
 
     /// Makes this node known. It gets no lease from what it read before: a change committed since then did not wait for a
-    /// node whose row could not be seen yet.
+    /// node whose row could not be seen yet. Whatever lease it had under another name it has given up: who waits for nodes goes
+    /// by the last name of each.
     fn register(&mut self, conn: &mut Conn, applied: Position) -> Result<bool, StoreError> {
-        let id = NodeId::generate(self.clock.now());
+        self.lease.give_up();
+        self.registered += 1;
+        let id = self.run.registered(self.registered);
         let (length_ms, now) = (self.length_ms(), self.clock.now());
         // In a transaction of ours, whose commit is on the disk: a row that a crash takes back is one nobody waits for.
         in_transaction(conn, |conn| nodes::insert(conn, &id, applied, length_ms, now))?;

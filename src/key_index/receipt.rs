@@ -4,14 +4,14 @@ mod means;
 mod words;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use super::Progress;
 use crate::{
-    domain::position::Position,
+    domain::{ids::NodeId, position::Position},
     store::{StoreError, key_changes, nodes, nodes::Node},
 };
 
@@ -61,10 +61,29 @@ struct Known {
     looks_before: u64,
     /// `None` until the database has told them: that none is missing is then not known, and not that there are none.
     nodes: Option<Vec<Node>>,
-    /// Forgotten by another node before they confirmed: they answer nobody, but they were to confirm.
+    /// Runs that another node has forgotten before they confirmed: they answer nobody, but they were to confirm.
     forgotten: BTreeSet<String>,
     is_lost: bool,
     receipt: Option<Receipt>,
+}
+
+impl Known {
+    /// These are the nodes now. One that made itself known once more had given its lease up before, so its earlier rows say
+    /// nothing, and it is not another node.
+    fn take_over(&mut self, nodes: Vec<Node>, change: Position) {
+        let run = |node: &Node| NodeId::run_of(&node.id).0.to_owned();
+        let before = self.nodes.take().unwrap_or_default();
+        self.forgotten.extend(missing(&before, change).map(run));
+        self.forgotten.retain(|forgotten| !nodes.iter().any(|node| run(node) == *forgotten));
+        let mut last: BTreeMap<String, Node> = BTreeMap::new();
+        for node in nodes {
+            let times = |node: &Node| NodeId::run_of(&node.id).1;
+            if last.get(&run(&node)).is_none_or(|known| times(known) < times(&node)) {
+                last.insert(run(&node), node);
+            }
+        }
+        self.nodes = Some(last.into_values().collect());
+    }
 }
 
 impl Receipts {
@@ -189,10 +208,7 @@ impl Waiting<'_> {
         });
         if let Ok(Ok::<_, StoreError>((nodes, is_lost))) = tokio::time::timeout(time, look).await {
             let mut known = self.known();
-            let before = known.nodes.take().unwrap_or_default();
-            known.forgotten.extend(missing(&before, change).map(|node| node.id.clone()));
-            known.forgotten.retain(|id| !nodes.iter().any(|node| node.id == *id));
-            known.nodes = Some(nodes);
+            known.take_over(nodes, change);
             known.is_lost |= is_lost;
         }
     }

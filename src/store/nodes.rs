@@ -24,7 +24,7 @@ use crate::domain::{ids::NodeId, key_record::Epoch, position::Position};
 /// A node that may answer verifications from memory.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Its id, a new one each time that it registers.
+    /// Its id, a new one each time that it registers: [`NodeId::run_of`] knows it again.
     pub id: String,
     /// Every change up to here is in its memory, if this is so.
     pub applied: Epoch,

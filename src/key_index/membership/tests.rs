@@ -69,12 +69,16 @@ fn a_node_whose_row_is_gone_gives_its_lease_up_and_registers_under_another_id() 
     let begun = fixture.node.now();
     assert!(!fixture.renew(begun) && fixture.renew(begun));
     let first = fixture.rows();
-    nodes::remove(&mut fixture.conn, &NodeId::parse(&first[0]).unwrap()).unwrap();
+    let id = fixture.node.id.clone().unwrap();
+    nodes::remove(&mut fixture.conn, &id).unwrap();
     fixture.advance(RENEW);
     let begun = fixture.node.now();
     assert!(!fixture.renew(begun));
     assert!(!fixture.lease.is_held(begun), "it may have been forgotten for long");
     assert!(fixture.rows().len() == 1 && fixture.rows() != first);
+    let second = fixture.rows().remove(0);
+    let (run, times) = NodeId::run_of(&first[0]);
+    assert_eq!(NodeId::run_of(&second), (run, times + 1), "a receipt does not count it twice");
     assert!(fixture.renew(begun));
 }
 

@@ -192,6 +192,29 @@ fn of_the_nodes_that_are_known_those_are_waited_for_that_did_not_confirm() {
 }
 
 #[test]
+fn a_node_that_takes_part_again_under_another_id_is_the_same_node() {
+    let fixture = Fixture::of_several();
+    let waiting = fixture.waiting(change(7));
+    fixture.look();
+    let there = |nodes: &[Node]| {
+        waiting.known().take_over(nodes.to_vec(), waiting.change);
+        let ReceiptProgress { confirmed, nodes, .. } = waiting.progress();
+        (confirmed, nodes.unwrap(), waiting.is_everywhere())
+    };
+    let (own, first) = (node("nod_own-1", 7, LEASE), node("nod_other-9", 6, LEASE));
+    assert_eq!(there(&[own.clone(), first.clone()]), (1, 2, false));
+    assert_eq!(there(std::slice::from_ref(&own)), (1, 2, true), "it was forgotten, and counts");
+    // Behind at first.
+    let again = node("nod_other-10", 6, LEASE);
+    assert_eq!(there(&[own.clone(), again.clone()]), (1, 2, false));
+    assert_eq!(there(&[own.clone(), Node { applied: Epoch(7), ..again.clone() }]), (2, 2, true));
+    // The row of before is still there, of which it holds no lease; in any order.
+    let again = Node { applied: Epoch(7), ..again };
+    assert_eq!(there(&[own.clone(), again.clone(), first.clone()]), (2, 2, true));
+    assert_eq!(there(&[own, first, again]), (2, 2, true));
+}
+
+#[test]
 fn this_node_is_one_that_is_waited_for() {
     let fixture = Fixture::of_several();
     let waiting = fixture.waiting(change(7));
