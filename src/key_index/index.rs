@@ -73,6 +73,11 @@ impl KeyIndex {
         self.current.load().ending_of(digest)
     }
 
+    /// See [`Entries::keep_ended`].
+    pub fn keep_ended(&self, record: &mut KeyRecord) -> usize {
+        self.current.load().keep_ended(record)
+    }
+
     /// Shows every secret that has ended and is not forgotten: the id of its key, its digest, and how. For the writer.
     pub fn each_ended(&self, each: impl FnMut(&str, SecretDigest, Ending)) {
         self.current.load().each_ended(each);

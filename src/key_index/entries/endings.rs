@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use super::{APART, Entries, Facts, REPLACED, words_of};
-use crate::domain::{ended_secret::Ending, pepper::SecretDigest};
+use crate::domain::{ended_secret::Ending, key_record::KeyRecord, pepper::SecretDigest};
 
 impl Entries {
     /// How this secret ended, as far as the index knows.
@@ -12,6 +12,18 @@ impl Entries {
         let (_, entry, secret) = self.key_with_secret(self.find_number(words)?)?;
         let is_revoked = self.facts_of(entry).is_some_and(Facts::is_revoked);
         ending(is_revoked, secret.state_of(words) == Some(REPLACED))
+    }
+
+    /// Ends in this record what the index knows to have ended; how many secrets of it were alive again.
+    pub fn keep_ended(&self, record: &mut KeyRecord) -> usize {
+        let mut revived = 0;
+        for secret in record.secrets.iter_mut().filter(|secret| !record.is_revoked && !secret.is_replaced) {
+            if self.ending_of(&secret.digest).is_some() {
+                secret.is_replaced = true;
+                revived += 1;
+            }
+        }
+        revived
     }
 
     /// Shows every secret that has ended and is not forgotten: the id of its key, its digest, and how. For the writer.

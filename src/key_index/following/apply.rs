@@ -96,19 +96,26 @@ impl Thread {
         self.loads_again += 1;
         tracing::error!(
             revived,
-            "the database went back in time while it was read (a restore under a running server?); what the log of revocations \
-             knows to have ended is refused"
+            "secrets that had ended are alive again in the database (a restore under a running server?); they are refused"
         );
         self.loads_again <= LOADS_AGAIN
     }
 
     /// Brings the keys of these changes into the index, as they now stand in the database; the log first.
+    ///
+    /// What had ended stays so: a database that went back as a whole has another history and is loaded, but somebody may have
+    /// restored a table alone, in which this change then found its key. A load ends it there again. Of a secret that memory
+    /// does not know only a load can tell what the log says.
     pub(super) fn apply(&mut self, conn: &mut Conn, changes: &[Change], applied: Position) -> Result<(), StoreError> {
         let mut ids: Vec<&str> = changes.iter().map(|change| change.key_id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
         self.filling.forget(&ids);
-        let found = key_records::find(conn, &ids)?;
+        let mut found = key_records::find(conn, &ids)?;
+        let revived = found.records.iter_mut().map(|record| self.index.keep_ended(record)).sum();
+        if revived > 0 {
+            self.must_load = self.is_to_load_again(revived);
+        }
         found.records.iter().for_each(|record| self.keeper.note_changes(&self.index, record));
         found.records.iter().for_each(|record| self.index.put(record));
         found.unreadable.iter().for_each(|id| self.index.refuse(id));

@@ -273,3 +273,33 @@ async fn what_the_log_of_revocations_knows_is_refused_whatever_the_database_says
     assert_ne!(app.verify(&second.secret).await, "VALID");
     assert_eq!(app.verify(&newer.secret).await, "VALID", "it was never ended");
 }
+
+/// `pg_restore -t`, or somebody's UPDATE: the history is as before.
+#[tokio::test]
+async fn a_change_brings_nothing_back_that_had_ended() {
+    let app = TestApp::start().await;
+    let (maya, first, second) = two_keys(&app).await;
+    let newer = maya.rotate(&first).await;
+    maya.revoke(&second).await;
+    // Each table by itself, and then a change of both keys.
+    app.execute_all(&["UPDATE key_secrets SET expires_at = NULL", "UPDATE api_keys SET revoked_at = NULL"]).await;
+    let epoch = app.site.follower.progress().applied.epoch.0;
+    app.execute_all(&[
+        &format!("INSERT INTO key_changes (epoch, key_id) VALUES ({}, '{}')", epoch + 1, first.id),
+        &format!("INSERT INTO key_changes (epoch, key_id) VALUES ({}, '{}')", epoch + 2, second.id),
+        &format!("UPDATE key_epoch SET value = {}", epoch + 2),
+    ])
+    .await;
+    until("they are ended again", async || {
+        for secret in [&first.secret, &second.secret] {
+            assert_ne!(app.verify(secret).await, "VALID");
+        }
+        let ended = app.count("key_secrets WHERE expires_at IS NOT NULL").await;
+        ended == 2 && app.count("api_keys WHERE revoked_at IS NOT NULL").await == 1
+    })
+    .await;
+    until_told(&app, &first.secret, "ROTATED").await;
+    until_told(&app, &second.secret, "REVOKED").await;
+    until_told(&app, &newer.secret, "VALID").await;
+    assert_eq!(app.site.follower.progress().lost_histories, 0);
+}
