@@ -64,6 +64,27 @@ fn next_seq(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
     }
 }
 
+/// Numbers the events of a program that knows nothing of numbers, in the order of their times (SQLite: Postgres numbers all).
+///
+/// # Errors
+/// [`StoreError`]; the caller's transaction must then be rolled back.
+pub fn number_all(conn: &mut Conn) -> Result<usize, StoreError> {
+    let Conn::Sqlite(conn) = conn else { return Ok(0) };
+    let numbered = diesel::sql_query(
+        "UPDATE audit_events SET seq = (SELECT value FROM audit_seq) + numbered.n
+        FROM (
+            SELECT id, row_number() OVER (ORDER BY at, rowid) AS n FROM audit_events WHERE seq IS NULL
+        ) AS numbered
+        WHERE audit_events.id = numbered.id",
+    )
+    .execute(conn)?;
+    if numbered > 0 {
+        let raise = "UPDATE audit_seq SET value = (SELECT max(seq) FROM audit_events)";
+        diesel::sql_query(raise).execute(conn)?;
+    }
+    Ok(numbered)
+}
+
 /// `{"hint": {"before": "x9Kq", "after": "p2Lm"}}`; what there was not stands there as `null`.
 fn detail_of(changes: &[FieldChange]) -> Option<String> {
     let of = |change: &FieldChange| {

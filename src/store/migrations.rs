@@ -11,7 +11,9 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Conn, StoreError, dialect, error::Fault, generations, nodes, pg, transaction::in_transaction};
+use super::{
+    Conn, StoreError, audit_events, dialect, error::Fault, generations, nodes, pg, transaction::in_transaction,
+};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -194,6 +196,7 @@ fn run_all(
             return Err(MigrationError::InUse(in_use.join(", ")));
         }
     }
+    audit_events::number_all(conn)?;
     Ok(Migrated { ran, newer })
 }
 

@@ -313,6 +313,7 @@ fn migrations_are_twins() {
             "2026-11-28-000100_created_by",
             // SQLite has no identity columns.
             "2026-11-28-000110_audit_seq_and_detail",
+            "2026-11-28-000120_audit_order",
         ]
         .contains(&name)
     };

@@ -11,7 +11,7 @@ use keystead::{
 };
 
 use super::last_release;
-use crate::support::{TestApp, TestDatabase, on_own_thread};
+use crate::support::{PASSWORD, TestApp, TestDatabase, on_own_thread};
 
 /// The newest migration of the time before the rule below.
 const BEFORE_THE_RULE: &str = "2026-11-27";
@@ -375,4 +375,34 @@ async fn a_database_of_2026_11_27_keeps_all_its_rows_and_counts() {
     let database = database_of("2026-11-27-000000_key_numbers", rows);
     let app = TestApp::start_on(database, |_| {}).await;
     is_whole(&app, &secret).await;
+}
+
+/// Events of before are numbered in the order of their times, and then those of a program that knows nothing of numbers.
+#[tokio::test]
+async fn audit_events_without_a_number_get_one_in_their_order() {
+    const IDS: &str = "SELECT id AS line FROM audit_events WHERE id LIKE 'evt\\_%\\_old' ESCAPE '\\' ORDER BY seq";
+    let event = |name: &str, at: i64| {
+        format!(
+            "INSERT INTO audit_events (id, at, action, actor_kind) VALUES ('evt_{name}_old', {at}, 'key.created', 'user')"
+        )
+    };
+    // Not as they lie in the table.
+    let rows =
+        vec![event("third", HOUR + 2), event("first", HOUR), event("fourth", HOUR + 2), event("second", HOUR + 1)];
+    let app = TestApp::start_on(database_of("2026-11-28-000100_created_by", rows), |_| {}).await;
+    let ids = |names: &[&str]| names.iter().map(|name| format!("evt_{name}_old")).collect::<Vec<_>>();
+    assert_eq!(app.lines(IDS).await, ids(&["first", "second", "third", "fourth"]));
+    app.admin().await.create_key("Production").await;
+    let all = app.count("audit_events").await;
+    app.execute(&event("late", HOUR + 4)).await;
+    app.execute(&event("later", HOUR + 3)).await;
+    let app = TestApp::start_on(app.end(), |_| {}).await;
+    app.anonymous().sign_in("maya@acme.example", PASSWORD).await;
+    let late = if app.database.is_postgres() { ["late", "later"] } else { ["later", "late"] };
+    assert_eq!(app.lines(IDS).await, ids(&["first", "second", "third", "fourth", late[0], late[1]]));
+    let newest = "SELECT id AS line FROM audit_events ORDER BY seq DESC LIMIT 1";
+    assert!(!app.lines(newest).await[0].ends_with("_old"), "what comes later has a higher number");
+    let numbers = "SELECT CAST(count(DISTINCT seq) - count(*) AS TEXT) AS line FROM audit_events";
+    assert_eq!(app.lines(numbers).await, ["0"], "each has one, and no other has it");
+    assert!(app.count("audit_events").await > all + 2);
 }

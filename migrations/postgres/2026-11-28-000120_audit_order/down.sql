@@ -1,0 +1,2 @@
+-- What the numbers were before is not known, and no matter.
+SELECT 1;
