@@ -14,7 +14,7 @@ use super::{
     database_file::DatabaseFile,
     dialect,
     error::Fault,
-    key_changes::{self, Recorded},
+    key_changes::Recorded,
     pool::{self, Apart, LogConnectionErrors, Manager, Seats, reading},
     transaction::{self, Ended},
 };
@@ -24,9 +24,8 @@ use crate::{domain::position::Position, supervision::blocking};
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a writer waits for the one before it.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to look for what became of a COMMIT that was not answered: a restart of Postgres, but not a person's patience.
-const LOOK_FOR: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long COMMIT may take; then it is looked for what became of it (`db/look.rs`).
+const COMMIT: Duration = Duration::from_secs(5);
 
 /// The database, shared by every worker.
 #[derive(Clone)]
@@ -230,7 +229,7 @@ impl Db {
             // Held by the thread, not by the request: who hangs up does not let a second writer in.
             let _turn = turn;
             let mut conn = db.connection()?;
-            let ended = transaction::run(&mut conn, work);
+            let ended = transaction::run(&mut conn, COMMIT, work);
             if matches!(ended, Ended::Done(_)) {
                 once_done(&mut conn);
             }
@@ -260,27 +259,6 @@ impl Db {
         })
         .await
     }
-
-    /// Whether a change whose COMMIT was not answered was made; `None` when nobody says so in time.
-    fn look_for(&self, recorded: &Recorded) -> Option<bool> {
-        let begun = Instant::now();
-        loop {
-            let found = self.address.now().connect().and_then(|mut conn| {
-                transaction::in_transaction(&mut conn, |conn| key_changes::was_recorded(conn, recorded))
-            });
-            match found {
-                Ok(was_made) => {
-                    tracing::warn!(was_made, "a change whose outcome was not known was looked up");
-                    return Some(was_made);
-                }
-                Err(error) if begun.elapsed() > LOOK_FOR => {
-                    tracing::error!(%error, "whether a change was saved is not known; whoever made it is told to look");
-                    return None;
-                }
-                Err(_) => std::thread::sleep(LOOK_AGAIN),
-            }
-        }
-    }
 }
 
 async fn on_blocking_thread<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
@@ -291,5 +269,6 @@ where
     blocking(work).await.unwrap_or_else(|error| Err(StoreError::from(error).into()))
 }
 
+mod look;
 #[cfg(test)]
 mod tests;

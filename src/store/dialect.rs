@@ -5,7 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection},
+    expression::SqlLiteral,
     prelude::*,
+    sql_types::Bool,
 };
 
 use super::connection::Conn;
@@ -180,6 +182,18 @@ pub fn estimated_rows(conn: &mut Conn, table: &'static str) -> QueryResult<Optio
 /// The channel on which followers are woken.
 pub const CHANNEL: &str = "keystead_key_changes";
 
+/// True of every row, and the statement that asks waits for no standby when it is committed, in a transaction of its own (Postgres).
+/// For what may be lost in a failover, and must not stand still while a synchronous standby is gone.
+pub fn committed_here(conn: &Conn) -> SqlLiteral<Bool> {
+    diesel::dsl::sql(match conn {
+        Conn::Sqlite(_) => "TRUE",
+        Conn::Postgres(_) => {
+            "set_config('synchronous_commit',
+                CASE current_setting('synchronous_commit') WHEN 'off' THEN 'off' ELSE 'local' END, true) IS NOT NULL"
+        }
+    })
+}
+
 /// How long the answer to a change waits for a server that does not say whether it has taken the notification.
 const NOTIFY_LIMIT: Duration = Duration::from_millis(500);
 
@@ -189,15 +203,24 @@ const NOTIFY_LIMIT: Duration = Duration::from_millis(500);
 /// database can bring about, COMMIT fails, and no key could be revoked. All transactions that notify commit one after another,
 /// so it waits for those before it, but not for long, and then for no disk.
 pub fn notify_followers(conn: &mut Conn) {
-    let Conn::Postgres(c) = conn else { return };
-    let limit = c.limit();
-    c.set_limit(NOTIFY_LIMIT);
+    let Conn::Postgres(_) = conn else { return };
     // Without a BEGIN the whole message is one transaction, so nothing is left open when it fails.
     let notify = format!("SET LOCAL lock_timeout = '100ms'; SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}");
-    if let Err(error) = c.batch_execute(&notify) {
+    if let Err(error) = within(conn, NOTIFY_LIMIT, |conn| conn.batch_execute(&notify)) {
         tracing::debug!(%error, "no notification could be sent; the other nodes find the change when they ask");
     }
-    c.set_limit(limit);
+}
+
+/// Does this with no longer a wait for each answer than `limit` (Postgres; SQLite has limits of its own).
+pub fn within<T>(conn: &mut Conn, limit: Duration, work: impl FnOnce(&mut Conn) -> T) -> T {
+    let Conn::Postgres(c) = conn else { return work(conn) };
+    let usual = c.limit();
+    c.set_limit(limit.min(usual));
+    let done = work(conn);
+    if let Conn::Postgres(c) = conn {
+        c.set_limit(usual);
+    }
+    done
 }
 
 /// Any statements, for tests of other modules.

@@ -3,6 +3,8 @@
 //! The third is rare and must not be taken for the second: when the connection breaks between COMMIT and its answer, the
 //! change may be made all the same, and whoever reads "nothing was changed" trusts a key that no longer works.
 
+use std::time::Duration;
+
 use diesel::{connection::TransactionManager, prelude::*};
 
 use super::{Conn, StoreError, dialect, error::is_certainly_not_committed};
@@ -19,8 +21,9 @@ pub enum Ended<T, E> {
     Unknown(T, String),
 }
 
-/// One transaction on a connection at hand: committed if `work` succeeds, rolled back if not.
-pub fn run<T, E>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T, E>) -> Ended<T, E>
+/// One transaction on a connection at hand: committed if `work` succeeds, rolled back if not. On Postgres COMMIT is waited for no
+/// longer than `commit_within`; then the server is told to wait for nothing itself either, such as a standby that is gone.
+pub fn run<T, E>(conn: &mut Conn, commit_within: Duration, work: impl FnOnce(&mut Conn) -> Result<T, E>) -> Ended<T, E>
 where
     E: From<StoreError>,
 {
@@ -36,7 +39,9 @@ where
             return Ended::NotDone(error);
         }
     };
-    let Err(error) = Transactions::commit_transaction(conn) else { return Ended::Done(value) };
+    let Err(error) = dialect::within(conn, commit_within, Transactions::commit_transaction) else {
+        return Ended::Done(value);
+    };
     let is_certain = is_certainly_not_committed(conn, &error);
     // SQLite keeps the transaction open when a commit fails on a full disk. A connection that cannot even roll back is
     // thrown away by the pool.
@@ -52,9 +57,20 @@ pub fn in_transaction<T, E>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Res
 where
     E: From<StoreError>,
 {
-    match run(conn, work) {
+    match run(conn, Duration::MAX, work) {
         Ended::Done(value) => Ok(value),
         Ended::NotDone(error) => Err(error),
         Ended::Unknown(_, words) => Err(StoreError::Unknown(words).into()),
     }
+}
+
+/// Looks, where others change, and leaves no trace: nothing is committed, so that nothing waits for a disk or a standby.
+///
+/// # Errors
+/// Whatever `work` fails with, or a [`StoreError`].
+pub fn look<T>(conn: &mut Conn, work: impl FnOnce(&mut Conn) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    dialect::begin_write(conn)?;
+    let found = work(conn);
+    Transactions::rollback_transaction(conn)?;
+    found
 }

@@ -24,6 +24,7 @@ mod postgres_rotation;
 mod postgres_sequences;
 mod postgres_setup;
 mod postgres_slow_reads;
+mod postgres_standby;
 mod postgres_tls;
 mod postgres_urls;
 mod postgres_wire;
