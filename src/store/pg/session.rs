@@ -18,7 +18,7 @@ use super::{cancel::Cancel, dial::dial, fault};
 use crate::config::postgres_target::PostgresTarget;
 
 /// How long before its limit a statement is cancelled that only reads.
-const TO_CANCEL: Duration = Duration::from_millis(500);
+const TO_CANCEL: Duration = Duration::from_secs(1);
 
 /// The runtime that drives all Postgres sockets, whatever thread asks.
 ///

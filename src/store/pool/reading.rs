@@ -8,7 +8,7 @@ use super::Pooled;
 use crate::store::{Conn, pg::Standing};
 
 /// How long the first answer to a read may take, before it is asked for on another connection.
-const READ: Duration = Duration::from_secs(3);
+const READ: Duration = Duration::from_millis(3_500);
 
 /// Does something that only reads, and gives it up when the connection breaks under it, or is silent for longer than
 /// [`READ`]: then `None`, and no connection that was last heard of before that is handed out any more. A server that is
