@@ -73,7 +73,7 @@ impl KeyIndex {
         self.current.load().ending_of(digest)
     }
 
-    /// See [`Entries::keep_ended`].
+    /// Ends in this record what the index knows to have ended; how many secrets of it were alive again. For the writer.
     pub fn keep_ended(&self, record: &mut KeyRecord) -> usize {
         self.current.load().keep_ended(record)
     }
