@@ -128,6 +128,8 @@ impl Site {
 /// # Errors
 /// See [`StartError`].
 pub async fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> Result<Keys, StartError> {
+    // As a start does it: what lies in a `-wal` of another file is none of this database.
+    set_foreign_wal_aside(config)?;
     look_first(config).await?;
     let watch = match &config.database {
         DatabaseUrl::Sqlite(path) => {
@@ -163,7 +165,7 @@ pub async fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> Result<Keys, S
 /// Whether a server was there before: its database, with the schema of this version or a newer one, and its pepper.
 async fn look_first(config: &Config) -> Result<(), StartError> {
     let config = config.clone();
-    let looking = tokio::task::spawn_blocking(move || {
+    let looking = blocking(move || {
         let (url, failed) = (&config.database, |error| StartError::Database(config.database.clone(), error));
         let Some(mut conn) = url.connect_to_look(PATIENCE).map_err(failed)? else {
             return Err(StartError::NoDatabase(url.clone()));
@@ -183,10 +185,7 @@ async fn look_first(config: &Config) -> Result<(), StartError> {
             }
         }
     });
-    match looking.await {
-        Ok(result) => result,
-        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
-    }
+    looking.await.unwrap_or_else(|error| Err(StartError::not_done(error)))
 }
 
 /// Opens the database and brings its schema up to date.

@@ -38,7 +38,7 @@ pub enum StartError {
     /// With where the log is. Nobody but an operator can say whether the database went back in time on purpose.
     #[error(
         "the database is older than {1} (a backup, or a standby that had missed changes): {0} would work again, so nothing was \
-         changed and nobody is answered. Say which revocations are kept, with the settings of this server: keystead restore --accept \
+         changed. Say which revocations are kept, with the settings of this server: keystead restore --accept \
          (all of them; with `none` they are given up). Then start the server, which with KEYSTEAD_OLDER_DATABASE=accept does the first by \
          itself"
     )]

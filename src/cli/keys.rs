@@ -2,7 +2,7 @@
 
 mod output;
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use crate::{
     },
     app::{Keys, open_keys},
     clock::SystemClock,
-    config::{Config, LogFormat},
+    config::{Config, DatabaseUrl, LogFormat},
     domain::{
         api_key::ApiKey,
         authority::Authority,
@@ -76,9 +76,10 @@ const A_WHILE: Duration = Duration::from_secs(1);
 /// beside the line on standard error.
 pub async fn run(config: &Config, command: KeysCommand) -> Result<(), CliError> {
     let is_json = command.of().json || config.log_format == LogFormat::Json;
-    let output = Output { is_json, format: config.log_format };
+    let is_one_server = matches!(config.database, DatabaseUrl::Sqlite(_));
+    let output = Output { is_json, format: config.log_format, has_begun: Cell::new(false), is_one_server };
     let done = act(config, command, &output).await;
-    if let (true, Err(CliError::Refused(code, detail))) = (is_json, &done) {
+    if let (true, Err(CliError::Refused(code, detail))) = (is_json && !output.has_begun.get(), &done) {
         output.document(&json!({ "code": code, "detail": detail }));
     }
     done
@@ -210,7 +211,7 @@ async fn revoke(keys: &Keys, authority: &Authority, key_id: KeyId, output: &Outp
             break done;
         }
         if let Ok(Some(progress)) = follow_revocation(keys, authority, key_id.clone()).await {
-            output.note(&output::so_far(&progress));
+            output.note(&output.so_far(&progress));
         }
     };
     match done {
@@ -259,7 +260,7 @@ async fn wait(keys: &Keys, change: Position, what: &str, output: &Output) -> Rec
     loop {
         match reach(keys, change, A_WHILE).await {
             Reach::Everywhere(receipt) => break receipt,
-            Reach::SoFar(progress) => output.note(&format!("{what} {}", output::so_far(&progress))),
+            Reach::SoFar(progress) => output.note(&format!("{what} {}", output.so_far(&progress))),
         }
     }
 }

@@ -129,9 +129,10 @@ impl Membership {
         self.registered += 1;
         let id = self.run.registered(self.registered);
         let (length_ms, now) = (self.length_ms(), self.clock.now());
+        // Before it is sure: where the answer is lost the row may be there, and the next renewal finds it, or that it is not.
+        (self.id, self.renewed) = (Some(id.clone()), None);
         // In a transaction of ours, whose commit is on the disk: a row that a crash takes back is one nobody waits for.
         in_transaction(conn, |conn| nodes::insert(conn, &id, applied, length_ms, now))?;
-        (self.id, self.renewed) = (Some(id), None);
         Ok(false)
     }
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection},
-    expression::SqlLiteral,
     prelude::*,
-    sql_types::Bool,
 };
 
 use super::connection::Conn;
@@ -181,18 +179,6 @@ pub fn estimated_rows(conn: &mut Conn, table: &'static str) -> QueryResult<Optio
 
 /// The channel on which followers are woken.
 pub const CHANNEL: &str = "keystead_key_changes";
-
-/// True of every row, and the statement that asks waits for no standby when it is committed, in a transaction of its own (Postgres).
-/// For what may be lost in a failover, and must not stand still while a synchronous standby is gone.
-pub fn committed_here(conn: &Conn) -> SqlLiteral<Bool> {
-    diesel::dsl::sql(match conn {
-        Conn::Sqlite(_) => "TRUE",
-        Conn::Postgres(_) => {
-            "set_config('synchronous_commit',
-                CASE current_setting('synchronous_commit') WHEN 'off' THEN 'off' ELSE 'local' END, true) IS NOT NULL"
-        }
-    })
-}
 
 /// How long the answer to a change waits for a server that does not say whether it has taken the notification.
 const NOTIFY_LIMIT: Duration = Duration::from_millis(500);

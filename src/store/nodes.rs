@@ -73,16 +73,16 @@ pub fn insert(
 }
 
 /// Says how far a node has come, and that it lives; whether that is so: its row is there, and the change that it applied last
-/// is one of this database's history. What it said once stays said: a statement that arrives late changes nothing. It waits for
-/// no standby: where a failover loses it, revocations wait for this node as if it had said nothing.
+/// is one of this database's history. What it said once stays said: a statement that arrives late changes nothing. Where the
+/// database commits nothing without a synchronous standby, neither does it renew a lease: a primary that was cut off, and knows
+/// nothing of what is revoked elsewhere, must not go on giving leases.
 pub fn renew(conn: &mut Conn, id: &NodeId, applied: Position, until: DateTime<Utc>) -> Result<bool, StoreError> {
     let mark = applied.mark.to_string();
     let here = key_changes::table.filter(key_changes::epoch.eq(applied.epoch.0)).filter(key_changes::mark.eq(&mark));
     // In one statement: a pooler may send the next one to another database.
     let is_in_history = exists(here).or((!applied.mark.is_known()).into_sql::<Bool>());
     let known = nodes::table.filter(nodes::id.eq(id.as_str())).filter(nodes::applied_epoch.le(applied.epoch.0));
-    let alone = dialect::committed_here(conn);
-    let changed = diesel::update(known.filter(is_in_history).filter(alone))
+    let changed = diesel::update(known.filter(is_in_history))
         .set((
             nodes::applied_epoch.eq(applied.epoch.0),
             nodes::applied_mark.eq(&mark),

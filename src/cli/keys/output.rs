@@ -1,6 +1,9 @@
 //! What `keystead keys` prints: what a script takes on standard output, everything else beside it.
 
-use std::io::{self, Write};
+use std::{
+    cell::Cell,
+    io::{self, Write},
+};
 
 use serde_json::{Value, json};
 
@@ -19,6 +22,10 @@ pub struct Output {
     pub is_json: bool,
     /// Of what stands beside it.
     pub format: LogFormat,
+    /// Whether a document was begun that is all there is on standard output.
+    pub has_begun: Cell<bool>,
+    /// Whether one server of a SQLite file is all there can be.
+    pub is_one_server: bool,
 }
 
 impl Output {
@@ -44,6 +51,7 @@ impl Output {
         let secret = made.secret.expose();
         let mut output = io::stdout().lock();
         if self.is_json {
+            self.has_begun.set(true);
             let key = json!({ "id": made.id.as_str(), "name": made.name.as_str() });
             write!(output, "{{\"key\":{key},\"secret\":\"{secret}\",\"receipt\":")?;
             return output.flush();
@@ -95,13 +103,16 @@ pub fn words_of(receipt: &Receipt) -> String {
     }
 }
 
-/// How far it is.
-pub fn so_far(progress: &ReceiptProgress) -> String {
-    match progress.nodes {
-        None => "The database cannot be asked which servers refuse it.".to_owned(),
-        Some(1) if progress.at_most > LONGEST_LEASE / 2 => format!(
-            "A server runs and does not say how far it is (has it just started, is it an older version?). {progress}"
-        ),
-        Some(_) => progress.to_string(),
+impl Output {
+    /// How far it is.
+    pub fn so_far(&self, progress: &ReceiptProgress) -> String {
+        match progress.nodes {
+            None => "The database cannot be asked which servers refuse it.".to_owned(),
+            // As long as only somebody may have who says nothing.
+            Some(1) if self.is_one_server && progress.at_most > LONGEST_LEASE / 2 => format!(
+                "A server runs and does not say how far it is (has it just started, is it an older version?). {progress}"
+            ),
+            Some(_) => progress.to_string(),
+        }
     }
 }

@@ -229,3 +229,23 @@ async fn where_the_log_is_json_every_line_is() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
 }
+
+/// A backup was copied over the file of a server that was killed: its `-wal` is not the backup's.
+#[tokio::test]
+async fn what_a_killed_server_left_beside_another_file_is_not_read() {
+    let keystead = Binary::on_sqlite();
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let key = maya.create_key("Production").await;
+    let organization = maya.get("/settings/integrations").await.one("#organization-id");
+    let backup = keystead.folder().join("backup");
+    keystead.run(&["backup", backup.to_str().unwrap()]).succeeded();
+    maya.revoke(&key).await;
+    server.signal("KILL");
+    server.wait();
+    std::fs::copy(&backup, keystead.data_dir().join("keystead.db")).unwrap();
+    let commands = Commands { keystead: &keystead, organization };
+    let refused = commands.run(&["rotate", &key.id]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("set aside") && refused.stderr.contains("is older than"), "{refused:?}");
+}
