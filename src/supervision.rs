@@ -2,7 +2,6 @@
 //! start. A part that dies in silence would leave a server that looks well and is not.
 
 mod failing;
-mod quiet_thread;
 mod threads;
 
 use std::{
@@ -18,7 +17,6 @@ use std::{
 use tokio::task::JoinSet;
 
 pub use failing::Failing;
-pub use quiet_thread::QuietThread;
 pub use threads::{NO_THREAD, NotDone, blocking, blocking_or_here};
 
 /// How long after its end a part is started again.

@@ -65,7 +65,7 @@ impl Flushed {
 async fn write(keys: &Keys, flush: Flush) -> Result<Flushed, StoreError> {
     let (begun, now, count) = (keys.clock.since_boot(), keys.clock.now(), flush.deltas().len());
     let settled = flush.clone();
-    let written = keys.db.write_quietly(move |conn| {
+    let written = keys.db.write(move |conn| {
         if usage_flushes::claim(conn, &flush.id, now)? {
             key_usage::add(conn, flush.at, flush.deltas())?;
         }

@@ -18,10 +18,7 @@ use super::{
     pool::{self, Apart, LogConnectionErrors, Manager, Seats, reading},
     transaction::{self, Ended},
 };
-use crate::{
-    domain::position::Position,
-    supervision::{QuietThread, blocking},
-};
+use crate::{domain::position::Position, supervision::blocking};
 
 /// How long a request waits for a free connection.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +36,6 @@ pub struct Db {
     /// SQLite has one writer: waiting here is fair and wakes at once, waiting in `busy_timeout` is neither.
     writer: Option<Arc<Mutex<()>>>,
     file: Option<Arc<DatabaseFile>>,
-    quiet: Arc<QuietThread>,
 }
 
 impl Db {
@@ -60,7 +56,7 @@ impl Db {
             DatabaseUrl::Postgres(_) => (None, None),
             DatabaseUrl::Sqlite(path) => (Some(Arc::default()), Some(Arc::new(DatabaseFile::open(path)?))),
         };
-        Ok(Self { address, pool, seats, writer, file, quiet: Arc::default() })
+        Ok(Self { address, pool, seats, writer, file })
     }
 
     /// The follower's connection, on which no wait is longer than `limit`. It is made before any of the pool: while it is lost,
@@ -190,25 +186,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let job = self.write_and_look(work, |_| (), |_, words| Err(StoreError::Unknown(words))).await?;
-        on_blocking_thread(job).await
-    }
-
-    /// The same for what nobody waits for, on a thread that gives way to all others. Where it fails without a word, whether it was
-    /// done is not known.
-    ///
-    /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_quietly<T>(
-        &self,
-        work: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-    {
-        let job = self.write_and_look(work, |_| (), |_, words| Err(StoreError::Unknown(words))).await?;
-        let done = self.quiet.run(job).await;
-        done.unwrap_or_else(|| Err(StoreError::Unknown("the thread that wrote has failed".to_owned())))
+        self.write_and_look(work, |_| (), |_, words| Err(StoreError::Unknown(words))).await
     }
 
     /// Runs `work`, which changes keys, in one transaction. Where the answer to COMMIT is lost, it is looked up on another
@@ -230,18 +208,16 @@ impl Db {
             Some(false) => Err(StoreError::Fault(Fault::Unreachable, words)),
             None => Err(StoreError::Unknown(words)),
         };
-        let job = self.write_and_look(work, dialect::notify_followers, look).await?;
-        let (value, recorded) = on_blocking_thread(job).await?;
+        let (value, recorded) = self.write_and_look(work, dialect::notify_followers, look).await?;
         Ok((value, recorded.position))
     }
 
-    /// What is to be done on a thread that may block, once it is this writer's turn.
     async fn write_and_look<T, E>(
         &self,
         work: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,
         once_done: fn(&mut Conn),
         look: impl FnOnce(T, String) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<impl FnOnce() -> Result<T, E> + Send + 'static, E>
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -249,7 +225,7 @@ impl Db {
         // The turn first, then a connection: writers that wait must not keep the connections from readers.
         let turn = self.turn_to_write().await?;
         let db = self.clone();
-        Ok(move || {
+        on_blocking_thread(move || {
             // Held by the thread, not by the request: who hangs up does not let a second writer in.
             let _turn = turn;
             let mut conn = db.connection()?;
@@ -281,6 +257,7 @@ impl Db {
                 }
             }
         })
+        .await
     }
 }
 
