@@ -47,6 +47,6 @@ fn main() -> ExitCode {
         }),
         ("revoke-dead-node", &mut || revoke::with_dead_node(&mut start(&[(LEASE, "3")]), 3, 5)),
         ("revoke-dead-node-default", &mut || revoke::with_dead_node(&mut start(&[]), DEFAULT_LEASE, 1)),
-        ("flush", &mut || flush::measure(&start(&flush::VARIABLES))),
+        ("flush", &mut || flush::measure(&start(&support::flush_log::VARIABLES))),
     ])
 }

@@ -15,13 +15,13 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use keystead::clock::{Clock, SystemClock};
-use serde_json::Value;
 
 use support::{
     bare,
     client::Client,
     cores,
     fill::fill,
+    flush_log,
     http::{Question, Request},
     keys::{Random, key},
     report::{Goal, figure, percentile},
@@ -38,10 +38,6 @@ const WATCHED: Duration = Duration::from_secs(300);
 const BESIDE: Duration = Duration::from_secs(20);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(1);
-/// The line of the log that says that usage was written, and for how many microseconds the database was busy with it.
-const FLUSH_LINE: &str = "usage is written";
-const FLUSH_MICROS: &str = "took_us";
-const VARIABLES: [(&str, &str); 2] = [("KEYSTEAD_LOG", "warn,keystead::worker=debug"), ("KEYSTEAD_LOG_FORMAT", "json")];
 /// Too few to speak of a p99.
 const FEWEST: usize = 200;
 
@@ -61,7 +57,7 @@ fn main() {
     let of_bare = ask(&bare, Request::new(Question::ForwardAuth), BESIDE);
     bare.kill();
 
-    let server = Server::start(&place, On::ServerCores, &VARIABLES);
+    let server = Server::start(&place, On::ServerCores, &flush_log::VARIABLES);
     let stop = AtomicBool::new(false);
     let (samples, written, took) = thread::scope(|scope| {
         let using = scope.spawn(|| use_keys(&server, &stop));
@@ -77,8 +73,7 @@ fn main() {
     println!("      ({:.1} MB written in {:.0} s)", written as f64 / 1e6, took.as_secs_f64());
     figure("written to the disk a day, 3,000 verifications/s", a_day, "GB", Goal::AtMost(15.0));
 
-    let flushes = flushes(&server.log());
-    assert!(!flushes.is_empty(), "no line {FLUSH_LINE:?} with {FLUSH_MICROS:?} in the log: see benches/flush.rs");
+    let flushes = flush_log::flushes(&server.log());
     let is_during = |&(asked, took): &Sample| flushes.iter().any(|&(from, to)| asked < to && from < asked + took);
     let (during, without): (Vec<Sample>, Vec<Sample>) = samples.into_iter().partition(is_during);
     assert!(during.len() >= FEWEST, "only {} questions were asked during a flush: no p99", during.len());
@@ -122,17 +117,4 @@ fn ask(server: &Server, mut request: Request, length: Duration) -> Vec<Sample> {
         thread::sleep(PAUSE);
     }
     samples
-}
-
-/// From when to when the database was busy with a flush.
-fn flushes(log: &str) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let flushes = lines.filter(|line| line["message"].as_str().is_some_and(|message| message.contains(FLUSH_LINE)));
-    flushes
-        .filter_map(|line| {
-            let end = line["timestamp"].as_str()?.parse::<DateTime<Utc>>().ok()?;
-            let micros = line[FLUSH_MICROS].as_f64()?;
-            Some((end - Duration::from_secs_f64(micros / 1e6), end))
-        })
-        .collect()
 }

@@ -8,25 +8,16 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use keystead::clock::{Clock, SystemClock};
-use serde_json::Value;
 
 use super::nodes::{Cluster, KEYS};
 use crate::support::{
     client::Client,
+    flush_log,
     http::{Question, Request},
     keys::{Random, key},
     report::{Goal, figure, percentile},
     server::Server,
 };
-
-/// How a node says that it has written usage: the words of the log line, and the member that says for how many
-/// microseconds the database was busy with it; the line's own time is taken for the end of it.
-const FLUSH_LINE: &str = "usage is written";
-const FLUSH_MICROS: &str = "took_us";
-
-/// The line is one of debugging; everything else of that level stays out of what is measured.
-pub const VARIABLES: [(&str, &str); 2] =
-    [("KEYSTEAD_LOG", "warn,keystead::worker=debug"), ("KEYSTEAD_LOG_FORMAT", "json")];
 
 /// Long enough for several flushes.
 const WATCHED: Duration = Duration::from_secs(60);
@@ -49,11 +40,7 @@ pub fn measure(cluster: &Cluster) {
         busy.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         samples
     });
-    let flushes = flushes(&server.log());
-    assert!(
-        !flushes.is_empty(),
-        "no line {FLUSH_LINE:?} with {FLUSH_MICROS:?} in the log: see benches/cluster/flush.rs"
-    );
+    let flushes = flush_log::flushes(&server.log());
     let mut times: Vec<f64> = flushes.iter().map(|(from, to)| (*to - *from).as_seconds_f64() * 1e3).collect();
     times.sort_by(f64::total_cmp);
     let (median, most) = (percentile(&times, 0.5), percentile(&times, 1.0));
@@ -109,17 +96,4 @@ fn ask(server: &Server, busy: &thread::ScopedJoinHandle<'_, ()>) -> Vec<Sample> 
         thread::sleep(PAUSE);
     }
     samples
-}
-
-/// From when to when the database was busy with a flush.
-fn flushes(log: &str) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let flushes = lines.filter(|line| line["message"].as_str().is_some_and(|message| message.contains(FLUSH_LINE)));
-    flushes
-        .filter_map(|line| {
-            let end = line["timestamp"].as_str()?.parse::<DateTime<Utc>>().ok()?;
-            let micros = line[FLUSH_MICROS].as_f64()?;
-            Some((end - Duration::from_secs_f64(micros / 1e6), end))
-        })
-        .collect()
 }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod cores;
 pub mod driver;
 pub mod fill;
+pub mod flush_log;
 pub mod http;
 pub mod keys;
 pub mod measure;
