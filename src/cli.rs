@@ -106,6 +106,8 @@ struct CreateAdminArguments {
     password_stdin: bool,
 }
 
+/// Exit status when a command is written wrong.
+const USAGE: u8 = 2;
 /// Exit status when a change may be made or not.
 const UNKNOWN: u8 = 3;
 
@@ -158,7 +160,7 @@ pub fn main() -> ExitCode {
             let first = error.to_string();
             let first = first.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
             fail(format, &format!("{first}; see keystead --help"));
-            return ExitCode::from(2);
+            return ExitCode::from(USAGE);
         }
     };
     let settings = arguments.settings.completed_from(&environment);
@@ -168,6 +170,7 @@ pub fn main() -> ExitCode {
             fail(format, &error.to_string());
             match error {
                 CliError::Refused(OUTCOME_UNKNOWN, _) => ExitCode::from(UNKNOWN),
+                CliError::Refused(keys::INVALID, _) => ExitCode::from(USAGE),
                 _ => ExitCode::FAILURE,
             }
         }

@@ -69,6 +69,9 @@ pub struct OneKey {
     of: Organization,
 }
 
+/// The word for what is written wrong.
+pub const INVALID: &str = "invalid";
+
 /// How long the command waits for a receipt before it says how far it is, and then again.
 const A_WHILE: Duration = Duration::from_secs(1);
 
@@ -95,7 +98,7 @@ impl KeysCommand {
 }
 
 async fn act(config: &Config, command: KeysCommand, output: &Output) -> Result<(), CliError> {
-    let wrong = |words: &str| CliError::Refused("invalid", words.to_owned());
+    let wrong = |words: &str| CliError::Refused(INVALID, words.to_owned());
     let organization_id = OrgId::parse(&command.of().organization);
     let organization_id = organization_id.ok_or_else(|| wrong("--organization: not an organization's id"))?;
     let key_id = |one: &OneKey| KeyId::parse(&one.key).ok_or_else(|| wrong("not a key's id"));

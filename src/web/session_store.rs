@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::Hand,
+        clock::{Clock, Hand},
         config::{PublicUrl, Settings},
     };
 
@@ -186,6 +186,19 @@ mod tests {
         let gone = store.save(state("flow"), &NO_TTL).await.unwrap();
         store.delete(&gone).await.unwrap();
         assert_eq!(store.load(&gone).await.unwrap(), None);
+    }
+
+    /// Somebody has set that clock since; it would live for as long as the clock was ahead.
+    #[actix_web::test]
+    async fn half_a_session_of_a_clock_that_was_ahead_is_not_believed() {
+        let (store, clock, _folder) = store().await;
+        let (digest, ahead) = ([7; 32], clock.steady() + time::Duration::from_secs(3_600));
+        let now = clock.steady();
+        let found = store.site.db.write::<_, StoreError>(move |conn| {
+            half_sessions::insert(conn, digest, "{}", ahead)?;
+            half_sessions::find(conn, digest, now)
+        });
+        assert_eq!(found.await.unwrap(), None);
     }
 
     /// Whoever may write a state must not be somebody by it.

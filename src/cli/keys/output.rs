@@ -94,7 +94,7 @@ impl Output {
 /// A receipt, from outside of the servers.
 pub fn words_of(receipt: &Receipt) -> String {
     match receipt.nodes {
-        None => "The database cannot be asked which servers refuse it; those that do not answer nobody.".to_owned(),
+        None => "The database cannot be asked which servers refuse it. Any that has not learned of it answers nobody any more.".to_owned(),
         Some(0) => "No server runs on this database, so nobody answers.".to_owned(),
         Some(_) if receipt.confirmed == 0 => {
             "No server has confirmed it; one that cannot read the change answers nobody any more.".to_owned()

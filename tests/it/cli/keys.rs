@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Binary, Exit, Server, until};
+use crate::support::{Binary, Exit, Person, Server, until};
 
 /// The command for one organization.
 struct Commands<'a> {
@@ -29,6 +29,14 @@ impl Commands<'_> {
     }
 }
 
+/// A server with an admin, and the command for their organization.
+async fn set_up(keystead: &Binary) -> (Server, Person, Commands<'_>) {
+    let server = keystead.serve();
+    let maya = server.set_up().await;
+    let organization = maya.get("/settings/integrations").await.one("#organization-id");
+    (server, maya, Commands { keystead, organization })
+}
+
 async fn code(server: &Server, secret: &str) -> String {
     let told = server.anonymous().post_json("/v1/keys/verify", &json!({ "key": secret })).await.expect(200).json();
     told["code"].as_str().unwrap().to_owned()
@@ -37,10 +45,7 @@ async fn code(server: &Server, secret: &str) -> String {
 #[tokio::test]
 async fn keys_are_made_rotated_and_revoked_while_a_server_runs_and_it_knows_when_the_command_ends() {
     let keystead = Binary::new();
-    let server = keystead.serve();
-    let maya = server.set_up().await;
-    let organization = maya.get("/settings/integrations").await.one("#organization-id");
-    let commands = Commands { keystead: &keystead, organization };
+    let (server, maya, commands) = set_up(&keystead).await;
 
     let made = commands.run(&["create", "--name", "Nightly import"]).succeeded();
     let first = made.stdout.trim();
@@ -80,10 +85,7 @@ async fn keys_are_made_rotated_and_revoked_while_a_server_runs_and_it_knows_when
 #[tokio::test]
 async fn programs_are_told_in_json_and_the_secret_stands_in_one_place() {
     let keystead = Binary::new();
-    let server = keystead.serve();
-    let maya = server.set_up().await;
-    let organization = maya.get("/settings/integrations").await.one("#organization-id");
-    let commands = Commands { keystead: &keystead, organization };
+    let (server, _maya, commands) = set_up(&keystead).await;
     let made = commands.json(&["create", "--name", "CI"]).remove(0);
     assert_eq!(made["key"]["name"], "CI");
     let (id, secret) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
@@ -131,11 +133,8 @@ async fn without_a_server_nobody_is_waited_for_and_the_next_one_knows() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_waited_for_until_its_lease_is_over() {
     let keystead = Binary::new().with("KEYSTEAD_LEASE_SECS", "2");
-    let server = keystead.serve();
-    let maya = server.set_up().await;
+    let (server, maya, commands) = set_up(&keystead).await;
     let key = maya.create_key("Production").await;
-    let organization = maya.get("/settings/integrations").await.one("#organization-id");
-    let commands = Commands { keystead: &keystead, organization };
     server.signal("STOP");
     let revoked = commands.run(&["revoke", &key.id]).succeeded();
     server.signal("CONT");
@@ -154,18 +153,18 @@ async fn what_cannot_be_is_refused_with_one_line() {
     let unknown_key = format!("key_{}", "0".repeat(27));
     let unknown = format!("org_{}", "0".repeat(27));
     maya.create_key("Production").await;
-    for (arguments, words) in [
-        (vec!["list", "--organization", "acme"], "--organization: not an organization's id"),
-        (vec!["list", "--organization", &unknown], &*unknown),
-        (vec!["create", "--organization", &own, "--name", ""], "--name"),
-        (vec!["create", "--organization", &own, "--name", "production"], "already exists"),
-        (vec!["revoke", "production", "--organization", &own], "not a key's id"),
-        (vec!["rotate", &unknown_key, "--organization", &own], "has no living key"),
-        (vec!["revoke", &unknown_key, "--organization", &own], "has no key"),
+    for (arguments, words, code) in [
+        (vec!["list", "--organization", "acme"], "--organization: not an organization's id", 2),
+        (vec!["list", "--organization", &unknown], &*unknown, 1),
+        (vec!["create", "--organization", &own, "--name", ""], "--name", 2),
+        (vec!["create", "--organization", &own, "--name", "production"], "already exists", 1),
+        (vec!["revoke", "production", "--organization", &own], "not a key's id", 2),
+        (vec!["rotate", &unknown_key, "--organization", &own], "has no living key", 1),
+        (vec!["revoke", &unknown_key, "--organization", &own], "has no key", 1),
     ] {
         let refused = keystead.run(&[&["keys"], &arguments[..]].concat());
         refused.refused_with(&[words]);
-        assert_eq!(refused.stdout, "");
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(code), ""));
     }
 }
 
@@ -217,10 +216,7 @@ async fn a_database_that_a_server_would_refuse_is_refused() {
 #[tokio::test]
 async fn where_the_log_is_json_every_line_is() {
     let keystead = Binary::new().with("KEYSTEAD_LOG_FORMAT", "json");
-    let server = keystead.serve();
-    let maya = server.set_up().await;
-    let organization = maya.get("/settings/integrations").await.one("#organization-id");
-    let commands = Commands { keystead: &keystead, organization };
+    let (_server, _maya, commands) = set_up(&keystead).await;
     let made = commands.run(&["create", "--name", "CI"]).succeeded();
     let listed = commands.run(&["list"]).succeeded();
     let refused = commands.run(&["create", "--name", "ci"]);
